@@ -1,0 +1,43 @@
+# The book's commands. `make help` lists them; everything is installed into .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install book html chapters test lint clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+install: .venv/installed ## Install the package and its tools into .venv
+
+# The stamp makes a second call do nothing until pyproject.toml changes.
+.venv/installed: pyproject.toml
+	@PYTHON=$(PYTHON) sh book/tools/system.sh venv
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
+		{ echo "This needs Python 3.10 to 3.13: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable ".[book,test]"
+	@touch $@
+
+book: install ## Run the chapters that have not yet run here (SETTINGS=file.yml), build the pages
+	$(BIN)/python book/tools/chapters.py run $(if $(SETTINGS),--settings $(SETTINGS))
+	$(BIN)/python book/tools/build.py _build/source
+
+html: install ## Build the pages with the stored outputs; executes nothing
+	$(BIN)/python book/tools/build.py
+
+chapters: install ## Run all chapters and store their outputs in book/
+	$(BIN)/python book/tools/chapters.py store
+
+test: install lint ## Run all tests
+	@sh book/tools/system.sh chromium
+	$(BIN)/pytest
+	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 book
+
+lint: install ## Check the style of code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/python book/tools/repository.py
+
+clean: ## Remove what was built; keep .venv
+	rm -rf _build

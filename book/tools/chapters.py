@@ -1,0 +1,290 @@
+"""Run the chapters of the book on this machine, or store them with new outputs.
+
+    python book/tools/chapters.py run [--settings FILE]
+    python book/tools/chapters.py store
+
+`run` executes what has not yet run here with the present notebook, module code, settings,
+Python and torch, into _build/executed, and lays the book with these outputs out in
+_build/source. A settings file is flat YAML, parameter: value; a chapter gets the ones it has.
+`store` executes every chapter with its defaults and puts the outputs into book/ itself.
+"""
+
+import argparse
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+import yaml
+
+Execute = Callable[[Path, Path, Mapping], object]
+
+NOT_COPIED = shutil.ignore_patterns("tools", ".ipynb_checkpoints", "__pycache__")
+
+# The same in every stored notebook, whatever machine it ran on.
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
+# What tools leave in the metadata of notebooks and cells when they run them.
+TRACES = ("papermill", "execution", "widgets")
+
+
+@dataclass(frozen=True)
+class Book:
+    """The folders of one book."""
+
+    root: Path = Path(__file__).resolve().parents[2]
+
+    @property
+    def source(self) -> Path:
+        return self.root / "book"
+
+    @property
+    def executed(self) -> Path:
+        return self.root / "_build" / "executed"
+
+    @property
+    def laid_out(self) -> Path:
+        return self.root / "_build" / "source"
+
+    def pages(self) -> list[str]:
+        """The table of contents in its order, names without a suffix."""
+        toc = yaml.safe_load((self.source / "_toc.yml").read_text(encoding="utf-8"))
+        return [name.removesuffix(".ipynb") for name in _files(toc)]
+
+    def chapters(self) -> list[str]:
+        """The pages that are notebooks."""
+        return [name for name in self.pages() if self.notebook(name).exists()]
+
+    def notebook(self, chapter: str) -> Path:
+        return self.source / f"{chapter}.ipynb"
+
+    def output(self, chapter: str) -> Path:
+        return self.executed / f"{chapter}.ipynb"
+
+    def key_file(self, chapter: str) -> Path:
+        return self.executed / f"{chapter}.json"
+
+
+def _files(entry) -> Iterator[str]:
+    """All `file` and `root` values of a table of contents."""
+    if isinstance(entry, dict):
+        for name, value in entry.items():
+            if name in ("root", "file"):
+                yield value
+            else:
+                yield from _files(value)
+    elif isinstance(entry, list):
+        for value in entry:
+            yield from _files(value)
+
+
+# When is a chapter up to date? -----------------------------------------------------------
+
+
+def key(book: Book, chapter: str, parameters: Mapping) -> dict:
+    """Everything that an executed chapter depends on, in a form that JSON keeps."""
+    return {
+        "notebook": _digest(
+            json.dumps([cell.cell_type, cell.source, _without_traces(cell.metadata)])
+            for cell in nbformat.read(book.notebook(chapter), as_version=4).cells
+        ),
+        "module code": _digest(
+            f"{path.relative_to(book.root).as_posix()}\n{path.read_text(encoding='utf-8')}"
+            for path in sorted((book.root / "ribnb").rglob("*.py"))
+        ),
+        "settings": dict(parameters),
+        "Python": platform.python_version(),
+        "torch": version("torch"),
+    }
+
+
+def _digest(texts: Iterator[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _without_traces(metadata: Mapping) -> dict:
+    """Metadata as an author wrote it: no traces of a run, no empty tags."""
+    return {k: v for k, v in metadata.items() if k not in TRACES and (k, v) != ("tags", [])}
+
+
+def changes(book: Book, chapter: str, wanted: Mapping) -> list[str]:
+    """Why a chapter must run: the parts of its key that changed; empty if up to date."""
+    try:
+        present = json.loads(book.key_file(chapter).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        present = None
+    if present is None or not book.output(chapter).exists():
+        return ["not yet run"]
+    return [part for part in wanted if present.get(part) != wanted[part]]
+
+
+# Settings --------------------------------------------------------------------------------
+
+
+def read_settings(file: Path | None) -> dict:
+    """Parameter names and values from a flat YAML file."""
+    if file is None:
+        return {}
+    if not file.is_file():
+        sys.exit(f"There is no settings file {file}.")
+    settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    if not isinstance(settings, dict):
+        sys.exit(f"{file} must hold lines of the form `parameter: value`.")
+    return settings
+
+
+def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
+    """To each chapter the settings that its parameters cell has; a name in none is refused."""
+    known = {chapter: _parameters(book.notebook(chapter)) for chapter in book.chapters()}
+    every_name = sorted(set().union(*known.values()))
+    for name in settings:
+        if name not in every_name:
+            near = difflib.get_close_matches(str(name), every_name, n=1, cutoff=0)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            sys.exit(f"No chapter has a parameter {name!r}{hint}")
+    return {
+        chapter: {name: settings[name] for name in settings if name in names}
+        for chapter, names in known.items()
+    }
+
+
+def _parameters(notebook: Path) -> set[str]:
+    from papermill import inspect_notebook  # noqa: PLC0415  slow, and often not needed
+
+    return set(inspect_notebook(str(notebook)))
+
+
+# Executing -------------------------------------------------------------------------------
+
+
+def execute(book: Book, chapter: str, parameters: Mapping, by: Execute) -> None:
+    """Execute one chapter into the folder of executed ones, whole or not at all."""
+    wanted = key(book, chapter, parameters)
+    output, partial = book.output(chapter), book.executed / f"{chapter}.partial.ipynb"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.unlink(missing_ok=True)
+    try:
+        with _empty_folder():
+            by(book.notebook(chapter), partial, parameters)
+    except Exception as error:  # whatever went wrong, say in which chapter
+        lies = f"\nAs far as it came, it lies in {os.path.relpath(partial)}."
+        sys.exit(f"{chapter} failed.\n{error}{lies if partial.exists() else ''}")
+    _write(tidied(nbformat.read(partial, as_version=4)), partial)
+    # The key comes last: a run that is killed in between counts as not run.
+    book.key_file(chapter).unlink(missing_ok=True)
+    partial.replace(output)
+    book.key_file(chapter).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _empty_folder() -> Iterator[None]:
+    """Work in an empty folder, so that a chapter finds nothing of the repository beside it."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def _execute_chapter(path: Path, output: Path, parameters: Mapping) -> None:
+    from ribnb.runs import execute_chapter  # noqa: PLC0415  slow, and often not needed
+
+    execute_chapter(path, output, parameters)
+
+
+# Notebooks as they are kept --------------------------------------------------------------
+
+
+def tidied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook without what depends on the machine, the moment or the tool that ran it."""
+    kept = _without_traces(notebook.metadata)
+    notebook.metadata = nbformat.from_dict(kept | {"kernelspec": KERNEL, "language_info": LANGUAGE})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(_without_traces(cell.metadata))
+        if cell.cell_type == "code":
+            cell.outputs = _merged(cell.outputs)
+    return notebook
+
+
+def _merged(outputs: list) -> list:
+    """Outputs with neighbouring prints as one: where they are cut is chance."""
+    merged = []
+    for output in outputs:
+        last = merged[-1] if merged else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+
+
+def lay_out(book: Book) -> None:
+    """The book's folder again, with the executed chapters in place of the stored ones."""
+    shutil.rmtree(book.laid_out, ignore_errors=True)
+    shutil.copytree(book.source, book.laid_out, ignore=NOT_COPIED)
+    for chapter in book.chapters():
+        shutil.copyfile(book.output(chapter), book.laid_out / f"{chapter}.ipynb")
+
+
+# Commands --------------------------------------------------------------------------------
+
+
+def run(book: Book, settings: Mapping, by: Execute = _execute_chapter) -> None:
+    """Execute the chapters that are not up to date, and lay out the book with them."""
+    shares = share_out(book, settings) if settings else {}
+    for chapter in book.chapters():
+        parameters = shares.get(chapter, {})
+        reasons = changes(book, chapter, key(book, chapter, parameters))
+        if not reasons:
+            print(f"{chapter}: up to date")
+            continue
+        print(f"{chapter}: executing ({', '.join(reasons)})", flush=True)
+        start = time.monotonic()
+        execute(book, chapter, parameters, by)
+        print(f"{chapter}: executed in {time.monotonic() - start:.0f} s", flush=True)
+    lay_out(book)
+
+
+def store(book: Book, by: Execute = _execute_chapter) -> None:
+    """Execute every chapter with its defaults and keep the outputs in the book's folder."""
+    for chapter in book.chapters():
+        print(f"{chapter}: executing", flush=True)
+        start = time.monotonic()
+        execute(book, chapter, {}, by)
+        shutil.copyfile(book.output(chapter), book.notebook(chapter))
+        print(f"{chapter}: stored after {time.monotonic() - start:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="execute what has not yet run on this machine")
+    running.add_argument("--settings", type=Path, help="YAML file: parameter names and values")
+    commands.add_parser("store", help="execute everything with defaults; outputs go into book/")
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        run(Book(), read_settings(arguments.settings))
+    else:
+        store(Book())
+
+
+if __name__ == "__main__":
+    main()

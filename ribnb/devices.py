@@ -1,0 +1,51 @@
+"""Where the computation runs."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+import torch
+
+PATTERN = r"auto|cpu|mps|cuda(:\d+)?"
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device meant by ``name``: "auto" picks CUDA, then MPS, then the CPU.
+
+    Raises:
+        ValueError: a name other than auto, cpu, mps, cuda or cuda:N, or a device that this
+            machine does not have.
+    """
+    if not re.fullmatch(PATTERN, name):
+        raise ValueError(f"device = {name!r}: it must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'")
+    if name == "auto":
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device = {name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA GPUs on this "
+            "machine; device = 'auto' takes the best there is"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device = {name!r}, but this machine has no Apple GPU; use 'auto'")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """A name for the record: the GPU's, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU ({platform.machine()})"
+    return f"CPU ({_processor()}, {torch.get_num_threads()} threads)"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = (line.split(":", 1)[1].strip() for line in lines if line[:10] == "model name")
+            return next(names, platform.machine())
+    except OSError:
+        return platform.processor() or platform.machine()

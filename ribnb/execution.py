@@ -1,0 +1,47 @@
+"""Running a chapter with other parameters, through papermill."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from ribnb.progress import VARIABLE
+from ribnb.settings import refuse_unknown
+
+
+def execute_chapter(
+    path: str | Path, output: str | Path, parameters: Mapping[str, Any] | None = None
+) -> Path:
+    """Run a chapter with the given parameters and keep the executed notebook.
+
+    Args:
+        path: the chapter's notebook.
+        output: where the executed notebook goes; it is written while the chapter runs, so after
+            a failure it shows how far it came.
+        parameters: values for names of the chapter's parameters cell.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        FileNotFoundError: no such chapter.
+        SettingsError: a name that the chapter does not know; the message has the nearest one.
+        papermill.PapermillExecutionError: a cell failed, for example because the chapter
+            refused a value.
+    """
+    import papermill  # takes a second, and few callers need it
+
+    path, output = Path(path), Path(output)
+    if not path.is_file():
+        raise FileNotFoundError(f"no chapter at {path}")
+    parameters = dict(parameters or {})
+    refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with mock.patch.dict(os.environ, {VARIABLE: "off"}):
+        papermill.execute_notebook(
+            str(path), str(output), parameters=parameters, progress_bar=False, log_output=False
+        )
+    return output

@@ -1,0 +1,164 @@
+"""Handwritten 2s and 8s, from a dependency's data or from MNIST's files."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from numpy import ndarray
+
+from ribnb.download import download_file
+
+SOURCES = ("embedded", "mnist")
+SPLITS = ("train", "test")
+CLASS_NAMES = ("2", "8")
+
+# MNIST's files by split, with the SHA-256 of the archives that the addresses below serve.
+MNIST_FILES = {
+    "train": {
+        "train-images-idx3-ubyte.gz": (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+        ),
+    },
+    "test": {
+        "t10k-images-idx3-ubyte.gz": (
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+        ),
+    },
+}
+MNIST_ADDRESSES = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+
+@dataclass(frozen=True)
+class Handwriting:
+    """Grey images of single digits.
+
+    Attributes:
+        images: (N, h, w) uint8, ink bright on black.
+        labels: (N,) index into ``CLASS_NAMES``.
+    """
+
+    images: UInt8[ndarray, "N h w"]
+    labels: Int[ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, keep: ndarray) -> Handwriting:
+        """The digits that a mask or an index array picks."""
+        return Handwriting(self.images[keep], self.labels[keep])
+
+
+def load_handwriting(
+    source: str = "embedded", split: str = "train", data_root: str | Path = "data"
+) -> Handwriting:
+    """All 2s and 8s of one split of a source. No digit is in both splits.
+
+    Args:
+        source: ``"embedded"``: the UCI optical digits that scikit-learn ships, 8 x 8 pixels of
+            real handwriting; every fourth is held out for ``test``. ``"mnist"``: MNIST's files
+            below ``data_root/MNIST/raw``, gzipped or not. With one of MNIST's own splits on
+            disk, every fourth digit of it is held out; with both, they are what they are called.
+        split: ``"train"`` or ``"test"``.
+        data_root: where ``MNIST/raw`` lies.
+
+    Raises:
+        ValueError: an unknown source or split, or a file that is not what it should be.
+        FileNotFoundError: neither of MNIST's splits is there.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"digits must be one of {', '.join(SOURCES)}; got {source!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    if source == "embedded":
+        return _hold_out(_two_and_eight(*_embedded()), split)
+    raw = Path(data_root) / "MNIST" / "raw"
+    present = {name: paths for name in SPLITS if (paths := _mnist_paths(raw, name))}
+    if not present:
+        raise FileNotFoundError(
+            f"no MNIST in {raw}: neither t10k-images-idx3-ubyte nor train-images-idx3-ubyte with "
+            "its labels, with or without .gz. Get it with "
+            f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
+        )
+    if len(present) == len(SPLITS):
+        return _two_and_eight(*map(read_idx, present[split]))
+    return _hold_out(_two_and_eight(*map(read_idx, next(iter(present.values())))), split)
+
+
+def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
+    """Fetch one of MNIST's splits into ``data_root/MNIST/raw``; what is there already stays.
+
+    Raises:
+        OSError: no address answers; the message says what to fetch by hand and where to put it.
+    """
+    raw = Path(data_root) / "MNIST" / "raw"
+    return [
+        download_file([base + name for base in MNIST_ADDRESSES], raw / name, sha256)
+        for name, sha256 in MNIST_FILES[split].items()
+    ]
+
+
+def read_idx(path: Path) -> UInt8[ndarray, "..."]:
+    """The array in an idx file of unsigned bytes, gzipped or not.
+
+    Raises:
+        ValueError: not such a file, or not of the size that its header announces.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Delete it and get it again") from error
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path} is not an idx file of bytes: it starts with {data[:4].hex()!r}")
+    rank = data[3]
+    header = 4 + 4 * rank
+    shape = struct.unpack(f">{rank}I", data[4:header]) if len(data) >= header else ()
+    expected = header + int(np.prod(shape))
+    if not shape or len(data) != expected:
+        raise ValueError(
+            f"{path} is damaged: its header announces {expected} bytes (shape {shape}), it holds "
+            f"{len(data)}. Delete it and get it again"
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _embedded() -> tuple[ndarray, ndarray]:
+    from sklearn.datasets import load_digits  # slow to import, needed only here
+
+    digits = load_digits()
+    return (digits.images / digits.images.max() * 255).astype(np.uint8), digits.target
+
+
+def _mnist_paths(raw: Path, split: str) -> list[Path]:
+    """Paths of a split's images and labels, or an empty list if one is missing."""
+    names = MNIST_FILES[split]
+    found = [
+        next((path for path in (raw / name[:-3], raw / name) if path.is_file()), None)
+        for name in names
+    ]
+    return found if all(found) else []
+
+
+def _two_and_eight(images: ndarray, digits: ndarray) -> Handwriting:
+    if len(images) != len(digits) or images.ndim != 3:
+        raise ValueError(f"{images.shape} images do not fit {digits.shape} labels")
+    wanted = np.isin(digits, [int(name) for name in CLASS_NAMES])
+    return Handwriting(images[wanted], (digits[wanted] == int(CLASS_NAMES[1])).astype(np.int64))
+
+
+def _hold_out(handwriting: Handwriting, split: str) -> Handwriting:
+    held_out = np.arange(len(handwriting)) % 4 == 3
+    return handwriting.select(held_out if split == "test" else ~held_out)

@@ -1,0 +1,69 @@
+"""The loss that does not saturate: L_RIB (Lee et al. 2021, section 4.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+REDUCTIONS = ("sum", "mean", "none")
+
+
+def rib_loss(
+    logits: Float[Tensor, "B C"],
+    labels: Shaped[Tensor, "B C"],
+    margin: float = 600.0,
+    reduction: str = "sum",
+) -> Tensor:
+    """L_RIB = - sum_c t_c min(m, y^c): raise the logits of the present classes, up to a margin.
+
+    There is no sigmoid, so nothing saturates: the gradient with respect to the logit of a
+    present class is -1 below the margin and 0 at or above it. Classes that are absent do not
+    count.
+
+    Args:
+        logits: (B, C) raw class scores y^c, any real number but NaN.
+        labels: (B, C) image-level labels t_c, each 0 or 1, of any number type or bool.
+        margin: m > 0, in the unit of a logit. The authors use 600.
+        reduction: as in ``torch.nn.functional``: ``"sum"`` over images and classes (the
+            paper's form), ``"mean"`` over all B x C entries, or ``"none"`` for the (B, C) terms.
+
+    Returns:
+        A scalar tensor, or (B, C) with ``reduction="none"``.
+
+    Raises:
+        TypeError: logits that are not floating point.
+        ValueError: shapes other than two equal (B, C), labels outside {0, 1}, NaN logits, a
+            margin that is not positive, an unknown reduction.
+
+    Lee et al. 2021, section 4.1 (the loss), Figure 6 (margin and rate).
+    """
+    _check(logits, labels, margin, reduction)
+    # torch.minimum would split the gradient in two where a logit equals the margin.
+    capped = torch.where(logits < margin, logits, margin)
+    terms = torch.where(labels == 1, -capped, torch.zeros_like(capped))
+    if reduction == "none":
+        return terms
+    return terms.sum() if reduction == "sum" else terms.mean()
+
+
+def _check(logits: Tensor, labels: Tensor, margin: float, reduction: str) -> None:
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be floating point, not {logits.dtype}")
+    if logits.ndim != 2 or labels.shape != logits.shape:
+        raise ValueError(
+            "logits and labels must both have the shape (B, C); "
+            f"logits are {tuple(logits.shape)}, labels {tuple(labels.shape)}"
+        )
+    outside = (labels != 0) & (labels != 1)
+    if outside.any():
+        raise ValueError(f"labels must be 0 or 1; found {labels[outside][0].item()}")
+    if logits.isnan().any():
+        row, column = logits.isnan().nonzero()[0].tolist()
+        raise ValueError(f"the logit of image {row}, class {column} is NaN")
+    if not margin > 0 or math.isnan(margin):
+        raise ValueError(f"margin must be positive, in the unit of a logit; got {margin}")
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")

@@ -1,0 +1,291 @@
+"""Runs: execute a chapter, keep its result with its provenance, read results back.
+
+From the command line::
+
+    python -m ribnb.runs book/toy_bottleneck.ipynb -p seeds=5 -p output_dir=runs/five
+    python -m ribnb.runs table runs --by digits,seeds
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ribnb import provenance
+from ribnb.devices import device_name, resolve_device
+from ribnb.execution import execute_chapter
+from ribnb.settings import Settings
+
+__all__ = ["Run", "execute_chapter", "load_results", "results_table"]
+
+FORMAT = 1
+RESULT = "result.json"
+
+
+class Run:
+    """One run of a chapter: starts the clock, checks the output folder, writes ``result.json``.
+
+    Args:
+        chapter: its name, such as ``"toy_bottleneck"``.
+        settings: the chapter's settings; their fields ``output_dir`` ("" writes nothing) and
+            ``device`` are used.
+
+    Attributes:
+        device: the torch device to compute on.
+
+    Raises:
+        ValueError: an unknown or absent device; an output folder that holds the result of other
+            settings.
+        OSError: the output folder cannot be written; said now, before anything is computed.
+    """
+
+    def __init__(self, chapter: str, settings: Settings) -> None:
+        self.chapter, self.settings = chapter, settings
+        self.device = resolve_device(settings.device)
+        self.folder = Path(settings.output_dir) if settings.output_dir else None
+        if self.folder:
+            _check_writable(self.folder)
+            self._refuse_other_result()
+        self._start = time.perf_counter()
+
+    def finish(
+        self,
+        metrics: Mapping[str, Any],
+        *,
+        split: str,
+        images: int,
+        seed: int | Sequence[int],
+        spread: Mapping[str, Any] | None = None,
+        per_class_iou: Mapping[str, float] | None = None,
+        threshold: float | None = None,
+        threshold_choice: str | None = None,
+        post_processing: str = "none",
+    ) -> dict[str, Any]:
+        """The result with its provenance; written to ``output_dir/result.json`` if there is one.
+
+        Args:
+            metrics: name -> number, list of numbers, or a mapping of such.
+            split: what the metrics were measured on.
+            images: how many images that was.
+            seed: the seed, or the seeds that the metrics average over.
+            spread: standard deviations over seeds, in the shape of ``metrics``.
+            per_class_iou: class name -> IoU in %.
+            threshold: the threshold behind the metrics, if any.
+            threshold_choice: how it was chosen.
+            post_processing: what was done to maps or masks before scoring.
+        """
+        result = {
+            "format": FORMAT,
+            "chapter": self.chapter,
+            "metrics": metrics,
+            "spread": spread,
+            "per_class_iou": per_class_iou,
+            "split": split,
+            "images": images,
+            "threshold": threshold,
+            "threshold_choice": threshold_choice,
+            "post_processing": post_processing,
+            "settings": {k: v for k, v in self.settings.as_dict().items() if k != "output_dir"},
+            "settings_hash": self.settings.hash(),
+            "seed": seed,
+            "git_commit": provenance.git_commit(),
+            "versions": provenance.versions(),
+            "device": device_name(self.device),
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "date": provenance.now(),
+        }
+        if self.folder:
+            _write_whole(self.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+        return result
+
+    def _refuse_other_result(self) -> None:
+        path = self.folder / RESULT
+        if not path.exists():
+            return
+        there = _read_result(path)
+        if there is None:
+            return  # half a file: overwriting it is what the reader wants
+        if (there["chapter"], there["settings_hash"]) == (self.chapter, self.settings.hash()):
+            return
+        here = self.settings.as_dict()
+        other = [
+            f"{name} is {value!r} there, {here.get(name)!r} here"
+            for name, value in there["settings"].items()
+            if here.get(name) != value and name != "device"
+        ]
+        raise ValueError(
+            f"{path} is a result of other settings ({'; '.join(other) or there['chapter']}). "
+            "Choose another output_dir, or move that one away"
+        )
+
+
+def load_results(folder: str | Path) -> list[dict[str, Any]]:
+    """All results below a folder, each with its ``path``; what cannot be read is warned of."""
+    results = []
+    for path in sorted(Path(folder).rglob(RESULT)):
+        result = _read_result(path)
+        if result is None:
+            warnings.warn(f"{path} is not a whole result of format {FORMAT}; left out", stacklevel=2)
+        else:
+            results.append({**result, "path": str(path)})
+    return results
+
+
+def results_table(results: Iterable[Mapping[str, Any]], by: Sequence[str] = ()) -> pd.DataFrame:
+    """One row a result: its chapter, the settings named in ``by``, every metric, its origin.
+
+    Nested metrics get dotted names, list entries their index from 0: ``hgr.background.5``.
+
+    Raises:
+        KeyError: a name in ``by`` that a result's settings do not have.
+    """
+    rows = []
+    for result in results:
+        missing = [name for name in by if name not in result["settings"]]
+        if missing:
+            raise KeyError(f"{result['path']} has no setting {missing[0]!r}")
+        rows.append(
+            {
+                "chapter": result["chapter"],
+                **{name: result["settings"][name] for name in by},
+                **_flat(result["metrics"]),
+                **{key: result[key] for key in ("images", "device", "git_commit", "date", "path")},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {name: value}
+    return {
+        dotted: leaf
+        for key, inner in items
+        for dotted, leaf in _flat(inner, f"{name}.{key}" if name else str(key)).items()
+    }
+
+
+def _read_result(path: Path) -> dict[str, Any] | None:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) and result.get("format") == FORMAT else None
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write to output_dir = '{folder}': {error.strerror}") from error
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Under its final name a file is whole: it is written beside it and renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _value(text: str) -> Any:
+    """A command-line value as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    return name, _value(value)
+
+
+def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    if arguments.file:
+        import yaml  # comes with papermill
+
+        read = yaml.safe_load(Path(arguments.file).read_text(encoding="utf-8"))
+        if not isinstance(read, dict):
+            raise ValueError(f"{arguments.file} must be a mapping of parameter names to values")
+        parameters.update(read)
+    return {**parameters, **dict(arguments.parameter)}
+
+
+def _run_chapter(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ribnb.runs", description="Run a chapter with other parameters."
+    )
+    parser.add_argument("chapter", help="its notebook; or 'table', see 'table --help'")
+    parser.add_argument(
+        "-p", dest="parameter", metavar="NAME=VALUE", type=_pair, action="append", default=[]
+    )
+    parser.add_argument("-f", dest="file", metavar="FILE", help="a YAML file of parameters")
+    parser.add_argument(
+        "-o", dest="output", help="executed notebook; default: in output_dir, else ./executed"
+    )
+    arguments = parser.parse_args(words)
+    from papermill import PapermillExecutionError
+
+    try:
+        parameters = _parameters(arguments)
+        chapter = Path(arguments.chapter)
+        folder = Path(parameters.get("output_dir") or "executed")
+        output = execute_chapter(chapter, arguments.output or folder / chapter.name, parameters)
+    except PapermillExecutionError as error:
+        print(f"{chapter.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(output)
+    return 0
+
+
+def _print_table(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ribnb.runs table", description="Print the results below a folder as CSV."
+    )
+    parser.add_argument("folder")
+    parser.add_argument("--by", default="", help="settings to show, separated by commas")
+    arguments = parser.parse_args(words)
+    by = [name for name in arguments.by.split(",") if name]
+    results = load_results(arguments.folder)
+    if not results:
+        print(f"no {RESULT} below {arguments.folder}", file=sys.stderr)
+        return 1
+    try:
+        print(results_table(results, by).to_csv(index=False), end="")
+    except KeyError as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    return 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command line; see the module's docstring."""
+    words = sys.argv[1:] if words is None else list(words)
+    return _print_table(words[1:]) if words[:1] == ["table"] else _run_chapter(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Settings: frozen dataclasses that refuse wrong values in words.
+
+A chapter has one cell of parameters; the next cell builds its settings object from them with
+``from_notebook``. Unknown names, wrong types and values out of range all raise ``SettingsError``
+before anything is computed.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    choices: tuple | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    identity: bool = True,
+) -> Any:
+    """A dataclass field with its meaning (unit or range included) and what it allows.
+
+    Args:
+        default: the value when nothing is said.
+        meaning: one line for a reader.
+        choices: the only values allowed.
+        minimum: smallest value allowed.
+        above: values must be greater than this.
+        maximum: largest value allowed.
+        identity: False for what does not change the result (a folder, a device) and so stays
+            out of the settings' hash.
+    """
+    limits = {"choices": choices, "minimum": minimum, "above": above, "maximum": maximum}
+    metadata = {"meaning": meaning, "identity": identity, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """Base of all settings; subclasses are frozen dataclasses whose fields are ``setting``s."""
+
+    def __post_init__(self) -> None:
+        types = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            _check(field, types[field.name], getattr(self, field.name))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]):
+        """Settings from a mapping; SettingsError names what is unknown, with the nearest name."""
+        refuse_unknown(values, [field.name for field in dataclasses.fields(cls)], cls.__name__)
+        return cls(**values)
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]):
+        """Settings from a chapter's ``globals()``.
+
+        papermill only warns of a parameter that the notebook does not know. It injects its
+        parameters as one cell, which this reads back, so that the chapter itself refuses them.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        refuse_unknown(_injected_names(namespace.get("In", ())), known, "this chapter")
+        return cls(**{name: namespace[name] for name in known if name in namespace})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Field names and values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def hash(self) -> str:
+        """12 hexadecimal digits that change with every setting that changes the result."""
+        identity = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata.get("identity", True)
+        }
+        text = json.dumps([type(self).__name__, identity], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> None:
+    """Raise SettingsError for the first of ``names`` that is not ``known``, with the nearest."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise SettingsError(
+                f"{owner} has no parameter {name!r}; {hint}It knows: {', '.join(known)}"
+            )
+
+
+def _injected_names(cells: Iterable[str]) -> list[str]:
+    """Names that papermill's injected cell assigns; the last such cell run counts."""
+    injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
+    if not injected:
+        return []
+    assignments = [node for node in ast.parse(injected[-1]).body if isinstance(node, ast.Assign)]
+    return [target.id for node in assignments for target in node.targets]
+
+
+def _check(field: dataclasses.Field, kind: Any, value: Any) -> None:
+    options = typing.get_args(kind) or (kind,)
+    if value is None and type(None) in options:
+        return
+    if not any(_is(value, option) for option in options):
+        names = " or ".join(option.__name__ for option in options)
+        raise SettingsError(
+            f"{field.name} = {value!r} is of type {type(value).__name__}; it must be {names} "
+            f"({field.metadata['meaning']})"
+        )
+    allowed = _allowed(field.metadata, value)
+    if allowed:
+        raise SettingsError(
+            f"{field.name} = {value!r} is not allowed; it must be {allowed} "
+            f"({field.metadata['meaning']})"
+        )
+
+
+def _is(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):  # a bool is an int to Python, but not to a reader
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _allowed(limits: Mapping[str, Any], value: Any) -> str:
+    """What is allowed, in words, if the value is not; else an empty string."""
+    if limits["choices"] is not None and value not in limits["choices"]:
+        return "one of " + ", ".join(map(repr, limits["choices"]))
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if limits["above"] is not None and not value > limits["above"]:
+        return f"greater than {limits['above']}"
+    if limits["minimum"] is not None and value < limits["minimum"]:
+        return f"at least {limits['minimum']}"
+    if limits["maximum"] is not None and value > limits["maximum"]:
+        return f"at most {limits['maximum']}"
+    return ""

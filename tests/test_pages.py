@@ -1,0 +1,180 @@
+"""The built book as a reader meets it, in a browser."""
+
+import json
+import re
+from urllib.parse import unquote
+
+import pytest
+import yaml
+from chapters import Book
+from conftest import ROOT, Reader
+
+BOOK = Book()
+PAGES = BOOK.pages()
+CHAPTERS = BOOK.chapters()
+
+# The text of a page less code, where a dollar or a brace is what it is.
+PROSE = """() => {
+    const article = document.querySelector("article").cloneNode(true);
+    article.querySelectorAll("pre, code, script, style").forEach(e => e.remove());
+    return article.textContent;
+}"""
+
+# TeX between its delimiters, and a MyST role such as {numref}`x`, that stayed as they were typed.
+NOT_RENDERED = re.compile(r"\\[(\[].{,30}|\$\$.{,30}|\$[^$\d\s][^$\n]*\$|\{[\w:-]+\}`.{,30}")
+
+# Elements that stick out of the window and cannot be scrolled to within the page.
+STICKING_OUT = """() => {
+    const scrolls = e => e && (/auto|scroll/.test(getComputedStyle(e).overflowX)
+                               || scrolls(e.parentElement));
+    return [...document.querySelectorAll("article *")]
+        .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1)
+        .filter(e => !e.closest("mjx-assistive-mml") && !scrolls(e.parentElement))
+        .map(e => e.outerHTML.slice(0, 120));
+}"""
+
+# What a player shows at the moment.
+FRAME = """player => [...player.querySelectorAll("img, svg, canvas")]
+    .filter(e => !e.closest("button") && e.checkVisibility())
+    .map(e => e.src || (e.toDataURL ? e.toDataURL() : e.innerHTML)).join()"""
+
+
+@pytest.mark.parametrize("name", [*PAGES, "search", "genindex"])
+def test_page_opens_without_errors_or_requests_to_others(reader, name):
+    reader.open(name).wait_for_load_state("networkidle")
+    assert reader.problems == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_reads_from_disk(browser, html, name):
+    """As someone opens it who double-clicks the file: no server at all."""
+    reader = Reader(browser.new_page(), html.as_uri())
+    reader.open(name)
+    assert reader.problems == []
+    reader.tab.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_formulas_are_set(reader, name):
+    tab = reader.open(name)
+    formulas = tab.locator("article .math")
+    raw = formulas.filter(has_not=tab.locator("mjx-container"))
+    assert raw.all_text_contents() == []
+    assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert NOT_RENDERED.findall(tab.evaluate(PROSE)) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_images_show_and_say_what_they_show(reader, name):
+    tab = reader.open(name)
+    for image in tab.locator("article img").all():
+        shown = image.evaluate("e => e.decode().then(() => e.naturalWidth, () => 0)")
+        source, alt = (image.get_attribute("src") or "")[:80], image.get_attribute("alt") or ""
+        assert shown, f"{source} does not load"
+        assert len(alt) > 5 and not alt.endswith((".png", ".svg")), f"{source}: alt is {alt!r}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_fits_a_phone(phone, name):
+    tab = phone.open(name)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    assert tab.evaluate(STICKING_OUT) == []
+
+
+def test_sidebar_opens_every_page(reader):
+    for name in PAGES[1:]:
+        tab = reader.open(PAGES[0])
+        tab.locator(f'.bd-sidebar-primary nav a[href="{name}.html"]').click()
+        tab.wait_for_url(f"**/{name}.html")
+        assert tab.locator("article h1").count() == 1
+    assert reader.problems == []
+
+
+def test_search_finds_the_bottleneck(reader):
+    tab = reader.open(PAGES[0])
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("bottleneck")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html?q=bottleneck*")
+    found = tab.locator('#search-results li a[href*="toy_bottleneck"]')
+    found.first.wait_for(timeout=10_000)
+    found.first.click()
+    tab.wait_for_url("**/toy_bottleneck.html*")
+    assert reader.problems == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_opens_on_colab(reader, name):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    repository = config["repository"]
+    org_and_repo = repository["url"].removeprefix("https://github.com/")
+    tab = reader.open(name)
+    links = tab.locator('.article-header-buttons a[href*="colab"]')
+    assert [link.get_attribute("href") for link in links.all()] == [
+        f"https://colab.research.google.com/github/{org_and_repo}/blob/{repository['branch']}"
+        f"/{repository['path_to_book']}/{name}.ipynb"
+    ]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebook_downloads(reader, name):
+    tab = reader.open(name)
+    link = tab.locator("a.btn-download-source-button").get_attribute("href")
+    assert link.endswith(f"{name}.ipynb")
+    downloaded = tab.request.get(f"{reader.site}/{link}").json()
+    assert downloaded == json.loads(BOOK.notebook(name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_references_lead_somewhere(reader, html, name):
+    tab = reader.open(name)
+    for number in tab.locator("article .std-numref").all_text_contents():
+        assert re.search(r"\d", number), f"a reference without a number: {number!r}"
+    links = tab.locator("article a.reference.internal[href]")
+    for link in links.evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+        page, _, target = link.partition("#")
+        if page.endswith(".html") or not page:
+            text = (html / (page or f"{name}.html")).read_text(encoding="utf-8")
+            assert not target or f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_figures_have_a_number_and_a_caption(reader, name):
+    tab = reader.open(name)
+    captions = tab.locator("article figure figcaption").all_text_contents()
+    assert len(captions) == tab.locator("article figure").count() > 0
+    for caption in captions:
+        assert re.match(r"Fig\. \d+\.\d+ \w", caption.strip()), caption
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_solutions_open_on_a_click(reader, name):
+    tab = reader.open(name)
+    solutions = tab.locator("article .solution.dropdown")
+    assert solutions.count() > 0
+    for solution in solutions.all():
+        content = solution.locator(".section, [id^=solution-content]").first
+        assert not content.is_visible()
+        solution.locator("button.toggle-button").click()
+        content.wait_for(state="visible")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_animations_move(reader, name):
+    tab = reader.open(name)
+    for player in tab.locator("article .ribnb-player").all():
+        slider, play = player.locator("input[type=range]"), player.locator("button")
+        slider.press("Home")
+        first = player.evaluate(FRAME)
+        assert first
+        slider.press("End")
+        assert player.evaluate(FRAME) != first, "the slider moves nothing"
+        slider.press("Home")
+        assert player.evaluate(FRAME) == first
+        play.first.click()
+        handle = player.element_handle()
+        tab.wait_for_function(f"([p, first]) => ({FRAME})(p) !== first", arg=[handle, first])
+
+
+def test_some_chapter_has_an_animation(html):
+    assert any("ribnb-player" in (html / f"{n}.html").read_text(encoding="utf-8") for n in CHAPTERS)

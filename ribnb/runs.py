@@ -136,7 +136,9 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
     for path in sorted(Path(folder).rglob(RESULT)):
         result = _read_result(path)
         if result is None:
-            warnings.warn(f"{path} is not a whole result of format {FORMAT}; left out", stacklevel=2)
+            warnings.warn(
+                f"{path} is not a whole result of format {FORMAT}; left out", stacklevel=2
+            )
         else:
             results.append({**result, "path": str(path)})
     return results

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -18,7 +20,7 @@ def train_digit_net(
     seed: int = 0,
     batch_size: int = 32,
     learning_rate: float = 1e-3,
-    pooling: str = "mean",
+    **design: Any,
 ) -> tuple[DigitNet, list[float]]:
     """Train a ``DigitNet`` with L_BCE (Adam, learning rate falling linearly to 0).
 
@@ -29,7 +31,7 @@ def train_digit_net(
         seed: of the initial weights and the order of the images.
         batch_size: images a step.
         learning_rate: Adam's, at the start.
-        pooling: the net's, see ``DigitNet``.
+        design: ``pooling``, ``bias`` and ``channels`` of the ``DigitNet``.
 
     Returns:
         The net in eval mode and the mean loss of each epoch.
@@ -38,7 +40,7 @@ def train_digit_net(
     """
     with torch.random.fork_rng():  # PyTorch's initialisers draw from the global generator
         torch.manual_seed(seed)
-        net = DigitNet(num_classes=2, pooling=pooling).to(images.device)
+        net = DigitNet(num_classes=2, **design).to(images.device)
     order = torch.Generator().manual_seed(seed)
     one_hot = F.one_hot(labels, 2).float()
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)

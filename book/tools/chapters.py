@@ -160,7 +160,7 @@ def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
 
 
 def _parameters(notebook: Path) -> set[str]:
-    from papermill import inspect_notebook  # noqa: PLC0415  slow, and often not needed
+    from papermill import inspect_notebook  # slow, and often not needed
 
     return set(inspect_notebook(str(notebook)))
 
@@ -200,7 +200,7 @@ def _empty_folder() -> Iterator[None]:
 
 
 def _execute_chapter(path: Path, output: Path, parameters: Mapping) -> None:
-    from ribnb.runs import execute_chapter  # noqa: PLC0415  slow, and often not needed
+    from ribnb.runs import execute_chapter  # slow, and often not needed
 
     execute_chapter(path, output, parameters)
 

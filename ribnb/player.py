@@ -1,0 +1,76 @@
+"""An animation that lives in the page: frames, a slider and a play button, no server."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+from collections.abc import Sequence
+
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+_SCRIPT = """
+(function () {
+  const player = document.getElementById("ID");
+  const frames = player.querySelectorAll("img");
+  const slider = player.querySelector("input");
+  const button = player.querySelector("button");
+  let timer = null;
+  function show() {
+    frames.forEach((frame, index) => { frame.hidden = index !== Number(slider.value); });
+  }
+  function stop() { clearInterval(timer); timer = null; button.textContent = "Play"; }
+  function advance() {
+    slider.value = (Number(slider.value) + 1) % frames.length;
+    show();
+    if (Number(slider.value) === frames.length - 1) { stop(); }
+  }
+  slider.addEventListener("input", () => { stop(); show(); });
+  button.addEventListener("click", () => {
+    if (timer !== null) { stop(); return; }
+    button.textContent = "Pause";
+    advance();
+    if (frames.length > 2) { timer = setInterval(advance, 600); }
+  });
+})();
+"""
+_numbers = itertools.count(1)
+
+
+def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
+    """Figures as an animation that reads offline, in a book page and on Colab alike.
+
+    Args:
+        frames: at least two figures of one size; they are stored as PNG.
+        descriptions: what each frame shows, for readers who do not see it.
+
+    Raises:
+        ValueError: fewer than two frames, or other than one description a frame.
+    """
+    if len(frames) < 2 or len(frames) != len(descriptions):
+        raise ValueError(
+            "a player needs at least two frames and one description each; "
+            f"got {len(frames)} frames, {len(descriptions)} descriptions"
+        )
+    identity = f"ribnb-player-{next(_numbers)}"
+    images = "".join(
+        f'<img src="data:image/png;base64,{_png(frame)}" alt="{html.escape(text)}" '
+        f'style="max-width:100%"{"" if index == 0 else " hidden"}>'
+        for index, (frame, text) in enumerate(zip(frames, descriptions, strict=True))
+    )
+    return HTML(
+        f'<div class="ribnb-player" id="{identity}" style="max-width:640px">{images}'
+        '<div style="display:flex;gap:0.8em;align-items:center">'
+        '<button type="button" style="min-width:4.5em">Play</button>'
+        f'<input type="range" min="0" max="{len(frames) - 1}" value="0" step="1" '
+        'aria-label="step" style="flex:1"></div></div>'
+        f"<script>{_SCRIPT.replace('ID', identity)}</script>"
+    )
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return base64.b64encode(buffer.getvalue()).decode()

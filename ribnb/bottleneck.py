@@ -49,7 +49,8 @@ def gradient_maps(
     if not sums and not any(isinstance(module, LAYERS) for module in model.modules()):
         raise ValueError("the model has no convolution and no fully connected layer")
     _check_targets(logits, targets, len(images))
-    sums.append(logits.gather(1, targets[:, None]).sum())
+    with torch.enable_grad():
+        sums.append(logits.gather(1, targets[:, None].long()).sum())
     # Images of a batch do not act on each other in eval mode, so one sum serves them all.
     gradients = [torch.autograd.grad(total, images, retain_graph=True)[0] for total in sums]
     return torch.stack(gradients).sum(dim=2)
@@ -116,7 +117,16 @@ def region_ratios(
 
     Returns:
         The same names -> (L, B).
+
+    Raises:
+        ValueError: other than one mask or one scale an image, and what ``high_gradient_ratio``
+            refuses.
     """
+    for what, given in [*regions.items(), ("scales", scales)]:
+        if given is not None and len(given) != maps.shape[1]:
+            raise ValueError(
+                f"{what!r} is for {len(given)} images, the maps are of {maps.shape[1]}"
+            )
     return {
         name: torch.tensor(
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -39,8 +40,8 @@ def download_file(urls: Sequence[str], path: Path, sha256: str) -> Path:
     for url in urls:
         try:
             _fetch(url, part)
-        except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
-            faults.append(f"{url}: {error}")
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            faults.append(f"{url}: {error or type(error).__name__}")
             continue
         found = _sha256(part)
         if found == sha256:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +95,8 @@ def load_handwriting(
             f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
         )
     if len(present) == len(SPLITS):
-        return _two_and_eight(*map(read_idx, present[split]))
-    return _hold_out(_two_and_eight(*map(read_idx, next(iter(present.values())))), split)
+        return _read_mnist(*present[split])
+    return _hold_out(_read_mnist(*next(iter(present.values()))), split)
 
 
 def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
@@ -105,7 +106,7 @@ def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
         OSError: no address answers; the message says what to fetch by hand and where to put it.
     """
     raw = Path(data_root) / "MNIST" / "raw"
-    return [
+    return _mnist_paths(raw, split) or [
         download_file([base + name for base in MNIST_ADDRESSES], raw / name, sha256)
         for name, sha256 in MNIST_FILES[split].items()
     ]
@@ -118,15 +119,17 @@ def read_idx(path: Path) -> UInt8[ndarray, "..."]:
         ValueError: not such a file, or not of the size that its header announces.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, OSError) as error:
+        data = path.read_bytes()
+        if path.suffix == ".gz":  # of a file that is cut off, what is left of it
+            data = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(data)
+    except (zlib.error, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}. Delete it and get it again") from error
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
         raise ValueError(f"{path} is not an idx file of bytes: it starts with {data[:4].hex()!r}")
     rank = data[3]
     header = 4 + 4 * rank
     shape = struct.unpack(f">{rank}I", data[4:header]) if len(data) >= header else ()
-    expected = header + int(np.prod(shape))
+    expected = header + math.prod(shape)
     if not shape or len(data) != expected:
         raise ValueError(
             f"{path} is damaged: its header announces {expected} bytes (shape {shape}), it holds "
@@ -152,9 +155,17 @@ def _mnist_paths(raw: Path, split: str) -> list[Path]:
     return found if all(found) else []
 
 
+def _read_mnist(images_path: Path, labels_path: Path) -> Handwriting:
+    images, digits = read_idx(images_path), read_idx(labels_path)
+    if images.ndim != 3 or digits.shape != images.shape[:1]:
+        raise ValueError(
+            f"{images_path} holds an array of shape {images.shape} and {labels_path} one of "
+            f"{digits.shape}; images are (N, height, width), with one label each"
+        )
+    return _two_and_eight(images, digits)
+
+
 def _two_and_eight(images: ndarray, digits: ndarray) -> Handwriting:
-    if len(images) != len(digits) or images.ndim != 3:
-        raise ValueError(f"{images.shape} images do not fit {digits.shape} labels")
     wanted = np.isin(digits, [int(name) for name in CLASS_NAMES])
     return Handwriting(images[wanted], (digits[wanted] == int(CLASS_NAMES[1])).astype(np.int64))
 

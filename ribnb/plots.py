@@ -172,7 +172,7 @@ def loss_and_gradient(
         axis.set(title=title, xlabel="logit $y$ of a present class")
     axes[0].set_ylabel("loss")
     axes[1].set_ylabel("d loss / d $y$")
-    axes[1].legend()
+    axes[1].legend(loc="upper left")
     return figure
 
 
@@ -190,11 +190,11 @@ def hgr_by_step(
     figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 1, 3.3), sharey=True)
     for axis, (panel, ratios) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         for name, values in ratios.items():
-            values = np.asarray(values)
-            _band(axis, range(values.shape[1]), values, name, short=True, quantiles=(0.25, 0.75))
+            array = np.asarray(values)
+            _band(axis, range(array.shape[1]), array, name, short=True, quantiles=(0.25, 0.75))
         axis.set(title=panel, xlabel="step $k$", ylim=(-0.03, 1.03))
     np.atleast_1d(axes)[0].set_ylabel(f"HGR of $G_6$ (share above {threshold:g})")
-    np.atleast_1d(axes)[-1].legend(loc="upper left")
+    np.atleast_1d(axes)[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(title)
     return figure
 

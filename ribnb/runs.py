@@ -31,6 +31,7 @@ __all__ = ["Run", "execute_chapter", "load_results", "results_table"]
 
 FORMAT = 1
 RESULT = "result.json"
+NEEDED = {"chapter", "metrics", "settings", "settings_hash"}
 
 
 class Run:
@@ -187,7 +188,9 @@ def _read_result(path: Path) -> dict[str, Any] | None:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return result if isinstance(result, dict) and result.get("format") == FORMAT else None
+    if not isinstance(result, dict) or result.get("format") != FORMAT:
+        return None
+    return result if result.keys() >= NEEDED else None
 
 
 def _check_writable(folder: Path) -> None:
@@ -226,7 +229,10 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.file:
         import yaml  # comes with papermill
 
-        read = yaml.safe_load(Path(arguments.file).read_text(encoding="utf-8"))
+        try:
+            read = yaml.safe_load(Path(arguments.file).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{arguments.file} is not YAML: {error}") from error
         if not isinstance(read, dict):
             raise ValueError(f"{arguments.file} must be a mapping of parameter names to values")
         parameters.update(read)
@@ -251,7 +257,7 @@ def _run_chapter(words: Sequence[str]) -> int:
     try:
         parameters = _parameters(arguments)
         chapter = Path(arguments.chapter)
-        folder = Path(parameters.get("output_dir") or "executed")
+        folder = Path(str(parameters.get("output_dir") or "executed"))
         output = execute_chapter(chapter, arguments.output or folder / chapter.name, parameters)
     except PapermillExecutionError as error:
         print(f"{chapter.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)

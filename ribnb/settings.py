@@ -55,7 +55,10 @@ class Settings:
     def __post_init__(self) -> None:
         types = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            _check(field, types[field.name], getattr(self, field.name))
+            value = getattr(self, field.name)
+            _check(field, types[field.name], value)
+            if types[field.name] is float:  # 600 and 600.0 are one setting, with one hash
+                object.__setattr__(self, field.name, float(value))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]):

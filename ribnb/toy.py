@@ -35,7 +35,7 @@ class RibLossSettings(ToySettings):
     learning_rate: float = setting(5e-4, "lambda, size of a step", above=0)
     margin: float = setting(600.0, "m, in the unit of a logit", above=0)
     batch_size: int = setting(1, "B, the image itself and B - 1 others", minimum=1)
-    num_adapted: int = setting(50, "held-out images adapted to, for each net", minimum=1)
+    num_adapted: int = setting(30, "held-out images adapted to, for each net", minimum=1)
 
 
 Batch = tuple[Any, Any, dict[str, Any]]

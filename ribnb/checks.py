@@ -58,12 +58,16 @@ def check_rib_loss(fn: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
 
 def check_high_gradient_ratio(fn: Callable[[Tensor, Tensor, float], float]) -> bool:
     """Check ``fn(gradient_map, region, threshold) -> number`` against the HGR."""
-    gradient_map = torch.tensor([[-8.0, 2.0, 1.0], [4.0, -3.0, 0.0], [0.5, -4.0, 6.0]])
-    region = torch.tensor([[True, True, True], [True, True, False], [False, True, False]])
-    threshold = 0.5  # two pixels of the region lie exactly on it
+    # Made so that no two of the mistakes below give the same number: a pixel of the region lies
+    # on the threshold, the largest magnitude is negative and outside the region.
+    gradient_map = torch.tensor(
+        [[0.0, -4.0, -4.0, 1.0], [3.0, -5.0, -8.0, -5.0], [1.0, -2.0, 1.0, -2.0]]
+    )
+    region = torch.tensor([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0]]).bool()
+    threshold = 0.5
     normalised = gradient_map.abs() / gradient_map.abs().max()
     inside, high = normalised[region], normalised > threshold
-    own_maximum = gradient_map.abs() / gradient_map[region].max()
+    own_maximum = gradient_map.abs() / gradient_map[region].abs().max()
     shifted = (gradient_map - gradient_map.min()) / (gradient_map.max() - gradient_map.min())
     mistakes = {
         "the threshold is not strict: a pixel exactly on it does not count (use >)": (
@@ -79,6 +83,12 @@ def check_high_gradient_ratio(fn: Callable[[Tensor, Tensor, float], float]) -> b
         ),
         "the sign counts: take the magnitude |G| first": (
             (gradient_map[region] / gradient_map.max() > threshold).float().mean()
+        ),
+        "the sign counts: a pixel of -5 is as high as one of 5": (
+            (gradient_map[region] / gradient_map.abs().max() > threshold).float().mean()
+        ),
+        "the map is divided by its largest value; divide by its largest magnitude, max |G|": (
+            (gradient_map.abs()[region] / gradient_map.max() > threshold).float().mean()
         ),
         "the map is divided by a maximum within the region; divide by the whole map's": (
             (own_maximum[region] > threshold).float().mean()
@@ -186,7 +196,9 @@ def _generator() -> torch.Generator:
 
 def _small_net() -> DigitNet:
     """The same small net at every call."""
-    net, generator = DigitNet(channels=(4, 4, 4, 4, 4)), _generator()
+    with torch.random.fork_rng(devices=[]):  # a check does not change the numbers that follow it
+        net = DigitNet(channels=(4, 4, 4, 4, 4))
+    generator = _generator()
     with torch.no_grad():
         for weight in net.parameters():
             weight.uniform_(-0.5, 0.6, generator=generator)

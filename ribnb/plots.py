@@ -59,7 +59,7 @@ def digit_scenes(
     images: Float[Tensor, "B 1 H W"], regions: Mapping[str, Bool[Tensor, "B H W"]]
 ) -> Figure:
     """Scenes in a row, the outlines of R_D and R_ND drawn on them."""
-    figure, axes = plt.subplots(1, len(images), figsize=(1.7 * len(images), 2.2))
+    figure, axes = plt.subplots(1, len(images), figsize=(1.25 * len(images), 1.75))
     for index, axis in enumerate(np.atleast_1d(axes)):
         axis.imshow(images[index, 0], cmap="gray", vmin=0, vmax=1)
         _outline(axis, {name: masks[index] for name, masks in regions.items()}, linewidth=1.4)
@@ -92,7 +92,7 @@ def gradient_map_rows(
     """One row an image: the image, then |G_1| ... |G_L|, each divided by its own maximum."""
     layers, rows = maps.shape[:2]
     figure, axes = plt.subplots(
-        rows, layers + 1, figsize=(1.25 * (layers + 1), 1.3 * rows + 0.5), squeeze=False
+        rows, layers + 1, figsize=(1.1 * (layers + 1), 1.1 * rows + 0.6), squeeze=False
     )
     for row in range(rows):
         axes[row, 0].imshow(images[row, 0], cmap="gray", vmin=0, vmax=1)
@@ -119,7 +119,7 @@ def hgr_by_layer(panels: Mapping[str, Mapping[str, ArrayLike]], threshold: float
         threshold: of the HGR, for the axis.
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(5.2 * len(panels), 3.3), sharey=True, squeeze=False
+        1, len(panels), figsize=(3 * len(panels) + 2, 3.1), sharey=True, squeeze=False
     )
     for axis, (title, ratios) in zip(axes[0], panels.items(), strict=True):
         layers = range(1, np.asarray(next(iter(ratios.values()))).shape[1] + 1)
@@ -142,7 +142,7 @@ def hgr_by_threshold(
         thresholds: (T,).
         ratios: panel title -> region -> (T,) ratios.
     """
-    figure, axes = plt.subplots(1, len(ratios), figsize=(3.6 * len(ratios), 3.2), sharey=True)
+    figure, axes = plt.subplots(1, len(ratios), figsize=(2.6 * len(ratios), 2.8), sharey=True)
     for axis, (title, by_region) in zip(np.atleast_1d(axes), ratios.items(), strict=True):
         for name, values in by_region.items():
             axis.plot(thresholds, values, color=COLORS[name], label=SHORT_NAMES[name])
@@ -164,7 +164,7 @@ def loss_and_gradient(
         losses: name -> (N,).
         gradients: name -> (N,) derivative with respect to the logit.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2))
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 3))
     titles = ("The loss", "Its gradient: what moves the weights")
     for axis, curves, title in zip(axes, (losses, gradients), titles, strict=True):
         for (name, values), color in zip(curves.items(), LOSS_COLORS, strict=True):
@@ -187,14 +187,22 @@ def hgr_by_step(
         threshold: of the HGR, for the axis.
         title: of the whole figure, what to see.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels) + 1, 3.3), sharey=True)
-    for axis, (panel, ratios) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+    columns = 2 if len(panels) == 4 else len(panels)
+    rows = len(panels) // columns
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.5 * columns + 1, 2.5 * rows + 0.4), sharex=True, sharey=True
+    )
+    axes = np.atleast_2d(axes)
+    for axis, (panel, ratios) in zip(axes.flat, panels.items(), strict=True):
         for name, values in ratios.items():
             array = np.asarray(values)
             _band(axis, range(array.shape[1]), array, name, short=True, quantiles=(0.25, 0.75))
-        axis.set(title=panel, xlabel="step $k$", ylim=(-0.03, 1.03))
-    np.atleast_1d(axes)[0].set_ylabel(f"HGR of $G_6$ (share above {threshold:g})")
-    np.atleast_1d(axes)[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        axis.set(title=panel, ylim=(-0.03, 1.03))
+    for axis in axes[-1]:
+        axis.set_xlabel("step $k$")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"HGR of $G_6$ (above {threshold:g})")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(title)
     return figure
 

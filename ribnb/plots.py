@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -172,7 +173,7 @@ def loss_and_gradient(
         axis.set(title=title, xlabel="logit $y$ of a present class")
     axes[0].set_ylabel("loss")
     axes[1].set_ylabel("d loss / d $y$")
-    axes[1].legend(loc="upper left")
+    axes[0].legend(loc="upper right")
     return figure
 
 
@@ -200,6 +201,7 @@ def hgr_by_step(
         axis.set(title=panel, ylim=(-0.03, 1.03))
     for axis in axes[-1]:
         axis.set_xlabel("step $k$")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     for axis in axes[:, 0]:
         axis.set_ylabel(f"HGR of $G_6$ (above {threshold:g})")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -11,7 +11,6 @@ _build/source. A settings file is flat YAML, parameter: value; a chapter gets th
 
 import argparse
 import contextlib
-import difflib
 import hashlib
 import json
 import os
@@ -28,7 +27,11 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from ribnb.settings import SettingsError, refuse_unknown
+
 Execute = Callable[[Path, Path, Mapping], object]
+
+PATHS = ("data_root", "output_dir")  # parameters that name a folder
 
 NOT_COPIED = shutil.ignore_patterns("tools", ".ipynb_checkpoints", "__pycache__")
 
@@ -141,18 +144,18 @@ def read_settings(file: Path | None) -> dict:
     settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     if not isinstance(settings, dict):
         sys.exit(f"{file} must hold lines of the form `parameter: value`.")
-    return settings
+    # Chapters run in an empty folder, so a relative path must be told from where it counts.
+    paths = {name: settings[name] for name in PATHS if settings.get(name)}
+    return settings | {name: str(Path(path).resolve()) for name, path in paths.items()}
 
 
 def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
     """To each chapter the settings that its parameters cell has; a name in none is refused."""
     known = {chapter: _parameters(book.notebook(chapter)) for chapter in book.chapters()}
-    every_name = sorted(set().union(*known.values()))
-    for name in settings:
-        if name not in every_name:
-            near = difflib.get_close_matches(str(name), every_name, n=1, cutoff=0)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            sys.exit(f"No chapter has a parameter {name!r}{hint}")
+    try:
+        refuse_unknown(settings, sorted(set().union(*known.values())), "the book")
+    except SettingsError as error:
+        sys.exit(str(error))
     return {
         chapter: {name: settings[name] for name in settings if name in names}
         for chapter, names in known.items()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from ribnb.progress import VARIABLE
 from ribnb.settings import refuse_unknown
@@ -40,8 +40,22 @@ def execute_chapter(
     parameters = dict(parameters or {})
     refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with mock.patch.dict(os.environ, {VARIABLE: "off"}):
+    with _without_progress():
         papermill.execute_notebook(
             str(path), str(output), parameters=parameters, progress_bar=False, log_output=False
         )
     return output
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """No progress bars in the kernel that is started here; it inherits the environment."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "off"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before

@@ -100,7 +100,7 @@ def load_handwriting(
 
 
 def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
-    """Fetch one of MNIST's splits into ``data_root/MNIST/raw``; what is there already stays.
+    """Fetch one of MNIST's splits into ``data_root/MNIST/raw``, unless it is there already.
 
     Raises:
         OSError: no address answers; the message says what to fetch by hand and where to put it.
@@ -110,6 +110,11 @@ def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
         download_file([base + name for base in MNIST_ADDRESSES], raw / name, sha256)
         for name, sha256 in MNIST_FILES[split].items()
     ]
+
+
+def has_mnist(data_root: str | Path) -> bool:
+    """Whether one of MNIST's splits, at least, lies in ``data_root/MNIST/raw``."""
+    return any(_mnist_paths(Path(data_root) / "MNIST" / "raw", split) for split in SPLITS)
 
 
 def read_idx(path: Path) -> UInt8[ndarray, "..."]:

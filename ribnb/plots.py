@@ -62,8 +62,9 @@ def digit_scenes(
     """Scenes in a row, the outlines of R_D and R_ND drawn on them."""
     figure, axes = plt.subplots(1, len(images), figsize=(1.25 * len(images), 1.75))
     for index, axis in enumerate(np.atleast_1d(axes)):
-        axis.imshow(images[index, 0], cmap="gray", vmin=0, vmax=1)
+        axis.imshow(images[index, 0].numpy(), cmap="gray", vmin=0, vmax=1)
         _outline(axis, {name: masks[index] for name, masks in regions.items()}, linewidth=1.4)
+    figure.suptitle("The digit decides; the small shape only goes with it")
     _region_legend(figure)
     return figure
 
@@ -96,13 +97,14 @@ def gradient_map_rows(
         rows, layers + 1, figsize=(1.1 * (layers + 1), 1.1 * rows + 0.6), squeeze=False
     )
     for row in range(rows):
-        axes[row, 0].imshow(images[row, 0], cmap="gray", vmin=0, vmax=1)
+        axes[row, 0].imshow(images[row, 0].numpy(), cmap="gray", vmin=0, vmax=1)
         for layer in range(layers):
             picture = axes[row, layer + 1].imshow(
                 _normalised(maps[layer, row]), cmap="magma", vmin=0, vmax=1
             )
         for axis in axes[row]:
             _outline(axis, {name: masks[row] for name, masks in regions.items()})
+    figure.suptitle("The last map lets the shape go")
     axes[0, 0].set_title("image")
     for layer in range(layers):
         axes[0, layer + 1].set_title(f"$|G_{layer + 1}|$")
@@ -144,7 +146,8 @@ def hgr_by_threshold(
         ratios: panel title -> region -> (T,) ratios.
     """
     figure, axes = plt.subplots(1, len(ratios), figsize=(2.6 * len(ratios), 2.8), sharey=True)
-    for axis, (title, by_region) in zip(np.atleast_1d(axes), ratios.items(), strict=True):
+    axes = np.atleast_1d(axes)
+    for axis, (title, by_region) in zip(axes, ratios.items(), strict=True):
         for name, values in by_region.items():
             axis.plot(thresholds, values, color=COLORS[name], label=SHORT_NAMES[name])
         axis.axvline(0.3, color="black", linewidth=0.8, linestyle=":")
@@ -169,7 +172,7 @@ def loss_and_gradient(
     titles = ("The loss", "Its gradient: what moves the weights")
     for axis, curves, title in zip(axes, (losses, gradients), titles, strict=True):
         for (name, values), color in zip(curves.items(), LOSS_COLORS, strict=True):
-            axis.plot(logits, values, color=color, linewidth=2, label=name)
+            axis.plot(np.asarray(logits), np.asarray(values), color=color, linewidth=2, label=name)
         axis.set(title=title, xlabel="logit $y$ of a present class")
     axes[0].set_ylabel("loss")
     axes[1].set_ylabel("d loss / d $y$")
@@ -218,17 +221,18 @@ def adaptation_frame(
 ) -> Figure:
     """One frame of the animation: maps side by side on one scale, a caption under each."""
     figure, axes = plt.subplots(1, len(maps), figsize=(2.6 * len(maps), 3.1))
+    axes = np.atleast_1d(axes)
     for axis, (title, one), caption in zip(axes, maps.items(), captions, strict=True):
-        axis.imshow(one.abs() / scale, cmap="magma", vmin=0, vmax=1)
+        axis.imshow(one.abs().numpy() / scale, cmap="magma", vmin=0, vmax=1)
         _outline(axis, regions)
         axis.set_title(title)
         axis.set_xlabel(caption, fontsize=9)
     return figure
 
 
-def _normalised(gradient_map: Float[Tensor, "H W"]) -> Float[Tensor, "H W"]:
+def _normalised(gradient_map: Float[Tensor, "H W"]) -> Float[np.ndarray, "H W"]:
     magnitude = gradient_map.abs()
-    return magnitude / magnitude.max().clamp_min(1e-12)
+    return (magnitude / magnitude.max().clamp_min(1e-12)).numpy()
 
 
 def _band(
@@ -254,7 +258,7 @@ def _band(
 def _outline(axis: Axes, regions: Mapping[str, Bool[Tensor, "H W"]], linewidth: float = 0.8):
     for name in ("discriminative", "non_discriminative"):
         if regions[name].any():
-            axis.contour(regions[name], [0.5], colors=COLORS[name], linewidths=linewidth)
+            axis.contour(regions[name].numpy(), [0.5], colors=COLORS[name], linewidths=linewidth)
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
 

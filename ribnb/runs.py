@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import os
 import sys
 import tempfile
@@ -85,7 +86,13 @@ class Run:
             threshold: the threshold behind the metrics, if any.
             threshold_choice: how it was chosen.
             post_processing: what was done to maps or masks before scoring.
+
+        Raises:
+            ValueError: a metric that is not a finite number.
         """
+        for name, value in _flat(metrics).items():
+            if not math.isfinite(value):
+                raise ValueError(f"the metric {name} is {value}; no result is written")
         result = {
             "format": FORMAT,
             "chapter": self.chapter,
@@ -116,7 +123,10 @@ class Run:
             return
         there = _read_result(path)
         if there is None:
-            return  # half a file: overwriting it is what the reader wants
+            raise ValueError(
+                f"{path} is there already, but is no whole result of format {FORMAT}. "
+                "Choose another output_dir, or move that one away"
+            )
         if (there["chapter"], there["settings_hash"]) == (self.chapter, self.settings.hash()):
             return
         here = self.settings.as_dict()
@@ -258,9 +268,13 @@ def _run_chapter(words: Sequence[str]) -> int:
         parameters = _parameters(arguments)
         chapter = Path(arguments.chapter)
         folder = Path(str(parameters.get("output_dir") or "executed"))
-        output = execute_chapter(chapter, arguments.output or folder / chapter.name, parameters)
+        output = Path(arguments.output or folder / chapter.name)
+        # A run that fails must not overwrite the notebook of one that did not.
+        unfinished = output.with_name(f"{output.stem}.unfinished.ipynb")
+        os.replace(execute_chapter(chapter, unfinished, parameters), output)
     except PapermillExecutionError as error:
         print(f"{chapter.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
+        print(f"as far as it came: {unfinished}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ribnb.digits import DigitScenes
-from ribnb.handwriting import SOURCES, download_mnist
+from ribnb.handwriting import SOURCES, download_mnist, has_mnist
 from ribnb.settings import Settings, setting
 
 
@@ -53,7 +53,7 @@ def toy_data(settings: ToySettings, seed: int, num_held_out: int = 100) -> dict[
         ``"train"``: ``settings.num_images`` scenes, 10 % of them with a shape. ``"test"``: 500 of
         the same kind from held-out digits. ``"with_shape"``: held-out scenes that all have one.
     """
-    if settings.digits == "mnist" and settings.download:
+    if settings.digits == "mnist" and settings.download and not has_mnist(settings.data_root):
         download_mnist(settings.data_root)
     source = {"seed": seed, "digits": settings.digits, "data_root": settings.data_root}
     return {

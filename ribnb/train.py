@@ -38,7 +38,7 @@ def train_digit_net(
 
     Lee et al. 2021, Figure 1 (the classifier of the toy experiment).
     """
-    with torch.random.fork_rng():  # PyTorch's initialisers draw from the global generator
+    with torch.random.fork_rng(devices=[]):  # initialisers draw from the CPU's global generator
         torch.manual_seed(seed)
         net = DigitNet(num_classes=2, **design).to(images.device)
     order = torch.Generator().manual_seed(seed)

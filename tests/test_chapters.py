@@ -1,0 +1,287 @@
+"""The chapters as programs: other parameters, bad input, real digits, and the package alone."""
+
+import ast
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import nbformat
+import papermill
+import pytest
+import torch
+import yaml
+from chapters import Book
+from conftest import ROOT
+from nbformat.v4 import new_code_cell
+from test_runs import FIELDS
+
+from ribnb.bottleneck import gradient_maps
+from ribnb.digits import REGIONS
+from ribnb.losses import rib_loss
+from ribnb.models import DigitNet
+from ribnb.runs import execute_chapter
+from ribnb.settings import SettingsError
+from ribnb.toy import RibLossSettings, ToySettings
+
+BOOK = Book()
+SETTINGS = {"toy_bottleneck": ToySettings, "rib_loss": RibLossSettings}
+REAL = ROOT.parent / "shared" / "data"
+real_digits = pytest.mark.skipif(
+    not (REAL / "MNIST").is_dir(), reason="no ../shared/data/MNIST beside this"
+)
+
+
+def code_cells(notebook: Path) -> list:
+    cells = nbformat.read(notebook, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+def cell_with(chapter: str, text: str) -> str:
+    """The source of the first code cell that holds a text."""
+    return next(cell.source for cell in code_cells(BOOK.notebook(chapter)) if text in cell.source)
+
+
+# The set-up of every chapter --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chapter", BOOK.chapters())
+def test_the_first_cell_installs_the_package_from_the_address_of_the_project(chapter):
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    first = code_cells(BOOK.notebook(chapter))[0].source
+    assert f'"ribnb @ git+{address}"' in first
+    assert first.count("http") == 1
+
+
+@pytest.mark.parametrize("chapter", SETTINGS)
+def test_the_parameters_are_the_settings_with_their_defaults(chapter):
+    (source,) = (
+        cell.source
+        for cell in code_cells(BOOK.notebook(chapter))
+        if "parameters" in cell.metadata.get("tags", [])
+    )
+    in_cell = {
+        node.target.id: (node.annotation.id, ast.literal_eval(node.value))
+        for node in ast.parse(source).body
+    }
+    fields = SETTINGS[chapter].__dataclass_fields__.values()
+    assert in_cell == {field.name: (field.type, field.default) for field in fields}
+
+
+@pytest.mark.parametrize("chapter", SETTINGS)
+def test_papermill_explains_every_parameter(chapter):
+    explained = papermill.inspect_notebook(str(BOOK.notebook(chapter)))
+    assert explained.keys() == SETTINGS[chapter].__dataclass_fields__.keys()
+    for name, parameter in explained.items():
+        assert len(parameter["help"]) > 5, name
+        assert parameter["inferred_type_name"] in ("bool", "float", "int", "str"), name
+
+
+# What a chapter writes out equals the module ----------------------------------------------
+
+
+def test_the_loss_written_in_the_chapter_is_the_modules():
+    written = {}
+    exec(cell_with("rib_loss", "def my_rib_loss"), {"torch": torch}, written)
+    generator = torch.Generator().manual_seed(1)
+    for margin in (0.5, 8.0, 600.0):
+        logits = (20 * torch.randn(32, 20, generator=generator)).requires_grad_(True)
+        labels = (torch.rand(32, 20, generator=generator) < 0.3).float()
+        mine, theirs = (
+            written["my_rib_loss"](logits, labels, margin),
+            rib_loss(logits, labels, margin),
+        )
+        torch.testing.assert_close(mine, theirs)
+        gradients = (torch.autograd.grad(loss, logits)[0] for loss in (mine, theirs))
+        torch.testing.assert_close(*gradients)
+
+
+def test_the_gradient_map_written_in_the_chapter_is_the_modules():
+    written = {}
+    exec(cell_with("toy_bottleneck", "def last_gradient_map"), {"torch": torch}, written)
+    net, images = DigitNet(num_classes=3), torch.rand(4, 1, 20, 20)
+    targets = torch.tensor([2, 0, 1, 2])
+    maps = gradient_maps(net, images, targets)[-1]
+    for image, target, expected in zip(images, targets, maps, strict=True):
+        found = written["last_gradient_map"](net, image, target)
+        torch.testing.assert_close(found, expected)
+
+
+# Standing alone, with small parameters ----------------------------------------------------
+
+SMALL = {"seeds": 1, "epochs": 1, "num_images": 200, "hgr_threshold": 0.4}
+SMALL_RUNS = {"toy_bottleneck": SMALL, "rib_loss": SMALL | {"num_adapted": 5, "iterations": 2}}
+
+
+def pip(*words) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder that holds nothing but the package, installed from its wheel."""
+    folder = tmp_path_factory.mktemp("installed")
+    copy = shutil.copytree(
+        ROOT / "ribnb", folder / "source" / "ribnb", ignore=shutil.ignore_patterns("__pycache__")
+    ).parent
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    here = ["--no-build-isolation"] if importlib.util.find_spec("setuptools") else []
+    pip("wheel", "--no-deps", *here, "--wheel-dir", folder, copy)
+    (wheel,) = folder.glob("ribnb-*.whl")
+    pip("install", "--no-deps", "--target", folder / "site", wheel)
+    return folder / "site"
+
+
+@pytest.fixture(scope="module", params=SMALL_RUNS)
+def small_run(request, installed, tmp_path_factory):
+    """A chapter, run in an empty folder with the installed package: (name, executed, result)."""
+    chapter, folder = request.param, tmp_path_factory.mktemp(request.param)
+    copy = folder / "copy" / f"{chapter}.ipynb"
+    copy.parent.mkdir()
+    notebook = nbformat.read(BOOK.notebook(chapter), as_version=4)
+    notebook.cells.append(new_code_cell("import ribnb\nprint(ribnb.__file__)"))
+    nbformat.write(notebook, copy)
+    (folder / "empty").mkdir()
+    parameters = SMALL_RUNS[chapter] | {"output_dir": str(folder / "run")}
+    before = Path.cwd()
+    os.chdir(folder / "empty")
+    try:
+        with mock.patch.dict(os.environ, PYTHONPATH=str(installed)):
+            executed = execute_chapter(copy, folder / "executed.ipynb", parameters)
+    finally:
+        os.chdir(before)
+    assert list((folder / "empty").iterdir()) == []
+    return chapter, executed, json.loads((folder / "run" / "result.json").read_text())
+
+
+def test_a_chapter_needs_nothing_but_the_installed_package(small_run, installed):
+    _, executed, _ = small_run
+    assert code_cells(executed)[-1].outputs[0].text.strip() == str(installed / "ribnb/__init__.py")
+
+
+def test_an_executed_chapter_leaves_no_progress_bar_and_no_warning(small_run):
+    _, executed, _ = small_run
+    printed = [output for cell in code_cells(executed) for output in cell.outputs]
+    assert not [output.text for output in printed if output.get("name") == "stderr"]
+
+
+def test_the_result_of_a_chapter_has_its_provenance(small_run):
+    chapter, _, result = small_run
+    assert result.keys() == FIELDS
+    assert result["chapter"] == chapter
+    assert result["seed"] == [0]
+    assert result["threshold"] == 0.4
+    for name, value in SMALL_RUNS[chapter].items():
+        assert result["settings"][name] == value
+    assert result["settings_hash"] == SETTINGS[chapter](**SMALL_RUNS[chapter]).hash()
+
+
+def test_the_metrics_of_a_chapter_have_their_fixed_names(small_run):
+    chapter, _, result = small_run
+    metrics = result["metrics"]
+    groups, length = (("hgr",), 6) if chapter == "toy_bottleneck" else (("rib", "bce"), 3)
+    assert 0 <= metrics["accuracy"] <= 1
+    for group in groups:
+        assert metrics[group].keys() == result["spread"][group].keys() == set(REGIONS)
+        for region in REGIONS:
+            assert len(metrics[group][region]) == len(result["spread"][group][region]) == length
+            assert all(0 <= value <= 1 for value in metrics[group][region])
+            assert result["spread"][group][region] == [0] * length  # there is one net
+    # Both losses start from the same maps.
+    starts = [[metrics[group][region][0] for region in REGIONS] for group in groups]
+    assert starts[0] == starts[-1]
+
+
+# The claims, on real digits ---------------------------------------------------------------
+
+
+@pytest.fixture
+def real_run(tmp_path, monkeypatch):
+    """Run a chapter on MNIST's files and give its metrics."""
+
+    def run(chapter: str, **parameters) -> dict:
+        monkeypatch.chdir(tmp_path)
+        given = {"digits": "mnist", "data_root": str(REAL), "output_dir": str(tmp_path / "run")}
+        execute_chapter(BOOK.notebook(chapter), tmp_path / "out.ipynb", given | parameters)
+        return json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
+
+    return run
+
+
+@real_digits
+def test_on_mnist_the_last_layer_drops_the_shape(real_run):
+    metrics = real_run("toy_bottleneck", seeds=2)
+    digit, shape, background = (metrics["hgr"][region] for region in REGIONS)
+    assert metrics["accuracy"] > 0.95
+    assert shape[4] - shape[5] >= 0.2
+    assert shape[5] < digit[5]
+    assert max(background) < 0.1
+
+
+@real_digits
+def test_on_mnist_the_rib_loss_brings_the_shape_back(real_run):
+    metrics = real_run("rib_loss", seeds=2, num_adapted=15, iterations=4)
+
+    def best_rise(loss: str) -> float:
+        shape, background = (metrics[loss][region] for region in REGIONS[1:])
+        return max(s for s, b in zip(shape, background, strict=True) if b < 0.1) - shape[0]
+
+    assert len(metrics["rib"]["background"]) == 5
+    assert best_rise("rib") >= 0.05
+    assert best_rise("rib") > best_rise("bce")
+
+
+# What a chapter refuses -------------------------------------------------------------------
+
+
+def test_an_unknown_name_is_refused_before_a_kernel_starts(tmp_path):
+    output = tmp_path / "out" / "out.ipynb"
+    message = "rib_loss.ipynb has no parameter 'iteration'; did you mean 'iterations'"
+    with pytest.raises(SettingsError, match=message):
+        execute_chapter(BOOK.notebook("rib_loss"), output, {"iteration": 3})
+    assert list(tmp_path.iterdir()) == []
+
+
+def refused_by(chapter: str, folder: Path, monkeypatch, **parameters) -> str:
+    """Under plain papermill: the error, after making sure that no cell trained a net before it."""
+    monkeypatch.chdir(folder)
+    output = folder / "out.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        papermill.execute_notebook(
+            str(BOOK.notebook(chapter)), str(output), parameters=parameters, progress_bar=False
+        )
+    training = [cell for cell in code_cells(output) if "train_digit_net(" in cell.source]
+    assert training
+    assert not any(cell.metadata.papermill.status == "completed" for cell in training)
+    return f"{caught.value.ename}: {caught.value.evalue}"
+
+
+@pytest.mark.parametrize(
+    ("chapter", "name", "nearest"),
+    [("toy_bottleneck", "seed", "seeds"), ("rib_loss", "learning_rat", "learning_rate")],
+)
+def test_the_chapter_itself_refuses_an_unknown_name(tmp_path, monkeypatch, chapter, name, nearest):
+    """papermill only warns of it and would go on with the defaults."""
+    error = refused_by(chapter, tmp_path, monkeypatch, **{name: 1})
+    message = f"SettingsError: this chapter has no parameter '{name}'; did you mean '{nearest}'?"
+    assert error.startswith(message)
+
+
+def test_an_output_folder_that_cannot_be_written_is_said_before_training(tmp_path, monkeypatch):
+    (tmp_path / "taken").write_text("a file")
+    error = refused_by("toy_bottleneck", tmp_path, monkeypatch, output_dir="taken/run")
+    assert "cannot write to output_dir = 'taken/run'" in error
+
+
+def test_missing_digits_are_said_before_training_with_the_command(tmp_path, monkeypatch):
+    error = refused_by("rib_loss", tmp_path, monkeypatch, digits="mnist", data_root="nowhere")
+    folder = Path("nowhere") / "MNIST" / "raw"
+    assert error.startswith(f"FileNotFoundError: no MNIST in {folder}")
+    assert "python data_scripts/get_mnist.py nowhere" in error

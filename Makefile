@@ -33,7 +33,7 @@ chapters: install ## Run all chapters and store their outputs in book/
 test: install lint ## Run all tests
 	@sh book/tools/system.sh chromium
 	$(BIN)/pytest
-	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 book
+	RIBNB_PROGRESS=off $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 book
 
 lint: install ## Check the style of code and notebooks
 	$(BIN)/ruff check .

@@ -36,6 +36,8 @@ _SCRIPT = """
   });
 })();
 """
+# Frames are drawn on white, so the player stays white in a dark page.
+_STYLE = "max-width:490px;margin:auto;padding:0.5em;background:white;color:black"
 _numbers = itertools.count(1)
 
 
@@ -61,7 +63,7 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
         for index, (frame, text) in enumerate(zip(frames, descriptions, strict=True))
     )
     return HTML(
-        f'<div class="ribnb-player" id="{identity}" style="max-width:640px">{images}'
+        f'<div class="ribnb-player" id="{identity}" style="{_STYLE}">{images}'
         '<div style="display:flex;gap:0.8em;align-items:center">'
         '<button type="button" style="min-width:4.5em">Play</button>'
         f'<input type="range" min="0" max="{len(frames) - 1}" value="0" step="1" '

@@ -27,6 +27,7 @@ SHORT_NAMES = {
     "non_discriminative": "$R_{ND}$",
     "background": "$R_{BG}$",
 }
+OUTLINES = {"discriminative": "#56B4E9", "non_discriminative": "#D55E00"}  # on dark pictures
 LOSS_COLORS = ("#009E73", "#CC79A7")
 
 STYLE = {
@@ -73,11 +74,13 @@ def digit_scenes(
 def loss_curves(histories: Sequence[Sequence[float]]) -> Figure:
     """Mean training loss of each epoch, one line a seed."""
     figure, axis = plt.subplots(figsize=(5.5, 2.8))
-    for seed, history in enumerate(histories):
-        axis.plot(range(1, len(history) + 1), history, marker=".", label=f"seed {seed}")
+    greens = plt.get_cmap("Greens")(np.linspace(0.45, 0.95, len(histories)))
+    for seed, (history, color) in enumerate(zip(histories, greens, strict=True)):
+        epochs = range(1, len(history) + 1)
+        axis.plot(epochs, history, color=color, marker=".", label=f"seed {seed}")
     axis.set(
         xlabel="epoch",
-        ylabel="mean $L_{BCE}$ per image",
+        ylabel="mean $L_{BCE}$ per image and class",
         title="Every net learns to tell 2 from 8",
         ylim=(0, None),
     )
@@ -122,7 +125,7 @@ def hgr_by_layer(panels: Mapping[str, Mapping[str, ArrayLike]], threshold: float
         threshold: of the HGR, for the axis.
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3 * len(panels) + 2, 3.1), sharey=True, squeeze=False
+        1, len(panels), figsize=(max(3 * len(panels), 4.5), 3.3), sharey=True, squeeze=False
     )
     for axis, (title, ratios) in zip(axes[0], panels.items(), strict=True):
         layers = range(1, np.asarray(next(iter(ratios.values()))).shape[1] + 1)
@@ -131,7 +134,7 @@ def hgr_by_layer(panels: Mapping[str, Mapping[str, ArrayLike]], threshold: float
         axis.set(title=title, xlabel="gradient map", ylim=(-0.03, 1.05))
         axis.set_xticks(list(layers), [f"$G_{layer}$" for layer in layers])
     axes[0, 0].set_ylabel(f"HGR (share above {threshold:g})")
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    _legend_below(figure, axes[0, 0])
     return figure
 
 
@@ -145,7 +148,7 @@ def hgr_by_threshold(
         thresholds: (T,).
         ratios: panel title -> region -> (T,) ratios.
     """
-    figure, axes = plt.subplots(1, len(ratios), figsize=(2.6 * len(ratios), 2.8), sharey=True)
+    figure, axes = plt.subplots(1, len(ratios), figsize=(2.3 * len(ratios), 2.8), sharey=True)
     axes = np.atleast_1d(axes)
     for axis, (title, by_region) in zip(axes, ratios.items(), strict=True):
         for name, values in by_region.items():
@@ -168,7 +171,7 @@ def loss_and_gradient(
         losses: name -> (N,).
         gradients: name -> (N,) derivative with respect to the logit.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(7.6, 3))
+    figure, axes = plt.subplots(1, 2, figsize=(6.6, 3))
     titles = ("The loss", "Its gradient: what moves the weights")
     for axis, curves, title in zip(axes, (losses, gradients), titles, strict=True):
         for (name, values), color in zip(curves.items(), LOSS_COLORS, strict=True):
@@ -194,7 +197,7 @@ def hgr_by_step(
     columns = 2 if len(panels) == 4 else len(panels)
     rows = len(panels) // columns
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.5 * columns + 1, 2.5 * rows + 0.4), sharex=True, sharey=True
+        rows, columns, figsize=(2.3 * columns, 2.4 * rows + 0.6), sharex=True, sharey=True
     )
     axes = np.atleast_2d(axes)
     for axis, (panel, ratios) in zip(axes.flat, panels.items(), strict=True):
@@ -207,7 +210,7 @@ def hgr_by_step(
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     for axis in axes[:, 0]:
         axis.set_ylabel(f"HGR of $G_6$ (above {threshold:g})")
-    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    _legend_below(figure, axes[0, 0])
     figure.suptitle(title)
     return figure
 
@@ -256,16 +259,19 @@ def _band(
 
 
 def _outline(axis: Axes, regions: Mapping[str, Bool[Tensor, "H W"]], linewidth: float = 0.8):
-    for name in ("discriminative", "non_discriminative"):
+    for name in OUTLINES:
         if regions[name].any():
-            axis.contour(regions[name].numpy(), [0.5], colors=COLORS[name], linewidths=linewidth)
+            axis.contour(regions[name].numpy(), [0.5], colors=OUTLINES[name], linewidths=linewidth)
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
 
 
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
 def _region_legend(figure: Figure) -> None:
     handles = [
-        plt.Line2D([], [], color=COLORS[name], label=NAMES[name])
-        for name in ("discriminative", "non_discriminative")
+        plt.Line2D([], [], color=color, label=NAMES[name]) for name, color in OUTLINES.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)

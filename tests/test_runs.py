@@ -239,6 +239,14 @@ def test_an_unknown_name_ends_with_2_and_runs_nothing(chapter, folder, capsys):
     assert list(folder.iterdir()) == []
 
 
+def test_a_run_that_fails_keeps_the_notebook_of_one_that_did_not(chapter, folder):
+    assert main([str(chapter), "-o", "done.ipynb"]) == 0
+    before = (folder / "done.ipynb").read_bytes()
+    assert main([str(chapter), "-o", "done.ipynb", "-p", "word=wrong"]) == 1
+    assert (folder / "done.ipynb").read_bytes() == before
+    assert (folder / "done.unfinished.ipynb").is_file()
+
+
 def test_a_cell_that_fails_ends_with_1_and_its_message(chapter, folder):
     """As a person calls it."""
     command = [sys.executable, "-m", "ribnb.runs", chapter, "-p", "word=wrong"]

@@ -119,26 +119,23 @@ def region_ratios(
         The same names -> (L, B).
 
     Raises:
-        ValueError: other than one mask or one scale an image, and what ``high_gradient_ratio``
-            refuses.
+        ValueError: other than one mask or one scale an image, an empty region, a map with NaN.
     """
     for what, given in [*regions.items(), ("scales", scales)]:
         if given is not None and len(given) != maps.shape[1]:
             raise ValueError(
                 f"{what!r} is for {len(given)} images, the maps are of {maps.shape[1]}"
             )
+    if maps.isnan().any():
+        raise ValueError("a gradient map holds NaN")
+    empty = [name for name, masks in regions.items() if not masks.any(dim=(1, 2)).all()]
+    if empty:
+        raise ValueError(f"the region {empty[0]!r} has no pixels in one of the images")
+    magnitudes = maps.abs()
+    scales = magnitudes.amax(dim=(2, 3)) if scales is None else scales.expand(maps.shape[:2])
+    high = magnitudes > threshold * scales[:, :, None, None]
     return {
-        name: torch.tensor(
-            [
-                [
-                    high_gradient_ratio(
-                        one, mask, threshold, None if scales is None else scales[image].item()
-                    )
-                    for image, (one, mask) in enumerate(zip(layer, masks, strict=True))
-                ]
-                for layer in maps
-            ]
-        )
+        name: (high & masks).sum(dim=(2, 3)) / masks.sum(dim=(1, 2))
         for name, masks in regions.items()
     }
 

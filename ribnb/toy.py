@@ -18,7 +18,7 @@ class ToySettings(Settings):
     data_root: str = setting("data", "folder that holds MNIST/raw", identity=False)
     download: bool = setting(False, "fetch MNIST if it is not there", identity=False)
     seeds: int = setting(3, "number of nets, each with data and weights of its own", minimum=1)
-    epochs: int = setting(12, "passes over the training scenes", minimum=1)
+    epochs: int = setting(8, "passes over the training scenes", minimum=1)
     num_images: int = setting(2000, "training scenes of each net", minimum=1)
     hgr_threshold: float = setting(
         0.3, "normalised gradient above which a pixel counts as high", minimum=0, maximum=1

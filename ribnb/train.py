@@ -16,9 +16,9 @@ from ribnb.progress import progress
 def train_digit_net(
     images: Float[Tensor, "N 1 H W"],
     labels: Int[Tensor, " N"],
-    epochs: int = 12,
+    epochs: int = 8,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int = 16,
     learning_rate: float = 1e-3,
     **design: Any,
 ) -> tuple[DigitNet, list[float]]:

@@ -28,6 +28,7 @@ def execute_chapter(
 
     Raises:
         FileNotFoundError: no such chapter.
+        OSError: the output's folder cannot be made.
         SettingsError: a name that the chapter does not know; the message has the nearest one.
         papermill.PapermillExecutionError: a cell failed, for example because the chapter
             refused a value.
@@ -39,7 +40,10 @@ def execute_chapter(
         raise FileNotFoundError(f"no chapter at {path}")
     parameters = dict(parameters or {})
     refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write to '{output.parent}': {error.strerror}") from error
     with _without_progress():
         papermill.execute_notebook(
             str(path), str(output), parameters=parameters, progress_bar=False, log_output=False

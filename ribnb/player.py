@@ -58,8 +58,9 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
         )
     identity = f"ribnb-player-{next(_numbers)}"
     images = "".join(
-        f'<img src="data:image/png;base64,{_png(frame)}" alt="{html.escape(text)}" '
-        f'style="max-width:100%"{"" if index == 0 else " hidden"}>'
+        # Jupyter Book dims pictures on a dark page, except those of this class.
+        f'<img class="dark-light" src="data:image/png;base64,{_png(frame)}" '
+        f'alt="{html.escape(text)}" style="max-width:100%"{"" if index == 0 else " hidden"}>'
         for index, (frame, text) in enumerate(zip(frames, descriptions, strict=True))
     )
     return HTML(

@@ -39,7 +39,7 @@ def gradient_maps(
         ValueError: images that are not (B, C, H, W), targets that are not (B,) class indices,
             a model without such layers or without logits (B, num_classes).
 
-    Lee et al. 2021, section on the toy experiment, Figure 1(b).
+    Lee et al. 2021, Figure 1(b).
     """
     if images.ndim != 4:
         raise ValueError(f"images must have the shape (B, C, H, W); got {tuple(images.shape)}")

@@ -1,4 +1,4 @@
-"""The loss that does not saturate: L_RIB (Lee et al. 2021, section 4.1)."""
+"""The loss that does not saturate: L_RIB (Lee et al. 2021)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rib_loss(
     Args:
         logits: (B, C) raw class scores y^c, any real number but NaN.
         labels: (B, C) image-level labels t_c, each 0 or 1, of any number type or bool.
-        margin: m > 0, in the unit of a logit. The authors use 600.
+        margin: m > 0, in the unit of a logit; 600 in the authors' settings.
         reduction: as in ``torch.nn.functional``: ``"sum"`` over images and classes (the
             paper's form), ``"mean"`` over all B x C entries, or ``"none"`` for the (B, C) terms.
 
@@ -38,7 +38,7 @@ def rib_loss(
         ValueError: shapes other than two equal (B, C), labels outside {0, 1}, NaN logits, a
             margin that is not positive, an unknown reduction.
 
-    Lee et al. 2021, section 4.1 (the loss), Figure 6 (margin and rate).
+    Lee et al. 2021: the definition of L_RIB, with the margin m.
     """
     _check(logits, labels, margin, reduction)
     # torch.minimum would split the gradient in two where a logit equals the margin.

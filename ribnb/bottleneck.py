@@ -91,10 +91,7 @@ def high_gradient_ratio(
         raise ValueError("the region has no pixels, so it has no ratio")
     if gradient_map.isnan().any():
         raise ValueError("the gradient map holds NaN")
-    if not threshold >= 0:
-        raise ValueError(f"threshold must be at least 0; got {threshold}")
-    if scale is not None and not scale > 0:
-        raise ValueError(f"scale must be positive; got {scale}")
+    _check_ruler(threshold, [] if scale is None else [scale])
     magnitude = gradient_map.abs()
     scale = magnitude.max().item() if scale is None else scale
     high = magnitude > threshold * scale
@@ -119,13 +116,15 @@ def region_ratios(
         The same names -> (L, B).
 
     Raises:
-        ValueError: other than one mask or one scale an image, an empty region, a map with NaN.
+        ValueError: other than one mask or one scale an image, an empty region, a map with NaN, a
+            negative threshold, a scale that is not positive.
     """
     for what, given in [*regions.items(), ("scales", scales)]:
         if given is not None and len(given) != maps.shape[1]:
             raise ValueError(
                 f"{what!r} is for {len(given)} images, the maps are of {maps.shape[1]}"
             )
+    _check_ruler(threshold, [] if scales is None else scales.tolist())
     if maps.isnan().any():
         raise ValueError("a gradient map holds NaN")
     empty = [name for name, masks in regions.items() if not masks.any(dim=(1, 2)).all()]
@@ -138,6 +137,14 @@ def region_ratios(
         name: (high & masks).sum(dim=(2, 3)) / masks.sum(dim=(1, 2))
         for name, masks in regions.items()
     }
+
+
+def _check_ruler(threshold: float, scales: list[float]) -> None:
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be at least 0; got {threshold}")
+    for scale in scales:
+        if not scale > 0:
+            raise ValueError(f"scale must be positive; got {scale}")
 
 
 @contextmanager

@@ -283,3 +283,15 @@ def test_region_ratios_refuse_another_number_of_images():
     whole = {"shape": torch.ones(4, 5, 5, dtype=torch.bool)}
     with pytest.raises(ValueError, match="'scales' is for 1 images, the maps are of 4"):
         region_ratios(maps, whole, scales=torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "scale", "message"),
+    [(-0.1, 1.0, "threshold must be at least 0"), (0.3, 0.0, "scale must be positive")],
+)
+def test_region_ratios_refuses_the_same_ruler_as_one_ratio(threshold, scale, message):
+    maps, mask = torch.ones(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match=message):
+        high_gradient_ratio(maps[0, 0], mask[0], threshold, scale)
+    with pytest.raises(ValueError, match=message):
+        region_ratios(maps, {"all": mask}, threshold, torch.tensor([scale]))

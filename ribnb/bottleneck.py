@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ribnb.modes import evaluation
+
 LAYERS = (nn.Conv2d, nn.Linear)
 
 
@@ -44,7 +46,7 @@ def gradient_maps(
     if images.ndim != 4:
         raise ValueError(f"images must have the shape (B, C, H, W); got {tuple(images.shape)}")
     images = images.detach().clone().requires_grad_(True)
-    with _evaluation(model), _record_sums(model, before_activation) as sums, torch.enable_grad():
+    with evaluation(model), _record_sums(model, before_activation) as sums, torch.enable_grad():
         logits = model(images)
     if not sums and not any(isinstance(module, LAYERS) for module in model.modules()):
         raise ValueError("the model has no convolution and no fully connected layer")
@@ -145,18 +147,6 @@ def _check_ruler(threshold: float, scales: list[float]) -> None:
     for scale in scales:
         if not scale > 0:
             raise ValueError(f"scale must be positive; got {scale}")
-
-
-@contextmanager
-def _evaluation(model: nn.Module) -> Iterator[None]:
-    """``eval`` mode, undone module by module."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextmanager

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+PRECISIONS = ("float32", "bfloat16")
 PATTERN = r"auto|cpu|mps|cuda(:\d+)?"
 
 
@@ -31,6 +34,29 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError(f"device = {name!r}, but this machine has no Apple GPU; use 'auto'")
     return device
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """float32 means float32: on CUDA PyTorch otherwise rounds in convolutions to TF32's 10 bits."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """A context for forward passes in ``precision``: ``"float32"`` or ``"bfloat16"``.
+
+    Raises:
+        ValueError: another precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def device_name(device: torch.device) -> str:

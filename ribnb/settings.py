@@ -55,10 +55,15 @@ class Settings:
     def __post_init__(self) -> None:
         types = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            _check(field, types[field.name], value)
-            if types[field.name] is float:  # 600 and 600.0 are one setting, with one hash
-                object.__setattr__(self, field.name, float(value))
+            kind, value = types[field.name], getattr(self, field.name)
+            if typing.get_origin(kind) is tuple:
+                value = _check_tuple(field, typing.get_args(kind)[0], value)
+            else:
+                _check(field, kind, value)
+            if value is not None and float in (typing.get_args(kind) or (kind,)):
+                # 600 and 600.0 are one setting, with one hash
+                value = tuple(map(float, value)) if isinstance(value, tuple) else float(value)
+            object.__setattr__(self, field.name, value)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]):
@@ -78,8 +83,9 @@ class Settings:
         return cls(**{name: namespace[name] for name in known if name in namespace})
 
     def as_dict(self) -> dict[str, Any]:
-        """Field names and values, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Field names and values, ready for JSON (which has lists for tuples)."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def hash(self) -> str:
         """12 hexadecimal digits that change with every setting that changes the result."""
@@ -111,6 +117,18 @@ def _injected_names(cells: Iterable[str]) -> list[str]:
         return []
     assignments = [node for node in ast.parse(injected[-1]).body if isinstance(node, ast.Assign)]
     return [target.id for node in assignments for target in node.targets]
+
+
+def _check_tuple(field: dataclasses.Field, kind: Any, value: Any) -> tuple:
+    """A list, as papermill gives it, or a tuple, whose items are checked one by one."""
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingsError(
+            f"{field.name} = {value!r}; it must be a list of {kind.__name__}, with at least one "
+            f"item ({field.metadata['meaning']})"
+        )
+    for item in value:
+        _check(field, kind, item)
+    return tuple(value)
 
 
 def _check(field: dataclasses.Field, kind: Any, value: Any) -> None:

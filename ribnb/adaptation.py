@@ -1,0 +1,310 @@
+"""Adapt the network to one image, a few steps at a time, and add up what it sees on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from ribnb.cam import normalize
+from ribnb.devices import autocast, full_float32
+from ribnb.losses import rib_loss
+from ribnb.map_sum import MapSum
+from ribnb.models import CAMNet
+from ribnb.modes import evaluation
+from ribnb.pooling import gap, gndrp
+from ribnb.rib_settings import RIBSettings
+
+Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
+
+
+@dataclass
+class Step:
+    """What happened at one step, kept with ``trace=True``.
+
+    Attributes:
+        k: the step, from 0; its maps are those of theta_k.
+        cams: a tensor (n, h, w) for each scale that ran: ReLU of the class maps of the present
+            classes, image and flip added.
+        flooded: share of the scale-1 positions where a present class is high; None without the
+            flood rule.
+        target_logits: (rows, n) pooled logits of the loss scales' views, image before flip.
+        batch_logits: (b, C) pooled logits of the other images; None if they were not run.
+        learning_rates: of the backbone and of the class layer; None if nothing was updated.
+    """
+
+    k: int
+    cams: list[Tensor] = field(default_factory=list)
+    flooded: float | None = None
+    target_logits: Tensor | None = None
+    batch_logits: Tensor | None = None
+    learning_rates: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """The localisation map of one image and how it came about.
+
+    Attributes:
+        losses: the loss before each update, one for each step that had its batch run.
+        target_losses: at each step, the sum of the target's pooled logits over its present
+            classes and over the views in the loss.
+        stopped_at: the step k after whose maps the loop stopped; None if it ran to its end.
+        stop_reason: ``"margin"``, ``"flood"`` or None.
+        class_ids: (n,) the present classes, 0-based.
+        high_res: (n, H, W) in [0, 1], each class divided by its maximum.
+        strided: (n, ceil(H / 4), ceil(W / 4)) the same at a quarter of the resolution.
+        steps: with ``trace=True``, one ``Step`` for each step.
+    """
+
+    losses: list[float]
+    target_losses: list[float]
+    stopped_at: int | None
+    stop_reason: str | None
+    class_ids: Tensor
+    high_res: Float[Tensor, "n H W"]
+    strided: Float[Tensor, "n h w"]
+    steps: list[Step] = field(default_factory=list)
+
+
+def adapt(
+    model: CAMNet,
+    views: Sequence[Float[Tensor, "2 3 h w"]],
+    labels: Num[Tensor, " C"],
+    batches: Iterable[Batch],
+    settings: RIBSettings,
+    trace: bool = False,
+    after_update: Callable[[int], None] | None = None,
+) -> Adaptation:
+    """Take K steps from theta_0 for one image; M is the sum of its CAMs on the way.
+
+    Each step follows theta_k = theta_{k-1} - lambda grad L. The model has theta_0 again when
+    this returns, also when it raises. Batch norm uses its running statistics throughout; the
+    model's frozen stages do not move.
+
+    Nothing is computed that no map depends on: a step whose update is never looked at takes no
+    batch, and a stop is tested before the work that it spares.
+
+    Args:
+        model: with theta_0.
+        views: for each of ``settings.scales``, (2, 3, h, w), normalised: the resized image and
+            its left-right flip; (1, 3, h, w) with ``flip=False``. The first has the image's size.
+        labels: (C,) in {0, 1}.
+        batches: for each update, the other images (b, 3, H, W), normalised, and their labels
+            (b, C); b may be 0. Taken one at a time and only when needed.
+        settings: how. With ``iterations=0`` there are no steps, and M is the CAM.
+        trace: keep every step, and skip nothing: in the variant ``released`` this also makes
+            the update that no map looks at, and takes its batch. The maps are the same.
+        after_update: called with k after step k's update, while the model has theta_{k+1}.
+
+    Raises:
+        ValueError: views or labels of the wrong shape, labels other than 0 and 1, an image
+            without labels, fewer batches than updates.
+        FloatingPointError: a loss that is not a finite number; says at which step.
+
+    Lee et al. 2021, the procedure; ``variant="released"`` is what the authors' code does.
+    """
+    labels = _check(model, views, labels, settings)
+    class_ids = labels.nonzero()[:, 0]
+    losses, target_losses, steps = [], [], []
+    stopped_at = stop_reason = None
+    maps = MapSum(views[0].shape[-2:], settings)
+    paper, batches = settings.variant == "paper", iter(batches)
+    updates = settings.iterations if trace else settings.num_updates
+    with _restored(model), evaluation(model), full_float32():
+        walk = _Walk(model, settings, views, labels)
+        for k in range(max(settings.iterations + paper, 1)):
+            step = Step(k)
+            with torch.set_grad_enabled(k < updates):
+                rows = walk.look(step)
+            maps.add(step.cams)
+            if rows is None:
+                stop_reason = "flood"
+            else:
+                target_losses.append(step.target_logits.sum().item())
+                if not math.isfinite(target_losses[-1]):
+                    raise FloatingPointError(f"the logits at step {k} are {target_losses[-1]}")
+                if not paper and abs(target_losses[-1]) > settings.margin:
+                    stop_reason = "margin"
+            if k < updates and rows is not None and (trace or stop_reason is None):
+                losses.append(walk.update(step, rows, _take(batches, k, updates)))
+                if after_update is not None:
+                    after_update(k)
+            if trace:
+                steps.append(step)
+            if stop_reason is not None:
+                stopped_at = k
+                break
+    return Adaptation(
+        losses, target_losses, stopped_at, stop_reason, class_ids.cpu(), *maps.finish(), steps
+    )
+
+
+class _Walk:
+    """The network on its way from theta_0, and the image it walks for."""
+
+    def __init__(
+        self, model: CAMNet, settings: RIBSettings, views: Sequence[Tensor], labels: Tensor
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.device = model.class_layer.weight.device
+        self.labels = labels.to(self.device)
+        self.present = self.labels.nonzero()[:, 0]
+        class_rate = settings.learning_rate * settings.class_layer_factor
+        groups = [
+            {"params": model.moving_parameters(), "lr": settings.learning_rate},
+            {"params": list(model.class_layer.parameters()), "lr": class_rate},
+        ]
+        self.optimizer = torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        with autocast(settings.precision, self.device):
+            # The frozen stages never move, so the target passes through them once.
+            self.frozen = [model.frozen_features(view.to(self.device)) for view in views]
+
+    def look(self, step: Step) -> Tensor | None:
+        """theta_k's maps and logits into ``step``; the loss's (rows, C) logits, None if flooded.
+
+        Scale 1 comes first: if it is flooded, the other scales are not looked at.
+        """
+        rows = []
+        for scale, frozen in zip(self.settings.scales, self.frozen, strict=True):
+            in_loss = scale in self.settings.loss_scales
+            with torch.set_grad_enabled(in_loss and torch.is_grad_enabled()):
+                class_maps = self.class_maps(frozen)
+                if in_loss:
+                    rows.append(self.pool(class_maps))
+            cams = class_maps.detach()[:, self.present].relu()
+            step.cams.append(cams[0] + cams[1].flip(-1) if self.settings.flip else cams[0])
+            if scale == 1 and self.flooded(step):
+                return None
+        logits = torch.cat(rows)
+        step.target_logits = logits.detach()[:, self.present]
+        return logits
+
+    def flooded(self, step: Step) -> bool:
+        """The authors' flood rule: too many positions are high in some present class's map."""
+        level, share = self.settings.flood_level, self.settings.flood_share
+        if level is None or share is None:
+            return False
+        cams = step.cams[0]
+        high = cams > level * cams.amax(dim=(1, 2), keepdim=True)
+        step.flooded = high.any(dim=0).float().mean().item()
+        return step.k >= 1 and step.flooded > share
+
+    def update(self, step: Step, rows: Tensor, batch: Batch) -> float:
+        """theta_{k+1} from theta_k; the loss before it."""
+        images, labels = batch
+        if labels.shape != (len(images), self.model.num_classes):
+            raise ValueError(
+                f"the batch of step {step.k} has {len(images)} images of {tuple(labels.shape)} "
+                f"labels; its labels must be (b, {self.model.num_classes})"
+            )
+        self.optimizer.zero_grad()
+        loss = self.loss(rows, self.labels.expand_as(rows))
+        if loss.requires_grad:  # not if no position of any view is left to pool
+            loss.backward()  # before the batch runs, so that only one graph is held at a time
+        total = loss.item()
+        if len(images):
+            frozen = self.frozen_features(images.to(self.device, non_blocking=True))
+            step.batch_logits = self.pool(self.class_maps(frozen))
+            loss = self.loss(step.batch_logits, labels.to(self.device))
+            loss.backward()
+            step.batch_logits = step.batch_logits.detach()
+            total += loss.item()
+        if not math.isfinite(total):
+            raise FloatingPointError(f"the loss at step {step.k} is {total}")
+        rate = self.settings.rate(step.k)
+        step.learning_rates = rate, rate * self.settings.class_layer_factor
+        for group, value in zip(self.optimizer.param_groups, step.learning_rates, strict=True):
+            group["lr"] = value
+        self.optimizer.step()
+        return total
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        with autocast(self.settings.precision, self.device):
+            return self.model.frozen_features(images)
+
+    def class_maps(self, frozen: Tensor) -> Tensor:
+        with autocast(self.settings.precision, self.device):
+            return self.model.class_layer(self.model.moving_features(frozen)).float()
+
+    def pool(self, class_maps: Tensor) -> Tensor:
+        """Logits (rows, C). GNDRP takes each row's own CAM."""
+        if self.settings.pooling == "gap":
+            return gap(class_maps)
+        if self.settings.variant == "paper":
+            cam = normalize(class_maps.detach())
+        else:  # a class that is negative everywhere becomes >= 1 everywhere: nothing is kept
+            cam = class_maps.detach() / class_maps.detach().amax(dim=(2, 3), keepdim=True)
+        return gndrp(class_maps, cam, self.settings.threshold, self.settings.variant)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
+        if self.settings.loss == "bce":
+            return F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
+        margin = self.settings.margin if self.settings.variant == "paper" else math.inf
+        return rib_loss(logits, labels, margin)
+
+
+@contextmanager
+def _restored(model: CAMNet) -> Iterator[None]:
+    """Let the moving weights move; afterwards they are, with their gradients, as before."""
+    moving = [*model.moving_parameters(), *model.class_layer.parameters()]
+    before = [(weight.detach().clone(), weight.grad, weight.requires_grad) for weight in moving]
+    for weight in moving:
+        weight.grad = None
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, (value, gradient, required) in zip(moving, before, strict=True):
+                weight.copy_(value)
+                weight.grad = gradient
+                weight.requires_grad_(required)
+
+
+def _take(batches: Iterator[Batch], k: int, updates: int) -> Batch:
+    try:
+        return next(batches)
+    except StopIteration:
+        raise ValueError(
+            f"there is no batch for step {k}: these settings take {updates} updates, each with "
+            "a batch of its own"
+        ) from None
+
+
+def _check(model: CAMNet, views: Sequence[Tensor], labels: Tensor, settings: RIBSettings) -> Tensor:
+    """The labels, if all is right."""
+    rows = 2 if settings.flip else 1
+    if len(views) != len(settings.scales):
+        raise ValueError(
+            f"views must hold one tensor for each of the scales {settings.scales}; got {len(views)}"
+        )
+    for view in views:
+        if view.ndim != 4 or view.shape[:2] != (rows, 3):
+            raise ValueError(
+                f"each view must have the shape ({rows}, 3, h, w), "
+                f"{'the image and its flip' if settings.flip else 'one image'}; got "
+                f"{tuple(view.shape)}"
+            )
+    labels = torch.as_tensor(labels)
+    if labels.shape != (model.num_classes,):
+        raise ValueError(
+            f"labels must have the shape ({model.num_classes},), one for each class of the "
+            f"model; got {tuple(labels.shape)}"
+        )
+    if ((labels != 0) & (labels != 1)).any():
+        raise ValueError(f"labels must be 0 or 1; got {labels.tolist()}")
+    if not labels.any():
+        raise ValueError("the image has no labels: there is no class to adapt to")
+    return labels

@@ -1,0 +1,67 @@
+"""From a map to one number for each channel: GAP and GNDRP."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+VARIANTS = ("paper", "released")
+
+
+def gap(features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C"]:
+    """Global average pooling: the mean over all positions U."""
+    return features.mean(dim=(2, 3))
+
+
+def gndrp(
+    features: Float[Tensor, "B C h w"],
+    cam: Float[Tensor, "B C h w"] | Float[Tensor, "B 1 h w"],
+    threshold: float = 0.4,
+    variant: str = "paper",
+) -> Float[Tensor, "B C"]:
+    """Global non-discriminative region pooling: the mean where the CAM is low.
+
+    Only positions that the CAM does not yet cover may move the logit. With class maps for
+    ``features`` this gives the logits: the class layer is linear, so it does not matter whether
+    features are pooled before it or its output after it.
+
+    Args:
+        features: (B, C, h, w) features, or class maps, to pool.
+        cam: the CAM of the same positions, normalised to [0, 1]; one for each channel, or one,
+            (B, 1, h, w), for all of them. No gradient flows into it.
+        threshold: tau in [0, 1].
+        variant: ``"paper"``: U_tau is where CAM <= tau, and the mean is over U_tau;
+            ``"released"``, as the authors' code: CAM < tau, and the sum over those positions is
+            divided by the number of *all* positions.
+
+    Returns:
+        (B, C). A channel without a single such position pools to 0, without a gradient, in both
+        variants. With ``threshold=1`` and ``"paper"`` this is GAP.
+
+    Raises:
+        ValueError: shapes that do not match, a threshold outside [0, 1], an unknown variant.
+
+    Lee et al. 2021, the definition of GNDRP.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {variant!r}")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in [0, 1]; got {threshold}")
+    channels = {1, features.shape[1]} if features.ndim == 4 else set()
+    if (
+        cam.ndim != 4
+        or cam.shape[1] not in channels
+        or (cam.shape[0], *cam.shape[2:]) != (features.shape[0], *features.shape[2:])
+    ):
+        raise ValueError(
+            "features must be (B, C, h, w) and cam (B, C, h, w) or (B, 1, h, w); got "
+            f"{tuple(features.shape)} and {tuple(cam.shape)}"
+        )
+    cam = cam.detach()
+    kept = cam <= threshold if variant == "paper" else cam < threshold
+    # where, not a product: a NaN or infinity outside U_tau must not get in.
+    total = torch.where(kept, features, 0).sum(dim=(2, 3))
+    if variant == "released":
+        return total / (features.shape[2] * features.shape[3])
+    return total / kept.sum(dim=(2, 3)).clamp_min(1)

@@ -7,7 +7,7 @@ mistake that fits. A check prints its verdict and returns whether all is right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,8 +15,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ribnb.bottleneck import gradient_maps, high_gradient_ratio
+from ribnb.check_tools import difference, verdict
 from ribnb.losses import rib_loss
+from ribnb.map_checks import check_cam, check_gndrp, check_localization_map
 from ribnb.models import DigitNet
+
+__all__ = [
+    "check_cam",
+    "check_gndrp",
+    "check_high_gradient_ratio",
+    "check_localization_map",
+    "check_logit_gradient",
+    "check_rib_loss",
+    "check_rib_step",
+]
 
 
 def check_rib_loss(fn: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
@@ -50,10 +62,10 @@ def check_rib_loss(fn: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
     def compare() -> str:
         given = logits.clone().requires_grad_(True)
         loss = fn(given, labels, margin)
-        fault = _difference(loss, total, mistakes, f"logits {logits.tolist()}, margin {margin:g}")
+        fault = difference(loss, total, mistakes, f"logits {logits.tolist()}, margin {margin:g}")
         return fault or _gradient_fault(loss, given, labels * (logits < margin), fn, labels)
 
-    return _verdict("rib_loss", compare)
+    return verdict("rib_loss", compare)
 
 
 def check_high_gradient_ratio(fn: Callable[[Tensor, Tensor, float], float]) -> bool:
@@ -104,19 +116,19 @@ def check_high_gradient_ratio(fn: Callable[[Tensor, Tensor, float], float]) -> b
     def compare() -> str:
         ratio = fn(gradient_map.clone(), region.clone(), threshold)
         example = f"the map {gradient_map.tolist()}, threshold {threshold:g}"
-        fault = _difference(ratio, right, mistakes, example)
+        fault = difference(ratio, right, mistakes, example)
         if fault:
             return fault
         flat = torch.full((2, 2), 0.25)  # every pixel is its own maximum
         whole = torch.ones(2, 2, dtype=torch.bool)
-        return _difference(
+        return difference(
             fn(flat, whole, 0.3),
             torch.tensor(1.0),
             {"the map is not normalised: divide it by its largest magnitude": torch.tensor(0.0)},
             "a map that is 0.25 everywhere, threshold 0.3",
         )
 
-    return _verdict("high_gradient_ratio", compare)
+    return verdict("high_gradient_ratio", compare)
 
 
 def check_logit_gradient(fn: Callable[[nn.Module, Tensor, int], Tensor]) -> bool:
@@ -147,9 +159,9 @@ def check_logit_gradient(fn: Callable[[nn.Module, Tensor, int], Tensor]) -> bool
         found = fn(model, image.clone(), target)
         if isinstance(found, Tensor) and found.ndim > 2 and found.numel() == layers[-1].numel():
             return f"the shape is {tuple(found.shape)}; a gradient map is (H, W)"
-        return _difference(found, layers[-1], mistakes, "a small net and one image of 12 x 12")
+        return difference(found, layers[-1], mistakes, "a small net and one image of 12 x 12")
 
-    return _verdict("logit_gradient", compare)
+    return verdict("logit_gradient", compare)
 
 
 def check_rib_step(fn: Callable[[nn.Module, Tensor, Tensor, float, float], Any]) -> bool:
@@ -185,9 +197,9 @@ def check_rib_step(fn: Callable[[nn.Module, Tensor, Tensor, float, float], Any])
         model = _small_net()
         fn(model, images.clone(), labels.clone(), rate, margin)
         after = torch.cat([weight.flatten() for weight in model.parameters()]).detach()
-        return _difference(after, stepped(-rate, total), mistakes, "a small net and two images")
+        return difference(after, stepped(-rate, total), mistakes, "a small net and two images")
 
-    return _verdict("rib_step", compare)
+    return verdict("rib_step", compare)
 
 
 def _generator() -> torch.Generator:
@@ -205,28 +217,6 @@ def _small_net() -> DigitNet:
     return net.eval()
 
 
-def _difference(found: Any, right: Tensor, mistakes: Mapping[str, Tensor], example: str) -> str:
-    """What is wrong with ``found``, in words; an empty string if nothing is."""
-    if found is None:
-        return "it returns nothing yet: end it with a return"
-    try:
-        value = torch.as_tensor(found).detach().float()
-    except (TypeError, ValueError, RuntimeError):
-        return f"it returns a {type(found).__name__}; a tensor or a number is expected"
-    if value.numel() != right.numel():
-        return f"it returns the shape {tuple(value.shape)}; expected {tuple(right.shape)}"
-    value = value.reshape(right.shape)
-    if torch.allclose(value, right.float(), rtol=1e-4, atol=1e-6):
-        return ""
-    for words, wrong in mistakes.items():
-        if torch.allclose(value, wrong.detach().float(), rtol=1e-4, atol=1e-6):
-            return words
-    if right.numel() == 1:
-        return f"for {example} it gives {value.item():.4g}; expected {right.item():.4g}"
-    worst = (value - right).abs().max().item()
-    return f"for {example} it is off by up to {worst:.3g}"
-
-
 def _gradient_fault(
     loss: Tensor, logits: Tensor, counted: Tensor, fn: Callable, labels: Tensor
 ) -> str:
@@ -242,14 +232,3 @@ def _gradient_fault(
     if not torch.isclose(fn(tall, labels, 800.0), -(labels * 700).sum()):
         return "for logits of 700 and a margin of 800 the value is wrong: is the margin fixed?"
     return ""
-
-
-def _verdict(name: str, compare: Callable[[], str]) -> bool:
-    try:
-        fault = compare()
-    except NotImplementedError:
-        fault = "it is not written yet"
-    except Exception as error:  # a reader's code may raise anything; show what and go on
-        fault = f"it raised {type(error).__name__}: {error}"
-    print(f"{name}: {fault}." if fault else f"{name}: right.")
-    return not fault

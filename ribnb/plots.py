@@ -1,9 +1,8 @@
-"""Every figure of the book. Each function returns a Figure and leaves no pyplot state behind."""
+"""The figures about digits. Each function returns a Figure and leaves no pyplot state behind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
+
+from ribnb.plot_style import legend_below, styled_figure
 
 # Okabe and Ito's colours, told apart by colour-blind readers; markers tell them apart in grey.
 COLORS = {"discriminative": "#0072B2", "non_discriminative": "#D55E00", "background": "#7F7F7F"}
@@ -30,33 +31,8 @@ SHORT_NAMES = {
 OUTLINES = {"discriminative": "#56B4E9", "non_discriminative": "#D55E00"}  # on dark pictures
 LOSS_COLORS = ("#009E73", "#CC79A7")
 
-STYLE = {
-    "figure.dpi": 100,
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "image.interpolation": "nearest",
-}
 
-
-def _figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the book's style; close the figure so that a notebook shows it only once."""
-
-    @wraps(draw)
-    def styled(*args, **kwargs) -> Figure:
-        with plt.rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-        plt.close(figure)
-        return figure
-
-    return styled
-
-
-@_figure
+@styled_figure
 def digit_scenes(
     images: Float[Tensor, "B 1 H W"], regions: Mapping[str, Bool[Tensor, "B H W"]]
 ) -> Figure:
@@ -70,7 +46,7 @@ def digit_scenes(
     return figure
 
 
-@_figure
+@styled_figure
 def loss_curves(histories: Sequence[Sequence[float]]) -> Figure:
     """Mean training loss of each epoch, one line a seed."""
     figure, axis = plt.subplots(figsize=(5.5, 2.8))
@@ -88,7 +64,7 @@ def loss_curves(histories: Sequence[Sequence[float]]) -> Figure:
     return figure
 
 
-@_figure
+@styled_figure
 def gradient_map_rows(
     images: Float[Tensor, "B 1 H W"],
     maps: Float[Tensor, "L B H W"],
@@ -116,7 +92,7 @@ def gradient_map_rows(
     return figure
 
 
-@_figure
+@styled_figure
 def hgr_by_layer(panels: Mapping[str, Mapping[str, ArrayLike]], threshold: float) -> Figure:
     """Figure 1(c): HGR of each region per layer; line = mean over seeds, band = min to max.
 
@@ -134,11 +110,11 @@ def hgr_by_layer(panels: Mapping[str, Mapping[str, ArrayLike]], threshold: float
         axis.set(title=title, xlabel="gradient map", ylim=(-0.03, 1.05))
         axis.set_xticks(list(layers), [f"$G_{layer}$" for layer in layers])
     axes[0, 0].set_ylabel(f"HGR (share above {threshold:g})")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     return figure
 
 
-@_figure
+@styled_figure
 def hgr_by_threshold(
     thresholds: ArrayLike, ratios: Mapping[str, Mapping[str, ArrayLike]]
 ) -> Figure:
@@ -160,7 +136,7 @@ def hgr_by_threshold(
     return figure
 
 
-@_figure
+@styled_figure
 def loss_and_gradient(
     logits: ArrayLike, losses: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike]
 ) -> Figure:
@@ -183,7 +159,7 @@ def loss_and_gradient(
     return figure
 
 
-@_figure
+@styled_figure
 def hgr_by_step(
     panels: Mapping[str, Mapping[str, ArrayLike]], threshold: float, title: str
 ) -> Figure:
@@ -210,12 +186,12 @@ def hgr_by_step(
         axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     for axis in axes[:, 0]:
         axis.set_ylabel(f"HGR of $G_6$ (above {threshold:g})")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     figure.suptitle(title)
     return figure
 
 
-@_figure
+@styled_figure
 def adaptation_frame(
     maps: Mapping[str, Float[Tensor, "H W"]],
     regions: Mapping[str, Bool[Tensor, "H W"]],
@@ -264,10 +240,6 @@ def _outline(axis: Axes, regions: Mapping[str, Bool[Tensor, "H W"]], linewidth: 
             axis.contour(regions[name].numpy(), [0.5], colors=OUTLINES[name], linewidths=linewidth)
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
-
-
-def _legend_below(figure: Figure, axis: Axes) -> None:
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
 def _region_legend(figure: Figure) -> None:

@@ -10,10 +10,20 @@ from tqdm import tqdm
 VARIABLE = "RIBNB_PROGRESS"
 
 
-def progress(steps: Iterable, label: str) -> Iterable:
+def progress(steps: Iterable | None, label: str, total: int | None = None, done: int = 0) -> tqdm:
     """``steps`` with a bar that vanishes at its end.
+
+    Without steps it is a bar to move by hand, in a ``with``: ``bar.update()`` for each step, and
+    ``bar.set_postfix_str(text, refresh=False)`` for what stands behind the time left.
 
     With the environment variable RIBNB_PROGRESS=off there is none, because a bar's carriage
     returns would stay in a notebook's stored output.
+
+    Args:
+        steps: what to go through, or None.
+        label: what stands in front of the bar.
+        total: how many steps there are, where ``steps`` does not know.
+        done: how many of them an earlier run made; they do not count for the time left.
     """
-    return tqdm(steps, desc=label, leave=False, disable=os.environ.get(VARIABLE) == "off")
+    off = os.environ.get(VARIABLE) == "off"
+    return tqdm(steps, desc=label, total=total, initial=done, leave=False, disable=off)

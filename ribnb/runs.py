@@ -227,7 +227,8 @@ def _value(text: str) -> Any:
         return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def name_and_value(text: str) -> tuple[str, Any]:
+    """A command-line parameter ``name=value``, the value as Python writes it."""
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
@@ -255,7 +256,12 @@ def _run_chapter(words: Sequence[str]) -> int:
     )
     parser.add_argument("chapter", help="its notebook; or 'table', see 'table --help'")
     parser.add_argument(
-        "-p", dest="parameter", metavar="NAME=VALUE", type=_pair, action="append", default=[]
+        "-p",
+        dest="parameter",
+        metavar="NAME=VALUE",
+        type=name_and_value,
+        action="append",
+        default=[],
     )
     parser.add_argument("-f", dest="file", metavar="FILE", help="a YAML file of parameters")
     parser.add_argument(

@@ -39,9 +39,9 @@ def test_the_package_itself_loads_nothing_heavy(tmp_path):
     assert not loaded & heavy
 
 
-def test_what_a_chapter_imports_loads_neither_scikit_learn_nor_papermill(tmp_path):
-    """Both take seconds; the first is needed only for the embedded digits, the second to run."""
-    modules = "bottleneck, checks, digits, losses, models, player, plots, runs, toy, train"
+def test_what_a_chapter_imports_loads_no_library_that_it_may_not_need(tmp_path):
+    """Each takes seconds: for the embedded digits, to run chapters, to score."""
+    modules = "bottleneck, checks, digits, losses, models, map_plots, metrics, player, plots, rib, runs, toy, train"
     loaded = loaded_by(f"from ribnb import {modules}", tmp_path)
     assert {"torch", "matplotlib"} <= loaded
-    assert not loaded & {"sklearn", "papermill", "torchvision"}
+    assert not loaded & {"sklearn", "papermill", "torchmetrics"}

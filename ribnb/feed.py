@@ -1,0 +1,153 @@
+"""What the adaptation of a split needs, read and decoded ahead of the device by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Num
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ribnb.batches import ImageSet
+from ribnb.rib_settings import RIBSettings
+from ribnb.views import RandomView, multi_scale_views
+
+Batch = tuple[Tensor, Tensor]  # images (b, 3, H, W), labels (b, C)
+VIEWS = -1  # in the place of a step: the item is the target's views
+
+
+def class_disjoint(labels: Num[Tensor, "N C"]) -> Bool[Tensor, "N N"]:
+    """Which images share no class, for all pairs at once, by one matrix product."""
+    labels = labels.float()
+    return labels @ labels.T == 0
+
+
+class AdaptationInputs(Dataset):
+    """The target's views, and the other images of each step's batch.
+
+    Item ``(target, VIEWS)`` holds the views of image ``target``; item ``(target, k)`` the batch
+    of its step k: images (b, 3, H, W) and labels (b, C). Both come with the ids of images that
+    could not be read. The other images and their crops depend only on the settings' seed,
+    ``target`` and k, so neither workers, nor shards, nor a resumed run change them. b is
+    ``settings.num_others``, or less when there are not so many images to draw from.
+
+    Args:
+        images: an image set, such as ``SceneImages`` or ``VOCImages``.
+        settings: how.
+    """
+
+    def __init__(self, images: ImageSet, settings: RIBSettings) -> None:
+        self.images, self.settings = images, settings
+        sides = settings.long_side_min, settings.long_side_max
+        self.view = RandomView(settings.crop_size, sides if sides[1] else None, flip=True)
+        self.disjoint = settings.batch_choice == "disjoint" and class_disjoint(images.labels)
+
+    def __getitem__(
+        self, key: tuple[int, int]
+    ) -> tuple[tuple[int, int], list[Tensor] | Batch | None, dict[str, str]]:
+        """The key itself, what it stands for, and unreadable ids -> why."""
+        target, step = key
+        if step != VIEWS:
+            return key, *self.batch(target, step)
+        try:
+            image = self.images.image(target)
+            return key, multi_scale_views(image, self.settings.scales, self.settings.flip), {}
+        except (OSError, ValueError) as error:
+            return key, None, {self.images.ids[target]: str(error)}
+
+    def batch(self, target: int, step: int) -> tuple[Batch, dict[str, str]]:
+        """The other images of one step, without those that cannot be read, and these."""
+        generator = np.random.default_rng([self.settings.seed, target, step])
+        candidates = self.candidates(target)
+        size = min(self.settings.num_others, len(candidates))
+        chosen = generator.choice(candidates, size, replace=False)
+        views, labels, unreadable = [], [], {}
+        with torch.random.fork_rng(devices=[]):  # the random views draw from the global generator
+            # torch.manual_seed would reseed the GPU's generator too, which is not forked
+            torch.default_generator.manual_seed(int(generator.integers(2**62)))
+            for index in chosen.tolist():
+                try:
+                    views.append(self.view(self.images.image(index)))
+                    labels.append(self.images.labels[index])
+                except (OSError, ValueError) as error:
+                    unreadable[self.images.ids[index]] = str(error)
+        if not views:
+            none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
+            return none, unreadable
+        return (torch.stack(views), torch.stack(labels)), unreadable
+
+    def candidates(self, target: int) -> np.ndarray:
+        """Indices that a batch of this target may hold."""
+        if self.settings.batch_choice == "disjoint":
+            return self.disjoint[target].nonzero()[:, 0].numpy()
+        return np.delete(np.arange(len(self.images)), target)
+
+
+class Feed:
+    """For one target after the other: its views, then a batch for each of its updates.
+
+    Workers read ahead, in this order. Once a target is done with, because it has stopped early,
+    no more of it is read, and what had been read ahead is dropped.
+
+    Args:
+        inputs: what to read.
+        targets: indices of images, in the order in which they will be asked for.
+        workers: processes that read ahead; 0 reads when asked.
+        pin_memory: for faster copies to a GPU.
+    """
+
+    def __init__(
+        self,
+        inputs: AdaptationInputs,
+        targets: Sequence[int],
+        workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self.inputs, self.targets = inputs, targets
+        self.done: set[int] = set()
+        self.unreadable: dict[str, str] = {}
+        loader = DataLoader(
+            inputs,
+            sampler=self,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            prefetch_factor=2 if workers else None,
+            generator=torch.Generator(),  # else it draws from the global one
+        )
+        self.stream = iter(loader)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """The keys to read; asked by the loader whenever a worker is free."""
+        for target in self.targets:
+            for step in (VIEWS, *range(self.inputs.settings.num_updates)):
+                if target not in self.done:
+                    yield target, step
+
+    def views(self, target: int) -> list[Tensor]:
+        """The views of the next target.
+
+        Raises:
+            OSError: the image cannot be read; says why.
+        """
+        key = None
+        while key != (target, VIEWS):  # what was read ahead of a target that stopped is dropped
+            key, views, unreadable = next(self.stream)
+            key = tuple(key)
+        if unreadable:
+            self.finish(target)
+            raise OSError("; ".join(unreadable.values()))
+        return views
+
+    def batches(self, target: int) -> Iterator[Batch]:
+        """The batches of this target, one a step."""
+        for _ in range(self.inputs.settings.num_updates):
+            _, batch, unreadable = next(self.stream)
+            self.unreadable.update(unreadable)
+            yield batch
+
+    def finish(self, target: int) -> None:
+        """This target needs nothing more."""
+        self.done.add(target)

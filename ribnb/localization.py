@@ -1,0 +1,193 @@
+"""Localisation maps of a whole split: resumable, sharded, one file an image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ribnb.adaptation import adapt
+from ribnb.batches import ImageSet
+from ribnb.feed import AdaptationInputs, Feed
+from ribnb.map_files import Maps, has_maps, write_maps
+from ribnb.models import CAMNet
+from ribnb.progress import progress
+from ribnb.rib_settings import RIBSettings
+
+RECORD = "maps.json"
+
+
+@dataclass
+class MapsReport:
+    """What became of the images of a split, or of one shard of it.
+
+    Attributes:
+        folder: where the map files are.
+        written: ids of the images whose maps were made now.
+        kept: how many images had whole map files already.
+        failed: id -> why it has no map file.
+        unreadable: id -> why it was left out of other images' batches.
+        stopped: ``"margin"`` and ``"flood"`` -> how many of the written images stopped so.
+        seconds: for all that was done now.
+    """
+
+    folder: Path
+    written: list[str] = field(default_factory=list)
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    stopped: dict[str, int] = field(default_factory=lambda: {"margin": 0, "flood": 0})
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.written)} images in {self.seconds:.0f} s, {self.kept} were there; "
+            f"stopped by margin {self.stopped['margin']}, by flood {self.stopped['flood']}; "
+            f"failed {len(self.failed)}"
+        ]
+        lines += [f"failed: {name}: {why}" for name, why in self.failed.items()]
+        lines += [f"left out of batches: {name}: {why}" for name, why in self.unreadable.items()]
+        return "\n".join(lines)
+
+
+def localization_maps(
+    model: CAMNet,
+    images: ImageSet,
+    settings: RIBSettings,
+    output_dir: str | Path,
+    shard: tuple[int, int] = (0, 1),
+    workers: int = 0,
+) -> MapsReport:
+    """Adapt to each image of a split and write its maps to ``output_dir/maps/<id>.npz``.
+
+    Images that have a whole map file are left alone, so a run that was stopped at any moment
+    goes on where it was, and its files are those of an undisturbed run. ``output_dir/maps.json``
+    records settings, weights and split; a folder of others is refused. An image that fails (an
+    unreadable file, a loss that is not a number) is named in the report and the rest goes on; in
+    other images' batches an unreadable one is left out. An image without labels gets a file
+    without maps.
+
+    Args:
+        model: with theta_0, on the device to compute on.
+        images: an image set, such as ``SceneImages`` or ``VOCImages``.
+        settings: how.
+        output_dir: several shards may share it.
+        shard: (i, n): every n-th image, starting from the i-th.
+        workers: processes that decode ahead of the device.
+
+    Returns:
+        What was done, and what failed; see ``MapsReport``.
+
+    Raises:
+        ValueError: a shard that does not exist, a model of another number of classes than the
+            split, a folder of other settings, weights or images.
+    """
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
+    if model.num_classes != len(images.class_names):
+        raise ValueError(
+            f"the model has {model.num_classes} classes, the images have "
+            f"{len(images.class_names)}: {', '.join(images.class_names)}"
+        )
+    start, report = time.perf_counter(), MapsReport(Path(output_dir) / "maps")
+    report.folder.mkdir(parents=True, exist_ok=True)
+    _record(Path(output_dir), model, images, settings)
+    paths = {i: report.folder / f"{images.ids[i]}.npz" for i in range(index, len(images), count)}
+    targets = [target for target, path in paths.items() if not has_maps(path)]
+    report.kept = len(paths) - len(targets)
+    device = model.class_layer.weight.device
+    inputs = AdaptationInputs(images, settings)
+    labelled = [target for target in targets if images.labels[target].any()]
+    feed = Feed(inputs, labelled, workers, pin_memory=device.type == "cuda")
+    for target in progress(targets, "localisation maps"):
+        name = images.ids[target]
+        try:
+            if images.labels[target].any():
+                maps = _maps(model, feed, target, settings, report)
+            else:
+                maps = _no_maps(images.image(target))
+        except (OSError, FloatingPointError) as error:
+            report.failed[name] = str(error)
+            continue
+        finally:
+            feed.finish(target)
+        write_maps(paths[target], maps)
+        report.written.append(name)
+    report.unreadable = feed.unreadable
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _maps(
+    model: CAMNet, feed: Feed, target: int, settings: RIBSettings, report: MapsReport
+) -> Maps:
+    labels = feed.inputs.images.labels[target]
+    found = adapt(model, feed.views(target), labels, feed.batches(target), settings)
+    if found.stop_reason:
+        report.stopped[found.stop_reason] += 1
+    return Maps(found.class_ids.numpy(), found.high_res.numpy(), found.strided.numpy())
+
+
+def _no_maps(image: Image.Image) -> Maps:
+    height, width = image.height, image.width
+    quarter = -(-height // 4), -(-width // 4)
+    empty = (np.zeros((0, *size), np.float32) for size in ((height, width), quarter))
+    return Maps(np.zeros(0, np.int64), *empty)
+
+
+def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings) -> None:
+    """Write what these maps are made with; refuse a folder whose maps are made with other."""
+    path = folder / RECORD
+    here = {
+        "settings": settings.as_dict(),
+        "settings_hash": settings.hash(),
+        "weights": weights_digest(model),
+        "images": _digest(json.dumps([images.ids, images.labels.tolist()]).encode()),
+    }
+    if path.exists():
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+            different = [key for key in here if there[key] != here[key]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); move {folder} away") from error
+        if different:
+            names = [
+                f"{name} is {there['settings'].get(name)!r} there, {value!r} here"
+                for name, value in here["settings"].items()
+                if there["settings"].get(name) != value
+            ]
+            names += [f"the {key} are others" for key in different if key in ("weights", "images")]
+            raise ValueError(
+                f"{folder} holds maps of another run ({'; '.join(names)}). Choose another "
+                "output_dir, or move that one away"
+            )
+        return
+    if any((folder / "maps").glob("*.npz")):
+        raise ValueError(
+            f"{folder / 'maps'} holds maps, but {path} does not say how they were made. Choose "
+            "another output_dir, or move that one away"
+        )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """12 hexadecimal digits that change with any weight."""
+    state = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        state.update(name.encode())
+        state.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()[:12]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]

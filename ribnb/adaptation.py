@@ -34,6 +34,7 @@ class Step:
             classes, image and flip added.
         flooded: share of the scale-1 positions where a present class is high; None without the
             flood rule.
+        gap_logits: (2, n) GAP of the scale-1 views' class maps, whatever the loss pools with.
         target_logits: (rows, n) pooled logits of the loss scales' views, image before flip.
         batch_logits: (b, C) pooled logits of the other images; None if they were not run.
         learning_rates: of the backbone and of the class layer; None if nothing was updated.
@@ -42,6 +43,7 @@ class Step:
     k: int
     cams: list[Tensor] = field(default_factory=list)
     flooded: float | None = None
+    gap_logits: Tensor | None = None
     target_logits: Tensor | None = None
     batch_logits: Tensor | None = None
     learning_rates: tuple[float, float] | None = None
@@ -184,8 +186,10 @@ class _Walk:
                     rows.append(self.pool(class_maps))
             cams = class_maps.detach()[:, self.present].relu()
             step.cams.append(cams[0] + cams[1].flip(-1) if self.settings.flip else cams[0])
-            if scale == 1 and self.flooded(step):
-                return None
+            if scale == 1:
+                step.gap_logits = gap(class_maps.detach())[:, self.present]
+                if self.flooded(step):
+                    return None
         logits = torch.cat(rows)
         step.target_logits = logits.detach()[:, self.present]
         return logits

@@ -124,6 +124,23 @@ class RIBSettings(Settings):
         }
         return cls(**{**formulas, **changes})
 
+    @classmethod
+    def scenes(cls, **changes) -> RIBSettings:
+        """For the net ``"scenes"``: the paper's formulas at one scale, on the image alone."""
+        small = {
+            "learning_rate": 1.5e-4,
+            "class_layer_factor": 10.0,
+            "power": 0.9,
+            "margin": 60.0,
+            "batch_size": 1,
+            "crop_size": 0,
+            "long_side_min": 0,
+            "long_side_max": 0,
+            "scales": (1.0,),
+            "loss_scales": (1.0,),
+        }
+        return cls.paper(**{**small, **changes})
+
     @property
     def num_others(self) -> int:
         """Other images in a step's batch: B - 1 in the paper, B in the authors' code."""

@@ -1,0 +1,101 @@
+"""Settings of the chapter ``rib``, and the adaptation of many scenes with every step kept."""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ribnb.adaptation import Adaptation, adapt
+from ribnb.feed import AdaptationInputs
+from ribnb.map_files import Maps, write_maps
+from ribnb.map_sum import MapSum
+from ribnb.models import CAMNet
+from ribnb.progress import progress
+from ribnb.rib_settings import RIBSettings
+from ribnb.scene_nets import SceneSettings
+from ribnb.scenes import SceneImages
+from ribnb.settings import setting
+from ribnb.views import multi_scale_views
+
+
+@dataclass(frozen=True)
+class SceneRIBSettings(SceneSettings):
+    """Parameters of the chapter ``rib``."""
+
+    iterations: int = setting(10, "K, steps for each image", minimum=1)
+    learning_rate: float = setting(1.5e-4, "lambda, of the backbone", above=0)
+    class_layer_factor: float = setting(10.0, "the class layer's rate over lambda", above=0)
+    margin: float = setting(60.0, "m, a logit at or above it is pushed no further", above=0)
+    batch_size: int = setting(1, "B, the image itself and B - 1 others", minimum=1)
+
+    def rib(self, **changes) -> RIBSettings:
+        """How an image is adapted to, with changes."""
+        chosen = {
+            "iterations": self.iterations,
+            "learning_rate": self.learning_rate,
+            "class_layer_factor": self.class_layer_factor,
+            "margin": self.margin,
+            "batch_size": self.batch_size,
+            "threshold": self.threshold,
+        }
+        return RIBSettings.scenes(**{**chosen, **changes})
+
+
+def adapt_to_all(
+    model: CAMNet, images: SceneImages, settings: RIBSettings, label: str = "adapting"
+) -> list[Adaptation]:
+    """Adapt to each image, every step kept. On a CPU as many at a time as it has cores."""
+    inputs = AdaptationInputs(images, settings)
+    on_cpu = model.class_layer.weight.device.type == "cpu"
+    workers = (os.cpu_count() or 1) if on_cpu else 1
+    nets: queue.SimpleQueue[CAMNet] = queue.SimpleQueue()
+    for _ in range(workers):
+        nets.put(copy.deepcopy(model))  # each adaptation moves the weights of its own net
+
+    def one(index: int) -> Adaptation:
+        net = nets.get()
+        try:
+            views = multi_scale_views(images.image(index), settings.scales, settings.flip)
+            batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
+            return adapt(net, views, images.labels[index], batches, settings, trace=True)
+        finally:
+            nets.put(net)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(progress(pool.map(one, range(len(images))), label, len(images)))
+
+
+def maps_by_step(
+    found: Adaptation, size: tuple[int, int], settings: RIBSettings
+) -> Iterator[Float[Tensor, "n H W"]]:
+    """M as it would be with K = 0, 1, ...: the sum of the CAMs up to each step."""
+    total = MapSum(size, settings)
+    for step in found.steps:
+        total.add(step.cams)
+        yield total.finish()[0]
+
+
+def write_run(
+    folder: str | Path, images: SceneImages, by_method: dict[str, list[Adaptation]]
+) -> None:
+    """Keep what the scores rest on: ``<method>/<id>.npz``, and ``truth/<id>.png`` beside it."""
+    folder = Path(folder)
+    for name in ("truth", "parts", *by_method):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate(images.ids):
+        Image.fromarray(images.mask(index)).save(folder / "truth" / f"{name}.png")
+        Image.fromarray(images.parts(index)).save(folder / "parts" / f"{name}.png")
+    for method, results in by_method.items():
+        for name, found in zip(images.ids, results, strict=True):
+            arrays = (found.class_ids, found.high_res, found.strided)
+            write_maps(folder / method / f"{name}.npz", Maps(*map(np.asarray, arrays)))

@@ -1,6 +1,6 @@
 """Train the nets that come with the package: one for each seed, on embedded scenes.
 
-    python data_scripts/train_scene_nets.py --seeds 0 1 2
+    python data_scripts/train_scene_nets.py --seeds 3 4 5
 
 writes ribnb/checkpoints/scenes_<seed>.safetensors; about a minute each on one CPU core. The file's
 own metadata tells the recipe, the loss of each epoch and the mAP.
@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from ribnb.classifier import classifier_metadata, load_classifier, save_classifier
-from ribnb.scene_nets import CHECKPOINTS, train_scene_net
+from ribnb.scene_nets import CHECKPOINTS, TRAINED, train_scene_net
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=TRAINED)
     parser.add_argument("--output", type=Path, default=CHECKPOINTS, help="folder for the nets")
     given = parser.parse_args()
     torch.set_num_threads(1)  # the same sums in the same order, on any machine's cores

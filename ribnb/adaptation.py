@@ -116,10 +116,10 @@ def adapt(
     class_ids = labels.nonzero()[:, 0]
     losses, target_losses, steps = [], [], []
     stopped_at = stop_reason = None
-    maps = MapSum(views[0].shape[-2:], settings)
+    maps = MapSum(views[0].shape[-2:], settings, model.output_stride)
     paper, batches = settings.variant == "paper", iter(batches)
     updates = settings.iterations if trace else settings.num_updates
-    with _restored(model), evaluation(model), full_float32():
+    with _gradients(), _restored(model), evaluation(model), full_float32():
         walk = _Walk(model, settings, views, labels)
         for k in range(max(settings.iterations + paper, 1)):
             step = Step(k)
@@ -130,9 +130,7 @@ def adapt(
                 stop_reason = "flood"
             else:
                 target_losses.append(step.target_logits.sum().item())
-                if not math.isfinite(target_losses[-1]):
-                    raise FloatingPointError(f"the logits at step {k} are {target_losses[-1]}")
-                if not paper and abs(target_losses[-1]) > settings.margin:
+                if not paper and 0 < settings.iterations and abs(target_losses[-1]) > settings.margin:
                     stop_reason = "margin"
             if k < updates and rows is not None and (trace or stop_reason is None):
                 losses.append(walk.update(step, rows, _take(batches, k, updates)))
@@ -164,7 +162,7 @@ class _Walk:
             {"params": list(model.class_layer.parameters()), "lr": class_rate},
         ]
         self.optimizer = torch.optim.SGD(
-            [group for group in groups if group["params"]],
+            groups,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
@@ -182,6 +180,7 @@ class _Walk:
             in_loss = scale in self.settings.loss_scales
             with torch.set_grad_enabled(in_loss and torch.is_grad_enabled()):
                 class_maps = self.class_maps(frozen)
+                _require_finite(class_maps, f"the image's class maps at step {step.k}")
                 if in_loss:
                     rows.append(self.pool(class_maps))
             cams = class_maps.detach()[:, self.present].relu()
@@ -214,12 +213,13 @@ class _Walk:
             )
         self.optimizer.zero_grad()
         loss = self.loss(rows, self.labels.expand_as(rows))
-        if loss.requires_grad:  # not if no position of any view is left to pool
-            loss.backward()  # before the batch runs, so that only one graph is held at a time
+        loss.backward()  # before the batch runs, so that only one graph is held at a time
         total = loss.item()
         if len(images):
             frozen = self.frozen_features(images.to(self.device, non_blocking=True))
-            step.batch_logits = self.pool(self.class_maps(frozen))
+            batch_maps = self.class_maps(frozen)
+            _require_finite(batch_maps, f"the batch's class maps at step {step.k}")
+            step.batch_logits = self.pool(batch_maps)
             loss = self.loss(step.batch_logits, labels.to(self.device))
             loss.backward()
             step.batch_logits = step.batch_logits.detach()
@@ -254,9 +254,24 @@ class _Walk:
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
         if self.settings.loss == "bce":
+            if ((labels != 0) & (labels != 1)).any():
+                raise ValueError(f"labels must be 0 or 1; got {labels.unique().tolist()}")
             return F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
         margin = self.settings.margin if self.settings.variant == "paper" else math.inf
         return rib_loss(logits, labels, margin)
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Gradients flow, whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _require_finite(class_maps: Tensor, what: str) -> None:
+    # GNDRP keeps no position of a map of NaN: the loss alone would not show it.
+    if not class_maps.isfinite().all():
+        raise FloatingPointError(f"{what} hold NaN or infinity")
 
 
 @contextmanager

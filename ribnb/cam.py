@@ -42,4 +42,4 @@ def normalize(cam: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:
     """
     positive = cam.relu()
     maximum = positive.amax(dim=(-2, -1), keepdim=True)
-    return positive / torch.where(maximum > 0, maximum, 1.0)
+    return positive / torch.where(maximum <= 0, 1.0, maximum)

@@ -39,13 +39,15 @@ def resolve_device(name: str = "auto") -> torch.device:
 @contextmanager
 def full_float32() -> Iterator[None]:
     """float32 means float32: on CUDA PyTorch otherwise rounds in convolutions to TF32's 10 bits."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [place.fp32_precision for place in places]
     try:
+        for place in places:
+            place.fp32_precision = "ieee"
         yield
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -56,7 +58,9 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    # Without the cache of rounded weights: inside a caller's autocast it would outlive an update.
+    lower = precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=lower, cache_enabled=False)
 
 
 def device_name(device: torch.device) -> str:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Num
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ribnb.batches import ImageSet
+from ribnb.batches import ImageSet, stack
 from ribnb.rib_settings import RIBSettings
 from ribnb.views import RandomView, multi_scale_views
 
@@ -42,15 +42,19 @@ class AdaptationInputs(Dataset):
         self.images, self.settings = images, settings
         sides = settings.long_side_min, settings.long_side_max
         self.view = RandomView(settings.crop_size, sides if sides[1] else None, flip=True)
-        self.disjoint = settings.batch_choice == "disjoint" and class_disjoint(images.labels)
+        if settings.batch_choice == "disjoint":  # an image without labels is so even from itself
+            self.disjoint = class_disjoint(images.labels).fill_diagonal_(False)
 
     def __getitem__(
         self, key: tuple[int, int]
-    ) -> tuple[tuple[int, int], list[Tensor] | Batch | None, dict[str, str]]:
+    ) -> tuple[tuple[int, int], list[Tensor] | Batch | ValueError | None, dict[str, str]]:
         """The key itself, what it stands for, and unreadable ids -> why."""
         target, step = key
         if step != VIEWS:
-            return key, *self.batch(target, step)
+            try:
+                return key, *self.batch(target, step)
+            except ValueError as error:  # who asked raises it, without a worker's traceback
+                return key, error, {}
         try:
             image = self.images.image(target)
             return key, multi_scale_views(image, self.settings.scales, self.settings.flip), {}
@@ -58,25 +62,30 @@ class AdaptationInputs(Dataset):
             return key, None, {self.images.ids[target]: str(error)}
 
     def batch(self, target: int, step: int) -> tuple[Batch, dict[str, str]]:
-        """The other images of one step, without those that cannot be read, and these."""
+        """The other images of one step, without those that cannot be read, and these.
+
+        Raises:
+            ValueError: views of different sizes, which ``crop_size=0`` may leave.
+        """
         generator = np.random.default_rng([self.settings.seed, target, step])
         candidates = self.candidates(target)
         size = min(self.settings.num_others, len(candidates))
         chosen = generator.choice(candidates, size, replace=False)
-        views, labels, unreadable = [], [], {}
+        items, unreadable = [], {}
         with torch.random.fork_rng(devices=[]):  # the random views draw from the global generator
             # torch.manual_seed would reseed the GPU's generator too, which is not forked
             torch.default_generator.manual_seed(int(generator.integers(2**62)))
             for index in chosen.tolist():
                 try:
-                    views.append(self.view(self.images.image(index)))
-                    labels.append(self.images.labels[index])
+                    view = self.view(self.images.image(index))
                 except (OSError, ValueError) as error:
                     unreadable[self.images.ids[index]] = str(error)
-        if not views:
+                else:
+                    items.append((view, self.images.labels[index]))
+        if not items:
             none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
             return none, unreadable
-        return (torch.stack(views), torch.stack(labels)), unreadable
+        return stack(items), unreadable
 
     def candidates(self, target: int) -> np.ndarray:
         """Indices that a batch of this target may hold."""
@@ -142,12 +151,22 @@ class Feed:
         return views
 
     def batches(self, target: int) -> Iterator[Batch]:
-        """The batches of this target, one a step."""
+        """The batches of this target, one a step.
+
+        Raises:
+            ValueError: views of different sizes; says what to do.
+        """
         for _ in range(self.inputs.settings.num_updates):
             _, batch, unreadable = next(self.stream)
+            if isinstance(batch, ValueError):
+                raise batch
             self.unreadable.update(unreadable)
             yield batch
 
     def finish(self, target: int) -> None:
         """This target needs nothing more."""
         self.done.add(target)
+
+    def close(self) -> None:
+        """Nothing more is needed; the workers end."""
+        self.stream = iter(())  # the loader's iterator holds this feed, which would keep it alive

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from ribnb.adaptation import adapt
 from ribnb.batches import ImageSet
+from ribnb.classifier import check_labels, differences
 from ribnb.feed import AdaptationInputs, Feed
 from ribnb.map_files import Maps, has_maps, write_maps
 from ribnb.models import CAMNet
@@ -69,7 +71,7 @@ def localization_maps(
 
     Images that have a whole map file are left alone, so a run that was stopped at any moment
     goes on where it was, and its files are those of an undisturbed run. ``output_dir/maps.json``
-    records settings, weights and split; a folder of others is refused. An image that fails (an
+    records settings, net and split; a folder of others is refused. An image that fails (an
     unreadable file, a loss that is not a number) is named in the report and the rest goes on; in
     other images' batches an unreadable one is left out. An image without labels gets a file
     without maps.
@@ -87,16 +89,15 @@ def localization_maps(
 
     Raises:
         ValueError: a shard that does not exist, a model of another number of classes than the
-            split, a folder of other settings, weights or images.
+            split, a folder of other settings, net or images, other images of different sizes
+            without a ``crop_size``.
+        OSError: a map file cannot be written.
     """
     index, count = shard
     if not 0 <= index < count:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
-    if model.num_classes != len(images.class_names):
-        raise ValueError(
-            f"the model has {model.num_classes} classes, the images have "
-            f"{len(images.class_names)}: {', '.join(images.class_names)}"
-        )
+    check_labels(model, images)
+    inputs = AdaptationInputs(images, settings)
     start, report = time.perf_counter(), MapsReport(Path(output_dir) / "maps")
     report.folder.mkdir(parents=True, exist_ok=True)
     _record(Path(output_dir), model, images, settings)
@@ -104,23 +105,22 @@ def localization_maps(
     targets = [target for target, path in paths.items() if not has_maps(path)]
     report.kept = len(paths) - len(targets)
     device = model.class_layer.weight.device
-    inputs = AdaptationInputs(images, settings)
     labelled = [target for target in targets if images.labels[target].any()]
-    feed = Feed(inputs, labelled, workers, pin_memory=device.type == "cuda")
-    for target in progress(targets, "localisation maps"):
-        name = images.ids[target]
-        try:
-            if images.labels[target].any():
-                maps = _maps(model, feed, target, settings, report)
-            else:
-                maps = _no_maps(images.image(target))
-        except (OSError, FloatingPointError) as error:
-            report.failed[name] = str(error)
-            continue
-        finally:
-            feed.finish(target)
-        write_maps(paths[target], maps)
-        report.written.append(name)
+    with closing(Feed(inputs, labelled, workers, pin_memory=device.type == "cuda")) as feed:
+        for target in progress(targets, "localisation maps"):
+            name = images.ids[target]
+            try:
+                if images.labels[target].any():
+                    maps = _maps(model, feed, target, settings, report)
+                else:
+                    maps = _no_maps(images.image(target))
+            except (OSError, FloatingPointError) as error:
+                report.failed[name] = str(error)
+                continue
+            finally:
+                feed.finish(target)
+            write_maps(paths[target], maps)
+            report.written.append(name)
     report.unreadable = feed.unreadable
     report.seconds = time.perf_counter() - start
     return report
@@ -149,28 +149,31 @@ def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings
     here = {
         "settings": settings.as_dict(),
         "settings_hash": settings.hash(),
+        "net": {
+            "arch": model.arch,
+            "output_stride": model.output_stride,  # no weight tells it
+            "frozen_stages": list(model.frozen_stages),
+        },
         "weights": weights_digest(model),
         "images": _digest(json.dumps([images.ids, images.labels.tolist()]).encode()),
     }
+    others = any((folder / "maps").glob("*.npz"))  # first: another shard may be about to begin
     if path.exists():
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
             different = [key for key in here if there[key] != here[key]]
-        except (ValueError, KeyError, TypeError) as error:
+            names = [differences(there[key], here[key]) for key in ("settings", "net")]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} cannot be read ({error}); move {folder} away") from error
         if different:
-            names = [
-                f"{name} is {there['settings'].get(name)!r} there, {value!r} here"
-                for name, value in here["settings"].items()
-                if there["settings"].get(name) != value
-            ]
             names += [f"the {key} are others" for key in different if key in ("weights", "images")]
+            why = "; ".join(filter(None, names)) or "its settings have other fields"
             raise ValueError(
-                f"{folder} holds maps of another run ({'; '.join(names)}). Choose another "
-                "output_dir, or move that one away"
+                f"{folder} holds maps of another run ({why}). Choose another output_dir, or move "
+                "that one away"
             )
         return
-    if any((folder / "maps").glob("*.npz")):
+    if others:
         raise ValueError(
             f"{folder / 'maps'} holds maps, but {path} does not say how they were made. Choose "
             "another output_dir, or move that one away"

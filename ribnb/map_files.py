@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +28,19 @@ class Maps(NamedTuple):
 
 
 def write_maps(path: str | Path, maps: Maps) -> None:
-    """Write under a temporary name, then rename: a file that is there is whole."""
+    """Write under a temporary name, then rename: a file that is there is whole.
+
+    Raises:
+        OSError: the file cannot be written; its name is in the message.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
             np.savez(file, **maps._asdict())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,14 +57,14 @@ def read_maps(path: str | Path) -> Maps:
             maps = Maps(**{name: file[name] for name in NAMES})
     except FileNotFoundError:
         raise FileNotFoundError(f"there are no maps at {path}") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # each kind of damage raises a kind of its own
         raise ValueError(f"{path} is not a whole map file ({error})") from error
-    n, height, width = len(maps.class_ids), *maps.high_res.shape[-2:]
-    quarter = (n, -(-height // 4), -(-width // 4))
-    if maps.high_res.shape != (n, height, width) or maps.strided.shape != quarter:
+    n, *size = maps.high_res.shape or (0,)
+    quarter = (n, *(-(-side // 4) for side in size))
+    if len(size) != 2 or maps.class_ids.shape != (n,) or maps.strided.shape != quarter:
         raise ValueError(
-            f"{path} is no map file: {n} classes, but maps of {maps.high_res.shape} and "
-            f"{maps.strided.shape}"
+            f"{path} is no map file: class_ids of shape {maps.class_ids.shape}, but maps of "
+            f"{maps.high_res.shape} and {maps.strided.shape}"
         )
     return maps
 

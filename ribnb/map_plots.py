@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,10 +48,11 @@ def scenes_with_masks(
     titles: Sequence[str],
 ) -> Figure:
     """Three rows: the scenes, their masks in VOC's colours, their heads and bodies."""
-    figure, axes = plt.subplots(3, len(images), figsize=(1.4 * len(images), 4.7), squeeze=False)
+    width = max(1.4 * len(images), 5.4)  # that of the title
+    figure, axes = plt.subplots(3, len(images), figsize=(width, 4.7), squeeze=False)
     palette = ListedColormap(["white", PART_COLORS["head"], PART_COLORS["body"]])
     for column, image in enumerate(images):
-        axes[0, column].imshow(image)
+        axes[0, column].imshow(_coarse(np.asarray(image) / 255))
         axes[0, column].set_title(titles[column], fontsize=9)
         axes[1, column].imshow(masks[column], cmap=voc_colormap(), vmin=0, vmax=255)
         axes[2, column].imshow(parts[column], cmap=palette, vmin=0, vmax=2)
@@ -69,6 +71,7 @@ def map_grid(
     truths: Sequence[Bool[ndarray, "H W"]],
     row_labels: Sequence[str],
     title: str,
+    cut: float | None = None,
 ) -> Figure:
     """One row an image: the image, then one map a column laid over it, then the truth.
 
@@ -78,16 +81,17 @@ def map_grid(
         truths: where the class is.
         row_labels: a few words for each image.
         title: what to see.
+        cut: outline, in white, where a map is above this.
     """
     rows, width = len(images), len(columns) + 2
     figure, axes = plt.subplots(
-        rows, width, figsize=(1.15 * width + 0.3, 1.15 * rows + 0.7), squeeze=False
+        rows, width, figsize=(0.92 * width + 0.3, 0.92 * rows + 0.7), squeeze=False
     )
     for row, image in enumerate(images):
-        axes[row, 0].imshow(image)
+        axes[row, 0].imshow(_coarse(np.asarray(image) / 255))
         axes[row, 0].set_ylabel(row_labels[row], fontsize=8)
         for column, maps in enumerate(columns.values(), start=1):
-            _overlay(axes[row, column], image, maps[row], truths[row])
+            _overlay(axes[row, column], image, maps[row], truths[row], cut)
         axes[row, -1].imshow(truths[row], cmap="gray", vmin=0, vmax=1)
     for axis, name in zip(axes[0], ("image", *columns, "truth"), strict=True):
         axis.set_title(name, fontsize=9)
@@ -104,7 +108,7 @@ def map_frame(
     captions: Sequence[str],
 ) -> Figure:
     """One frame of the animation: maps laid over the image, a caption under each."""
-    figure, axes = plt.subplots(1, len(maps), figsize=(2.6 * len(maps), 3.1), squeeze=False)
+    figure, axes = plt.subplots(1, len(maps), figsize=(2.3 * len(maps), 2.8), squeeze=False)
     for axis, (title, one), caption in zip(axes[0], maps.items(), captions, strict=True):
         _overlay(axis, image, one, truth)
         axis.set_title(title)
@@ -200,7 +204,7 @@ def scores_of_methods(scores: Mapping[str, ArrayLike], ylabel: str, title: str) 
     places = np.arange(len(scores))
     for net in values.T:
         axis.plot(places, net, color="#BBBBBB", linewidth=1, zorder=1)
-    for place, net, (color, marker) in zip(places, values, METHOD_STYLES, strict=False):
+    for place, net, (color, marker) in zip(places, values, cycle(METHOD_STYLES), strict=False):
         axis.plot(np.full(net.shape, place), net, marker, color=color, zorder=2)
         axis.hlines(net.mean(), place - 0.22, place + 0.22, color=color, linewidth=3, zorder=3)
     axis.set_xticks(places, list(scores), fontsize=9)
@@ -222,13 +226,33 @@ def curves(
     """
     figure, axis = plt.subplots(figsize=(6, 3.3))
     for (name, (places, values)), (color, marker) in zip(
-        lines.items(), METHOD_STYLES[1:], strict=False
+        lines.items(), cycle(METHOD_STYLES[1:]), strict=False
     ):
         values, places = np.atleast_2d(values), np.asarray(places, float)
         where = places if places.ndim == 1 else places.mean(axis=0)
         axis.fill_between(where, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
         axis.plot(where, values.mean(0), color=color, marker=marker, markersize=4, label=name)
     axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    legend_below(figure, axis)
+    return figure
+
+
+@styled_figure
+def tradeoffs(
+    lines: Mapping[str, tuple[ArrayLike, ArrayLike]], xlabel: str, ylabel: str, title: str
+) -> Figure:
+    """One score against another as a threshold moves, a line for each method.
+
+    Args:
+        lines: method -> ((T,), (T,)) the two scores at each threshold.
+        xlabel: the first score, with its unit.
+        ylabel: the second score, with its unit.
+        title: what to see.
+    """
+    figure, axis = plt.subplots(figsize=(6, 3.6))
+    for (name, (x, y)), (color, marker) in zip(lines.items(), cycle(METHOD_STYLES), strict=False):
+        axis.plot(x, y, color=color, marker=marker, markersize=3, linewidth=1.2, label=name)
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     legend_below(figure, axis)
     return figure
@@ -254,7 +278,7 @@ def grouped_bars(
     width = 0.8 / len(groups)
     styles = METHOD_STYLES if len(groups) > 2 else [METHOD_STYLES[0], METHOD_STYLES[3]]
     for place, ((method, values), (color, _)) in enumerate(
-        zip(groups.items(), styles, strict=False)
+        zip(groups.items(), cycle(styles), strict=False)
     ):
         offset = (place - (len(groups) - 1) / 2) * width
         heights = [values[name] for name in names]
@@ -284,9 +308,9 @@ def changes_by_image(changes: Mapping[str, ArrayLike], xlabel: str, title: str) 
     )
     everything = np.concatenate([np.asarray(one) for one in changes.values()])
     reach = max(1.0, np.abs(everything).max())
-    bins = np.linspace(-reach, reach, 32)  # 0 lies between two bins
+    bins = np.linspace(-reach, reach, 32)  # 0 is the middle of a bin
     for axis, (name, values), (color, _) in zip(
-        axes[0], changes.items(), METHOD_STYLES[2:], strict=False
+        axes[0], changes.items(), cycle(METHOD_STYLES[2:]), strict=False
     ):
         values = np.asarray(values)
         axis.hist(values, bins, color=color, alpha=0.8)
@@ -300,19 +324,32 @@ def changes_by_image(changes: Mapping[str, ArrayLike], xlabel: str, title: str) 
 
 
 def _overlay(
-    axis: Axes, image: Image.Image, one: Float[ndarray, "H W"], truth: Bool[ndarray, "H W"]
+    axis: Axes,
+    image: Image.Image,
+    one: Float[ndarray, "H W"],
+    truth: Bool[ndarray, "H W"],
+    cut: float | None = None,
 ) -> None:
-    """The map in colour over the grey image, the truth outlined."""
-    axis.imshow(image.convert("L"), cmap="gray", vmin=0, vmax=255)
-    axis.imshow(one, cmap="magma", vmin=0, vmax=1, alpha=0.75)
+    """The map in colour over the grey image, the truth outlined, and the seed in white."""
+    grey = np.asarray(image.convert("L"))[:, :, None] / 255
+    colours = plt.get_cmap("magma")(np.clip(one, 0, 1))[:, :, :3]
+    axis.imshow(_coarse(0.25 * grey + 0.75 * colours))
     if truth.any() and not truth.all():
         axis.contour(truth, [0.5], colors="#56B4E9", linewidths=0.9)
+    if cut is not None and one.min() < cut < one.max():
+        axis.contour(one, [cut], colors="white", linewidths=0.9)
+
+
+def _coarse(picture: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:
+    """12 levels a channel: noise that nobody sees would fill a stored notebook."""
+    return np.round(picture * 11) / 11
 
 
 def _bare(axes: ndarray) -> None:
     for axis in np.ravel(axes):
         axis.set(xticks=[], yticks=[])
         axis.grid(False)
+        axis.spines[:].set_visible(False)
 
 
 def _part_legend(figure: Figure, names: Sequence[str]) -> None:

@@ -24,14 +24,15 @@ class MapSum:
     Args:
         size: (H, W) of the image.
         settings: ``normalize_maps`` and ``variant`` count.
+        stride: of the feature map, in pixels: maps cover whole multiples of it, and are cropped.
 
     Lee et al. 2021: M = sum over k of CAM(x; theta_k).
     """
 
-    def __init__(self, size: Sequence[int], settings: RIBSettings) -> None:
+    def __init__(self, size: Sequence[int], settings: RIBSettings, stride: int = 16) -> None:
         height, width = size
         # (size to resize to, size to crop to) of the full and of the quarter resolution
-        padded = -(-height // 16) * 16, -(-width // 16) * 16
+        padded = -(-height // stride) * stride, -(-width // stride) * stride
         quarter = (height - 1) // 4 + 1, (width - 1) // 4 + 1
         self.targets = [(padded, (height, width)), (quarter, quarter)]
         self.settings = settings

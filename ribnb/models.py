@@ -87,6 +87,7 @@ class SceneBackbone(nn.Module):
 
     widths = (16, 32, 48, 48)
     strides = (2, 1, 1, 1)
+    output_stride = 4
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class CAMNet(nn.Module):
     Attributes:
         backbone: the ResNet without its fc; its parameters keep torchvision's names.
         class_layer: the 1 x 1 convolution.
-        frozen_stages: stages of the backbone that the adaptation leaves alone.
+        frozen_stages: leading stages of the backbone, which the adaptation leaves alone.
         output_stride: pixels of the image for one position of the feature map.
 
     Raises:
@@ -145,10 +146,11 @@ class CAMNet(nn.Module):
             raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-        if output_stride not in (8, 16):
+        own = SceneBackbone.output_stride if arch == "scenes" else output_stride
+        if output_stride not in ((4, 8, 16) if arch == "scenes" else (8, 16)):
             raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
         self.arch, self.num_classes = arch, num_classes
-        self.output_stride = 4 if arch == "scenes" else output_stride
+        self.output_stride = own
         self.frozen_stages = FROZEN_STAGES
         if arch == "scenes":
             self.backbone, channels = SceneBackbone(), SceneBackbone.widths[-1]
@@ -210,12 +212,14 @@ class CAMNet(nn.Module):
 
     def _load(self, weights: torchvision.models.WeightsEnum | str | Path) -> None:
         if isinstance(weights, torchvision.models.WeightsEnum):
-            known = torchvision.models.get_model_weights(self.arch)
+            known = () if self.arch == "scenes" else torchvision.models.get_model_weights(self.arch)
             if weights not in known:
                 raise ValueError(f"{weights} are not weights of {self.arch}: {list(known)}")
             state = weights.get_state_dict(progress=True, check_hash=True)
         else:
             state = read_state_dict(weights)
+        if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
+            raise ValueError(f"{weights} is no state dict of names and tensors")
         own = any(name.startswith("backbone.") for name in state)
         state = {name: value for name, value in state.items() if not name.startswith("fc.")}
         _load_checked(self if own else self.backbone, state, f"{weights}", self.arch)

@@ -45,7 +45,7 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
     """Figures as an animation that reads offline, in a book page and on Colab alike.
 
     Args:
-        frames: at least two figures of one size; they are stored as PNG.
+        frames: at least two figures of one size; they are stored as JPEG.
         descriptions: what each frame shows, for readers who do not see it.
 
     Raises:
@@ -59,7 +59,7 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
     identity = f"ribnb-player-{next(_numbers)}"
     images = "".join(
         # Jupyter Book dims pictures on a dark page, except those of this class.
-        f'<img class="dark-light" src="data:image/png;base64,{_png(frame)}" '
+        f'<img class="dark-light" src="data:image/jpeg;base64,{_jpeg(frame)}" '
         f'alt="{html.escape(text)}" style="max-width:100%"{"" if index == 0 else " hidden"}>'
         for index, (frame, text) in enumerate(zip(frames, descriptions, strict=True))
     )
@@ -73,7 +73,7 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
     )
 
 
-def _png(figure: Figure) -> str:
+def _jpeg(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
+    figure.savefig(buffer, format="jpeg", dpi=80, pil_kwargs={"quality": 80})
     return base64.b64encode(buffer.getvalue()).decode()

@@ -31,7 +31,10 @@ __all__ = ["Adaptation", "MapsReport", "RIBSettings", "Step", "adapt", "localiza
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Maps of a split; returns 1 if an image failed, 2 for arguments that make no sense."""
+    """Maps of a split; returns 1 if an image failed, 2 for arguments that make no sense.
+
+    Stopped by Ctrl-C it returns 130; the same command goes on from there.
+    """
     parser = argparse.ArgumentParser(prog="python -m ribnb.rib", description=main.__doc__)
     parser.add_argument("data_root", help="a folder in VOC's layout, scenes included")
     parser.add_argument("--split", default="train", help="its name, or the path of a list")
@@ -58,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"ribnb.rib: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("ribnb.rib: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     print(report)
     return 1 if report.failed else 0
 

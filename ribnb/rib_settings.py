@@ -92,9 +92,9 @@ class RIBSettings(Settings):
             raise SettingsError(
                 f"loss_scales = {self.loss_scales} must be different ones of scales = {self.scales}"
             )
-        if self.long_side_min > self.long_side_max:
+        if self.long_side_max and not 0 < self.long_side_min <= self.long_side_max:
             raise SettingsError(
-                f"long_side_min = {self.long_side_min} is above long_side_max = "
+                f"long_side_min = {self.long_side_min} must lie from 1 to long_side_max = "
                 f"{self.long_side_max}"
             )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -19,7 +20,7 @@ from ribnb.adaptation import Adaptation, adapt
 from ribnb.feed import AdaptationInputs
 from ribnb.map_files import Maps, write_maps
 from ribnb.map_sum import MapSum
-from ribnb.models import CAMNet
+from ribnb.models import CAMNet, SceneBackbone
 from ribnb.progress import progress
 from ribnb.rib_settings import RIBSettings
 from ribnb.scene_nets import SceneSettings
@@ -37,6 +38,7 @@ class SceneRIBSettings(SceneSettings):
     class_layer_factor: float = setting(10.0, "the class layer's rate over lambda", above=0)
     margin: float = setting(60.0, "m, a logit at or above it is pushed no further", above=0)
     batch_size: int = setting(1, "B, the image itself and B - 1 others", minimum=1)
+    bce_factor: float = setting(1.0, "steps of L_BCE, for comparison, over lambda", above=0)
 
     def rib(self, **changes) -> RIBSettings:
         """How an image is adapted to, with changes."""
@@ -60,7 +62,8 @@ def adapt_to_all(
     workers = (os.cpu_count() or 1) if on_cpu else 1
     nets: queue.SimpleQueue[CAMNet] = queue.SimpleQueue()
     for _ in range(workers):
-        nets.put(copy.deepcopy(model))  # each adaptation moves the weights of its own net
+        # each adaptation moves the weights of its own net; channels_last is a little faster
+        nets.put(copy.deepcopy(model).to(memory_format=torch.channels_last))
 
     def one(index: int) -> Adaptation:
         net = nets.get()
@@ -75,14 +78,24 @@ def adapt_to_all(
         return list(progress(pool.map(one, range(len(images))), label, len(images)))
 
 
-def maps_by_step(
-    found: Adaptation, size: tuple[int, int], settings: RIBSettings
-) -> Iterator[Float[Tensor, "n H W"]]:
-    """M as it would be with K = 0, 1, ...: the sum of the CAMs up to each step."""
-    total = MapSum(size, settings)
+def maps_at_steps(
+    found: Adaptation, steps: Sequence[int], size: tuple[int, int], settings: RIBSettings
+) -> dict[int, Float[Tensor, "n H W"]]:
+    """M as it would be with K = k, for each of these k: the sum of the CAMs up to step k.
+
+    Args:
+        found: an adaptation with its steps.
+        steps: the k to look at; one beyond the last step stands for the last.
+        size: (H, W) of the image.
+        settings: with which it was made.
+    """
+    total, maps = MapSum(size, settings, SceneBackbone.output_stride), {}
     for step in found.steps:
         total.add(step.cams)
-        yield total.finish()[0]
+        if step.k in steps:
+            maps[step.k] = total.finish()[0]
+    last = total.finish()[0]
+    return {k: maps.get(k, last) for k in steps}
 
 
 def write_run(

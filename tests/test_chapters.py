@@ -1,6 +1,7 @@
 """The chapters as programs: other parameters, bad input, real digits, and the package alone."""
 
 import ast
+import copy
 import importlib.util
 import json
 import os
@@ -21,15 +22,26 @@ from nbformat.v4 import new_code_cell
 from test_runs import FIELDS
 
 from ribnb.bottleneck import gradient_maps
+from ribnb.cam import normalize
+from ribnb.classifier import load_classifier
 from ribnb.digits import REGIONS
 from ribnb.losses import rib_loss
 from ribnb.models import DigitNet
+from ribnb.pooling import gndrp
+from ribnb.rib import RIBSettings, adapt
 from ribnb.runs import execute_chapter
+from ribnb.scene_nets import CHECKPOINTS, TRAINED, SceneSettings
+from ribnb.scene_rib import SceneRIBSettings
 from ribnb.settings import SettingsError
 from ribnb.toy import RibLossSettings, ToySettings
 
 BOOK = Book()
-SETTINGS = {"toy_bottleneck": ToySettings, "rib_loss": RibLossSettings}
+SETTINGS = {
+    "toy_bottleneck": ToySettings,
+    "rib_loss": RibLossSettings,
+    "cam_and_gndrp": SceneSettings,
+    "rib": SceneRIBSettings,
+}
 REAL = ROOT.parent / "shared" / "data"
 real_digits = pytest.mark.skipif(
     not (REAL / "MNIST").is_dir(), reason="no ../shared/data/MNIST beside this"
@@ -111,10 +123,61 @@ def test_the_gradient_map_written_in_the_chapter_is_the_modules():
         torch.testing.assert_close(found, expected)
 
 
+def test_gndrp_as_written_in_its_chapter_is_the_module_s():
+    written: dict = {}
+    source = cell_with("cam_and_gndrp", "def my_gndrp").split("\n\n\n")[0]
+    exec(source, {"torch": torch}, written)
+    features = torch.randn(3, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    cam = normalize(features)
+    for threshold in (0.0, 0.4, 1.0):
+        found = written["my_gndrp"](features, cam, threshold)
+        torch.testing.assert_close(found, gndrp(features, cam, threshold))
+
+
+def test_the_loop_as_written_in_its_chapter_is_adapt():
+    written = {
+        "torch": torch,
+        "copy": copy,
+        "F": torch.nn.functional,
+        "normalize": normalize,
+        "gndrp": gndrp,
+        "rib_loss": rib_loss,
+    }
+    exec(cell_with("rib", "def adapt_by_hand"), written)
+    model = load_classifier(CHECKPOINTS / f"scenes_{TRAINED[0]}.safetensors")
+    how = RIBSettings.scenes(iterations=3, learning_rate=1e-3)
+    view = torch.randn(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    views, labels = torch.cat([view, view.flip(-1)]), torch.tensor([1, 0, 0, 1, 0, 0])
+    nobody = (torch.zeros(0, 3, 1, 1), torch.zeros(0, 6))
+    found = adapt(model, [views], labels, [nobody] * 3, how)
+    by_hand = written["adapt_by_hand"](model, views, labels, how)
+    torch.testing.assert_close(by_hand, found.high_res, rtol=0, atol=1e-4)
+
+
 # Standing alone, with small parameters ----------------------------------------------------
 
 SMALL = {"seeds": 1, "epochs": 1, "num_images": 200, "hgr_threshold": 0.4}
-SMALL_RUNS = {"toy_bottleneck": SMALL, "rib_loss": SMALL | {"num_adapted": 5, "iterations": 2}}
+SCENES = {"nets": 1, "num_images": 24, "threshold": 0.3}
+SMALL_RUNS = {
+    "toy_bottleneck": SMALL,
+    "rib_loss": SMALL | {"num_adapted": 5, "iterations": 2},
+    "cam_and_gndrp": SCENES,
+    "rib": SCENES | {"iterations": 2, "batch_size": 2},
+}
+
+
+SCENE_METRICS = {
+    "cam_and_gndrp": {"map", "cam_on_parts", "kept_by_gndrp", "cam_seed_miou"},
+    "rib": {
+        "map",
+        "seed_miou",
+        "seed_miou_cross_fitted",
+        "seed_miou_gain_by_step",
+        "logit_by_step",
+        "steps",
+        "part_recall_at_cam_precision",
+    },
+}
 
 
 def pip(*words) -> None:
@@ -127,13 +190,13 @@ def pip(*words) -> None:
 def installed(tmp_path_factory) -> Path:
     """A folder that holds nothing but the package, installed from its wheel."""
     folder = tmp_path_factory.mktemp("installed")
-    copy = shutil.copytree(
+    source = shutil.copytree(
         ROOT / "ribnb", folder / "source" / "ribnb", ignore=shutil.ignore_patterns("__pycache__")
     ).parent
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
+        shutil.copy(ROOT / name, source)
     here = ["--no-build-isolation"] if importlib.util.find_spec("setuptools") else []
-    pip("wheel", "--no-deps", *here, "--wheel-dir", folder, copy)
+    pip("wheel", "--no-deps", *here, "--wheel-dir", folder, source)
     (wheel,) = folder.glob("ribnb-*.whl")
     pip("install", "--no-deps", "--target", folder / "site", wheel)
     return folder / "site"
@@ -143,18 +206,18 @@ def installed(tmp_path_factory) -> Path:
 def small_run(request, installed, tmp_path_factory):
     """A chapter, run in an empty folder with the installed package: (name, executed, result)."""
     chapter, folder = request.param, tmp_path_factory.mktemp(request.param)
-    copy = folder / "copy" / f"{chapter}.ipynb"
-    copy.parent.mkdir()
+    copied = folder / "copy" / f"{chapter}.ipynb"
+    copied.parent.mkdir()
     notebook = nbformat.read(BOOK.notebook(chapter), as_version=4)
     notebook.cells.append(new_code_cell("import ribnb\nprint(ribnb.__file__)"))
-    nbformat.write(notebook, copy)
+    nbformat.write(notebook, copied)
     (folder / "empty").mkdir()
     parameters = SMALL_RUNS[chapter] | {"output_dir": str(folder / "run")}
     before = Path.cwd()
     os.chdir(folder / "empty")
     try:
         with mock.patch.dict(os.environ, PYTHONPATH=str(installed)):
-            executed = execute_chapter(copy, folder / "executed.ipynb", parameters)
+            executed = execute_chapter(copied, folder / "executed.ipynb", parameters)
     finally:
         os.chdir(before)
     assert list((folder / "empty").iterdir()) == []
@@ -176,8 +239,11 @@ def test_the_result_of_a_chapter_has_its_provenance(small_run):
     chapter, _, result = small_run
     assert result.keys() == FIELDS
     assert result["chapter"] == chapter
-    assert result["seed"] == [0]
-    assert result["threshold"] == 0.4
+    assert result["seed"] == [TRAINED[0] if "nets" in SMALL_RUNS[chapter] else 0]
+    if "hgr_threshold" in SMALL_RUNS[chapter]:
+        assert result["threshold"] == 0.4
+    else:
+        assert "oracle" in result["threshold_choice"]
     for name, value in SMALL_RUNS[chapter].items():
         assert result["settings"][name] == value
     assert result["settings_hash"] == SETTINGS[chapter](**SMALL_RUNS[chapter]).hash()
@@ -186,6 +252,9 @@ def test_the_result_of_a_chapter_has_its_provenance(small_run):
 def test_the_metrics_of_a_chapter_have_their_fixed_names(small_run):
     chapter, _, result = small_run
     metrics = result["metrics"]
+    if "nets" in SMALL_RUNS[chapter]:
+        assert metrics.keys() == SCENE_METRICS[chapter]
+        return
     groups, length = (("hgr",), 6) if chapter == "toy_bottleneck" else (("rib", "bce"), 3)
     assert 0 <= metrics["accuracy"] <= 1
     for group in groups:

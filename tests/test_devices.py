@@ -1,9 +1,10 @@
-"""Devices: what is absent or misspelt is refused in words."""
+"""Devices: what is absent or misspelt is refused in words; float32 is float32."""
 
 import pytest
 import torch
+from torch import nn
 
-from ribnb.devices import device_name, resolve_device
+from ribnb.devices import PRECISIONS, autocast, device_name, full_float32, resolve_device
 
 
 @pytest.fixture
@@ -55,3 +56,105 @@ def test_an_apple_gpu_that_is_not_there_is_refused(gpus):
 def test_the_record_names_the_processor_and_its_threads():
     assert device_name(torch.device("cpu")).startswith("CPU (")
     assert f"{torch.get_num_threads()} threads" in device_name(torch.device("cpu"))
+
+
+# Precision --------------------------------------------------------------------------------
+
+CPU = torch.device("cpu")
+
+
+def tf32() -> tuple[bool, bool]:
+    """Whether CUDA's convolutions and matrix products may round to TF32."""
+    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    return tuple(place.fp32_precision == "tf32" for place in places)
+
+
+@pytest.fixture
+def untouched():
+    """Both switches as PyTorch has them, before and after: on for convolutions alone."""
+    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [place.fp32_precision for place in places]
+    yield
+    for place, value in zip(places, before, strict=True):
+        place.fp32_precision = value
+
+
+needs_switches = pytest.mark.skipif(
+    not hasattr(torch.backends.cudnn, "conv"), reason="this PyTorch has the older switches only"
+)
+
+
+@needs_switches
+def test_within_full_float32_nothing_is_rounded_and_after_it_all_is_as_before(untouched):
+    """Also after an error."""
+    before = tf32()
+    assert before[0], "PyTorch rounds in convolutions unless it is told not to"
+    with full_float32():
+        assert tf32() == (False, False)
+    assert tf32() == before
+    with pytest.raises(KeyError), full_float32():
+        raise KeyError
+    assert tf32() == before
+
+
+@needs_switches
+@pytest.mark.parametrize("convolution", ["ieee", "tf32"])
+@pytest.mark.parametrize("matmul", ["ieee", "tf32"])
+def test_full_float32_works_whichever_switches_a_notebook_has_set(untouched, convolution, matmul):
+    """Those that PyTorch recommends since 2.9, and that it does not mix with the older ones."""
+    torch.backends.cudnn.conv.fp32_precision = convolution
+    torch.backends.cuda.matmul.fp32_precision = matmul
+    with full_float32():
+        assert tf32() == (False, False)
+    assert torch.backends.cudnn.conv.fp32_precision == convolution
+    assert torch.backends.cuda.matmul.fp32_precision == matmul
+
+
+@pytest.mark.parametrize("precision", ["high", "medium", "highest"])
+def test_full_float32_leaves_the_precision_of_matrix_products_as_it_was(untouched, precision):
+    """Lightning tells its users to set it."""
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with full_float32():
+            pass
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
+def test_autocast_runs_convolutions_in_the_asked_precision(precision, dtype):
+    layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
+    with autocast(precision, CPU):
+        assert layer(images).dtype == dtype
+    assert layer(images).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def test_float32_is_float32_also_within_another_autocast():
+    layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("float32", CPU):
+            assert layer(images).dtype == torch.float32
+        assert layer(images).dtype == torch.bfloat16
+
+
+def test_weights_changed_between_two_autocasts_are_seen():
+    """PyTorch keeps the rounded weights until the outermost autocast ends."""
+    layer, images = nn.Conv2d(3, 2, 1, bias=False), torch.ones(1, 3, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("bfloat16", CPU):
+            before = layer(images)
+        with torch.no_grad():
+            layer.weight.add_(1)
+        with autocast("bfloat16", CPU):
+            assert (layer(images) - before).min() > 2
+
+
+@pytest.mark.parametrize("precision", ["float16", "", "Float32", None])
+def test_autocast_refuses_an_unknown_precision(precision):
+    assert PRECISIONS == ("float32", "bfloat16")
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16; got"):
+        autocast(precision, CPU)

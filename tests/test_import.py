@@ -41,7 +41,8 @@ def test_the_package_itself_loads_nothing_heavy(tmp_path):
 
 def test_what_a_chapter_imports_loads_no_library_that_it_may_not_need(tmp_path):
     """Each takes seconds: for the embedded digits, to run chapters, to score."""
-    modules = "bottleneck, checks, digits, losses, models, map_plots, metrics, player, plots, rib, runs, toy, train"
-    loaded = loaded_by(f"from ribnb import {modules}", tmp_path)
+    toy = "bottleneck, checks, digits, losses, models, player, plots, runs, toy, train"
+    scenes = "map_plots, metrics, rib, scene_nets, scene_rib, scenes"
+    loaded = loaded_by(f"from ribnb import {toy}, {scenes}", tmp_path)
     assert {"torch", "matplotlib"} <= loaded
     assert not loaded & {"sklearn", "papermill", "torchmetrics"}

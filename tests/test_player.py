@@ -26,10 +26,10 @@ def frames() -> list:
 def test_holds_every_frame_as_a_picture_with_its_description(frames):
     html = player(frames, DESCRIPTIONS).data
     pictures = [
-        base64.b64decode(coded) for coded in re.findall(r"data:image/png;base64,([^\"]+)", html)
+        base64.b64decode(coded) for coded in re.findall(r"data:image/jpeg;base64,([^\"]+)", html)
     ]
     assert len(set(pictures)) == 3
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert all(picture.startswith(b"\xff\xd8") for picture in pictures)
     assert re.findall(r'alt="([^"]*)"', html) == [
         "step 0",
         "a &quot;quoted&quot; &lt; step",
@@ -52,7 +52,7 @@ def test_has_a_button_and_a_slider_over_all_frames(frames):
 
 
 def test_asks_for_nothing_from_elsewhere(frames):
-    html = re.sub(r"data:image/png;base64,[^\"]+", "", player(frames, DESCRIPTIONS).data)
+    html = re.sub(r"data:image/jpeg;base64,[^\"]+", "", player(frames, DESCRIPTIONS).data)
     assert not re.search(r"https?:|//[a-z]|src=\"[^\"]|<link|import ", html)
 
 

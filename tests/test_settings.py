@@ -1,6 +1,7 @@
 """Settings: wrong values and unknown names are refused in words, and the hash knows what counts."""
 
 import dataclasses
+import json
 import re
 from dataclasses import dataclass
 
@@ -68,6 +69,83 @@ def test_an_optional_setting_may_be_none():
         Cropped(crop="all")
     with pytest.raises(SettingsError, match="crop = 0 is not allowed"):
         Cropped(crop=0)
+
+
+@dataclass(frozen=True)
+class Listed(Settings):
+    """Settings with several values in one field."""
+
+    scales: tuple[float, ...] = setting((1.0, 2.0), "of the image", above=0, maximum=4)
+    epochs: tuple[int, ...] = setting((1,), "one for each stage", minimum=1)
+    names: tuple[str, ...] = setting(("a",), "of the stages", choices=("a", "b"))
+
+
+@pytest.mark.parametrize("given", [[1, 2], (1, 2), [1.0, 2], (1.0, 2.0)])
+def test_a_list_and_a_tuple_are_one_setting(given):
+    """papermill and JSON give lists; as a tuple the settings stay hashable."""
+    settings = Listed(scales=given)
+    assert settings == Listed()
+    assert settings.hash() == Listed().hash()
+    assert hash(settings) == hash(Listed())
+    assert repr(settings.scales) == "(1.0, 2.0)"
+
+
+def test_a_list_given_cannot_change_the_settings_later():
+    given = [1, 3]
+    settings = Listed(scales=given)
+    given.append(4)
+    assert settings.scales == (1, 3)
+
+
+def test_whole_numbers_stay_whole_in_a_tuple_of_them():
+    assert repr(Listed(epochs=[2, 3]).epochs) == "(2, 3)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("scales", 1.0, r"scales = 1\.0; it must be a list of float, with at least one item"),
+        ("scales", None, "scales = None; it must be a list of float"),
+        ("scales", "12", "scales = '12'; it must be a list of float"),
+        ("scales", {1.0, 2.0}, "it must be a list of float"),
+        ("scales", {1.0: 2.0}, "it must be a list of float"),
+        ("scales", [], r"scales = \[\]; it must be a list of float, with at least one item"),
+        ("scales", (), r"scales = \(\); it must be a list of float, with at least one item"),
+        ("scales", [1, "2"], "scales = '2' is of type str; it must be float"),
+        ("scales", [True], "scales = True is of type bool; it must be float"),
+        ("scales", [None], "scales = None is of type NoneType; it must be float"),
+        ("scales", [[1.0]], r"scales = \[1\.0\] is of type list; it must be float"),
+        ("scales", [1, 0], "scales = 0 is not allowed; it must be greater than 0"),
+        ("scales", [1, 5], "scales = 5 is not allowed; it must be at most 4"),
+        ("scales", [1, float("nan")], "scales = nan is not allowed; it must be a finite number"),
+        ("epochs", [1.0], r"epochs = 1\.0 is of type float; it must be int"),
+        ("epochs", [1, 0], "epochs = 0 is not allowed; it must be at least 1"),
+        ("names", ["a", "c"], "names = 'c' is not allowed; it must be one of 'a', 'b'"),
+        ("names", "a", "names = 'a'; it must be a list of str"),
+    ],
+)
+def test_refuses_a_wrong_item_with_its_field(name, value, message):
+    with pytest.raises(SettingsError, match=message) as caught:
+        Listed(**{name: value})
+    assert f"({Listed.__dataclass_fields__[name].metadata['meaning']})" in str(caught.value)
+
+
+def test_the_order_and_number_of_a_tuples_items_count():
+    hashes = {Listed(scales=one).hash() for one in ([1, 2], [2, 1], [1], [1, 2, 2], [1, 2.5])}
+    assert len(hashes) == 5
+
+
+def test_settings_with_tuples_survive_json():
+    settings = Listed(scales=[1, 3], epochs=[4, 5], names=["b", "a"])
+    values = json.loads(json.dumps(settings.as_dict()))
+    assert values == {"scales": [1, 3], "epochs": [4, 5], "names": ["b", "a"]}
+    assert Listed.from_mapping(values) == settings
+
+
+def test_a_notebooks_list_becomes_a_tuple():
+    assert Listed.from_notebook(namespace("# Parameters\nscales = [3]\n", scales=[3])).scales == (
+        3,
+    )
 
 
 def test_settings_cannot_be_changed():

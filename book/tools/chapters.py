@@ -103,8 +103,9 @@ def key(book: Book, chapter: str, parameters: Mapping) -> dict:
             for cell in nbformat.read(book.notebook(chapter), as_version=4).cells
         ),
         "module code": _digest(
-            f"{path.relative_to(book.root).as_posix()}\n{path.read_text(encoding='utf-8')}"
-            for path in sorted((book.root / "ribnb").rglob("*.py"))
+            f"{path.relative_to(book.root).as_posix()}\n{_content(path)}"
+            for path in sorted((book.root / "ribnb").rglob("*.*"))
+            if path.suffix in (".py", ".safetensors")  # the nets that come along count as code
         ),
         "settings": dict(parameters),
         "Python": platform.python_version(),
@@ -114,6 +115,12 @@ def key(book: Book, chapter: str, parameters: Mapping) -> dict:
 
 def _digest(texts: Iterator[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    if path.suffix == ".py":
+        return path.read_text(encoding="utf-8")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _without_traces(metadata: Mapping) -> dict:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ribnb.adaptation_record import Adaptation, Step
 from ribnb.cam import normalize
 from ribnb.devices import autocast, full_float32
 from ribnb.losses import rib_loss
@@ -22,57 +22,6 @@ from ribnb.pooling import gap, gndrp
 from ribnb.rib_settings import RIBSettings
 
 Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
-
-
-@dataclass
-class Step:
-    """What happened at one step, kept with ``trace=True``.
-
-    Attributes:
-        k: the step, from 0; its maps are those of theta_k.
-        cams: a tensor (n, h, w) for each scale that ran: ReLU of the class maps of the present
-            classes, image and flip added.
-        flooded: share of the scale-1 positions where a present class is high; None without the
-            flood rule.
-        gap_logits: (2, n) GAP of the scale-1 views' class maps, whatever the loss pools with.
-        target_logits: (rows, n) pooled logits of the loss scales' views, image before flip.
-        batch_logits: (b, C) pooled logits of the other images; None if they were not run.
-        learning_rates: of the backbone and of the class layer; None if nothing was updated.
-    """
-
-    k: int
-    cams: list[Tensor] = field(default_factory=list)
-    flooded: float | None = None
-    gap_logits: Tensor | None = None
-    target_logits: Tensor | None = None
-    batch_logits: Tensor | None = None
-    learning_rates: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """The localisation map of one image and how it came about.
-
-    Attributes:
-        losses: the loss before each update, one for each step that had its batch run.
-        target_losses: at each step, the sum of the target's pooled logits over its present
-            classes and over the views in the loss.
-        stopped_at: the step k after whose maps the loop stopped; None if it ran to its end.
-        stop_reason: ``"margin"``, ``"flood"`` or None.
-        class_ids: (n,) the present classes, 0-based.
-        high_res: (n, H, W) in [0, 1], each class divided by its maximum.
-        strided: (n, ceil(H / 4), ceil(W / 4)) the same at a quarter of the resolution.
-        steps: with ``trace=True``, one ``Step`` for each step.
-    """
-
-    losses: list[float]
-    target_losses: list[float]
-    stopped_at: int | None
-    stop_reason: str | None
-    class_ids: Tensor
-    high_res: Float[Tensor, "n H W"]
-    strided: Float[Tensor, "n h w"]
-    steps: list[Step] = field(default_factory=list)
 
 
 def adapt(
@@ -118,6 +67,7 @@ def adapt(
     stopped_at = stop_reason = None
     maps = MapSum(views[0].shape[-2:], settings, model.output_stride)
     paper, batches = settings.variant == "paper", iter(batches)
+    stops = not paper and settings.iterations > 0  # at the margin, which caps logits in the paper
     updates = settings.iterations if trace else settings.num_updates
     with _gradients(), _restored(model), evaluation(model), full_float32():
         walk = _Walk(model, settings, views, labels)
@@ -130,7 +80,7 @@ def adapt(
                 stop_reason = "flood"
             else:
                 target_losses.append(step.target_logits.sum().item())
-                if not paper and 0 < settings.iterations and abs(target_losses[-1]) > settings.margin:
+                if stops and abs(target_losses[-1]) > settings.margin:
                     stop_reason = "margin"
             if k < updates and rows is not None and (trace or stop_reason is None):
                 losses.append(walk.update(step, rows, _take(batches, k, updates)))

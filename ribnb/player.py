@@ -75,5 +75,5 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
 
 def _jpeg(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=80, pil_kwargs={"quality": 80})
+    figure.savefig(buffer, format="jpeg", dpi=72, pil_kwargs={"quality": 80})
     return base64.b64encode(buffer.getvalue()).decode()

@@ -185,7 +185,7 @@ def kept_share(
         axis.plot(thresholds, values, color=PART_COLORS[name], linewidth=2, label=name)
     axis.axvline(marked, color="black", linewidth=0.8, linestyle=":")
     axis.text(marked, 0.02, f" $\\tau$ = {marked:g}", fontsize=9)
-    axis.set(xlabel="threshold $\\tau$", ylabel="share of positions kept", title=title)
+    axis.set(xlabel="threshold $\\tau$", ylabel="share of pixels kept", title=title)
     axis.legend(loc="lower right")
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -124,6 +125,7 @@ class Feed:
             num_workers=workers,
             pin_memory=pin_memory,
             prefetch_factor=2 if workers else None,
+            worker_init_fn=_ignore_ctrl_c,
             generator=torch.Generator(),  # else it draws from the global one
         )
         self.stream = iter(loader)
@@ -170,3 +172,8 @@ class Feed:
     def close(self) -> None:
         """Nothing more is needed; the workers end."""
         self.stream = iter(())  # the loader's iterator holds this feed, which would keep it alive
+
+
+def _ignore_ctrl_c(_: int) -> None:
+    """A terminal sends Ctrl-C to the workers too; whoever started them ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

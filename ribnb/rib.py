@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="train", help="its name, or the path of a list")
     parser.add_argument("--weights", required=True, help="a classifier.safetensors")
     parser.add_argument("--output-dir", required=True, help="for maps/ and their record")
-    parser.add_argument("--variant", default="released", choices=("paper", "released"))
+    parser.add_argument("--variant", default="released", choices=("paper", "released", "scenes"))
     parser.add_argument("--shard", default="0/1", help="i/n: every n-th image from the i-th")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode ahead")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")

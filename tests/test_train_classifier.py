@@ -367,7 +367,7 @@ def other_trainings():
     frozen = fresh()
     frozen.backbone.conv1.requires_grad_(False)
     return [
-        (fresh(), Squares(), ClassifierSettings.scenes(), "epochs is 3 there, 6 here"),
+        (fresh(), Squares(), ClassifierSettings.scenes(), "epochs is 3 there, 4 here"),
         (fresh(seed=1), Squares(), SMALL, "initial weights is .* there, .* build the net anew"),
         (fresh(), images, SMALL, "images is '[0-9a-f]{12}' there, '[0-9a-f]{12}' here"),
         (fresh(), Squares(sizes=((32, 32),)), SMALL, "images is"),

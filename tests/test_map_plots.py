@@ -231,10 +231,11 @@ def test_the_colours_are_vocs():
 
 def test_a_mask_is_shown_in_vocs_colours():
     """Whatever values it holds: 0 ... 255 are not stretched to those that occur."""
-    figure = draw("scenes_with_masks")
-    (shown,) = figure.axes[3].get_images()
-    expected = [[VOC_COLOURS[int(value)] for value in row] for row in MASKS[0]]
-    np.testing.assert_array_equal(shown.to_rgba(MASKS[0], bytes=True)[..., :3], expected)
+    for mask in (MASKS[0], np.minimum(MASKS[0], 5)):
+        figure = map_plots.scenes_with_masks(IMAGES[:1], [mask], PARTS[:1], ["owl"])
+        (shown,) = figure.axes[1].get_images()
+        expected = [[VOC_COLOURS[int(value)] for value in row] for row in mask]
+        np.testing.assert_array_equal(shown.to_rgba(mask, bytes=True)[..., :3], expected)
 
 
 # Pictures ---------------------------------------------------------------------------------
@@ -317,6 +318,7 @@ def test_a_frame_has_a_caption_under_each_map():
 def test_a_caption_too_few_is_refused():
     with pytest.raises(ValueError):
         map_plots.map_frame(IMAGES[0], {"M": MAPS[0, 0], "N": MAPS[1, 0]}, TRUTHS[0], ["one"])
+    plt.close("all")  # what could not be drawn to its end stays open
 
 
 def test_pooling_by_hand_shows_the_numbers_that_are_kept():
@@ -326,7 +328,7 @@ def test_pooling_by_hand_shows_the_numbers_that_are_kept():
     numbers = [{text.get_text() for text in axes.texts} for axes in figure.axes]
     everything = {"0.1", "0.5", "0.9", "0.2"}
     assert numbers == [everything, everything, everything, {"0.1", "0.2"}]
-    for text in figure.axes[3].texts:
+    for text in (text for axes in figure.axes for text in axes.texts):
         column, row = text.get_position()
         assert f"{GRID[row, column]:g}" == text.get_text()
     hidden = figure.axes[3].get_images()[0].get_array().mask
@@ -464,6 +466,8 @@ def test_the_panels_of_changes_share_their_scale():
     left, right = ([bar.get_x() for bar in axes.patches] for axes in figure.axes)
     assert left == right
     assert left[0] == pytest.approx(-30)
+    figure = map_plots.changes_by_image({"a": [1.0] * 50, "b": [1.0, 0.0]}, "change", "title")
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
 
 
 @pytest.mark.parametrize("count", [1, 6, 9])

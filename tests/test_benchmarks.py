@@ -11,7 +11,7 @@ from plain_adaptation import one_thread  # noqa: F401
 FOLDER = Path(__file__).parent / "benchmarks"
 OPTIONS = {
     "arch": "resnet18",
-    "size": "64x48",
+    "size": "60x45",
     "batch-size": 2,
     "crop": 64,
     "iterations": 3,

@@ -2,11 +2,11 @@
 
 import os
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from ribnb import map_files
 from ribnb.map_files import Maps, has_maps, read_maps, write_maps
 
 
@@ -64,25 +64,30 @@ def test_a_new_file_takes_the_place_of_an_old_one(tmp_path):
 # Writing that does not come to its end ----------------------------------------------------
 
 
-@pytest.fixture
+@contextmanager
 def no_space():
-    """Files end after 1 kB, as on a full disk."""
+    """Files end after 1 kB, as on a full disk.
+
+    Not a fixture: pytest would meet the limit too, when it writes its dots to a log file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path, no_space):
-    with pytest.raises(OSError, match=f"cannot write {tmp_path / 'one.npz'}: File too large"):
+def test_a_full_disk_leaves_no_half_file(tmp_path):
+    message = f"cannot write {tmp_path / 'one.npz'}: File too large"
+    with pytest.raises(OSError, match=message), no_space():
         write_maps(tmp_path / "one.npz", some_maps())
     assert only_files(tmp_path) == []
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path, request):
+def test_a_full_disk_leaves_the_old_file(tmp_path):
     write_maps(tmp_path / "one.npz", some_maps(1))
-    request.getfixturevalue("no_space")
-    with pytest.raises(OSError, match="cannot write"):
+    with pytest.raises(OSError, match="cannot write"), no_space():
         write_maps(tmp_path / "one.npz", some_maps(2))
     assert same(read_maps(tmp_path / "one.npz"), some_maps(1))
     assert only_files(tmp_path) == ["one.npz"]
@@ -107,7 +112,7 @@ def test_until_it_is_whole_the_file_has_another_name(tmp_path, monkeypatch):
         names.append((only_files(tmp_path), list(tmp_path.glob("*.npz"))))
         os.rename(source, target)
 
-    monkeypatch.setattr(map_files.os, "replace", look)
+    monkeypatch.setattr(os, "replace", look)
     write_maps(tmp_path / "one.npz", some_maps())
     assert names == [([f".one.npz.{os.getpid()}"], [])]
     assert only_files(tmp_path) == ["one.npz"]

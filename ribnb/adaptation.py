@@ -106,19 +106,14 @@ class _Walk:
         self.device = model.class_layer.weight.device
         self.labels = labels.to(self.device)
         self.present = self.labels.nonzero()[:, 0]
-        class_rate = settings.learning_rate * settings.class_layer_factor
-        groups = [
-            {"params": model.moving_parameters(), "lr": settings.learning_rate},
-            {"params": list(model.class_layer.parameters()), "lr": class_rate},
-        ]
+        groups = [model.moving_parameters(), list(model.class_layer.parameters())]
         self.optimizer = torch.optim.SGD(
-            groups,
+            [{"params": weights} for weights in groups],  # each update sets their rates
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
-        with autocast(settings.precision, self.device):
-            # The frozen stages never move, so the target passes through them once.
-            self.frozen = [model.frozen_features(view.to(self.device)) for view in views]
+        # The frozen stages never move, so the target passes through them once.
+        self.frozen = [self.frozen_features(view) for view in views]
 
     def look(self, step: Step) -> Tensor | None:
         """theta_k's maps and logits into ``step``; the loss's (rows, C) logits, None if flooded.
@@ -166,7 +161,7 @@ class _Walk:
         loss.backward()  # before the batch runs, so that only one graph is held at a time
         total = loss.item()
         if len(images):
-            frozen = self.frozen_features(images.to(self.device, non_blocking=True))
+            frozen = self.frozen_features(images)
             batch_maps = self.class_maps(frozen)
             _require_finite(batch_maps, f"the batch's class maps at step {step.k}")
             step.batch_logits = self.pool(batch_maps)
@@ -185,7 +180,7 @@ class _Walk:
 
     def frozen_features(self, images: Tensor) -> Tensor:
         with autocast(self.settings.precision, self.device):
-            return self.model.frozen_features(images)
+            return self.model.frozen_features(images.to(self.device, non_blocking=True))
 
     def class_maps(self, frozen: Tensor) -> Tensor:
         with autocast(self.settings.precision, self.device):

@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ribnb.randomness import seeded
+
 
 class ImageSet(Protocol):
     """Images with their labels, such as ``VOCImages`` and ``SceneImages``."""
@@ -49,9 +51,7 @@ class Views(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         epoch, index = key
         entropy = np.random.SeedSequence([self.seed, epoch, index])
-        with torch.random.fork_rng(devices=[]):
-            # torch.manual_seed would reseed the GPU's generator too, which is not forked
-            torch.default_generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        with seeded(int(entropy.generate_state(1, np.uint64)[0])):
             view = self.view(self.images.image(index))
         return view, self.images.labels[index].float()
 

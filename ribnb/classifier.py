@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from ribnb.devices import autocast, resolve_device
 from ribnb.models import CAMNet
 from ribnb.modes import evaluation
 from ribnb.progress import progress
+from ribnb.settings import differences
 from ribnb.views import to_tensor
+from ribnb.whole_files import whole_file
 
 FORMAT = 1
 NEEDED = {"format", "arch", "num_classes", "output_stride", "class_names"}
@@ -61,10 +62,9 @@ def save_classifier(
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
-    temporary.write_bytes(save(weights, text))  # save_file makes it unreadable to others
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(save(weights, text))  # save_file makes it unreadable to others
 
 
 def classifier_metadata(path: str | Path) -> dict[str, Any]:
@@ -117,15 +117,6 @@ def load_classifier(
     stride = {} if kind[0] == "scenes" else {"output_stride": metadata["output_stride"]}
     with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
         return CAMNet(*kind, **stride, weights=path).eval()
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """In words, the entries of ``here`` that are others ``there``; empty if there are none."""
-    return "; ".join(
-        f"{name} is {there.get(name)!r} there, {value!r} here"
-        for name, value in here.items()
-        if there.get(name) != value
-    )
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ribnb.batches import ImageSet, stack
+from ribnb.randomness import seeded
 from ribnb.rib_settings import RIBSettings
 from ribnb.views import RandomView, multi_scale_views
 
@@ -73,9 +74,7 @@ class AdaptationInputs(Dataset):
         size = min(self.settings.num_others, len(candidates))
         chosen = generator.choice(candidates, size, replace=False)
         items, unreadable = [], {}
-        with torch.random.fork_rng(devices=[]):  # the random views draw from the global generator
-            # torch.manual_seed would reseed the GPU's generator too, which is not forked
-            torch.default_generator.manual_seed(int(generator.integers(2**62)))
+        with seeded(int(generator.integers(2**62))):
             for index in chosen.tolist():
                 try:
                     view = self.view(self.images.image(index))

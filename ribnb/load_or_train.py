@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,10 @@ import torch
 
 from ribnb import provenance
 from ribnb.batches import ImageSet
-from ribnb.classifier import classifier_metadata, differences, save_classifier
+from ribnb.classifier import classifier_metadata, save_classifier
 from ribnb.models import CAMNet, read_state_dict
-from ribnb.settings import Settings
+from ribnb.settings import Settings, differences
+from ribnb.whole_files import whole_file
 
 RESULT = "classifier.safetensors"
 STATE = "training.pt"
@@ -26,11 +25,7 @@ START = "sum of the initial weights"
 def training_identity(model: CAMNet, images: ImageSet, settings: Settings) -> dict[str, Any]:
     """All that decides what a training gives, ready for JSON: settings, net, start and data."""
     identity = {
-        **{
-            field.name: getattr(settings, field.name)
-            for field in dataclasses.fields(settings)
-            if field.metadata["identity"]
-        },
+        **settings.identity(),
         "arch": model.arch,
         "num_classes": model.num_classes,
         "output_stride": model.output_stride,
@@ -136,9 +131,8 @@ class TrainingFolder:
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        temporary = self.folder / f".{STATE}.{os.getpid()}"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / STATE)
+        with whole_file(self.folder / STATE) as temporary:
+            torch.save(state, temporary)
 
     def finish(self, model: CAMNet, record: dict[str, Any]) -> None:
         """Write the trained net with the record and its provenance; the state is removed."""

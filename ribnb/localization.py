@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,12 +15,14 @@ from PIL import Image
 
 from ribnb.adaptation import adapt
 from ribnb.batches import ImageSet
-from ribnb.classifier import check_labels, differences
+from ribnb.classifier import check_labels
 from ribnb.feed import AdaptationInputs, Feed
 from ribnb.map_files import Maps, has_maps, write_maps
 from ribnb.models import CAMNet
 from ribnb.progress import progress
 from ribnb.rib_settings import RIBSettings
+from ribnb.settings import differences
+from ribnb.whole_files import whole_file
 
 RECORD = "maps.json"
 
@@ -178,9 +179,8 @@ def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings
             f"{folder / 'maps'} holds maps, but {path} does not say how they were made. Choose "
             "another output_dir, or move that one away"
         )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
 
 
 def weights_digest(model: torch.nn.Module) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+
+from ribnb.whole_files import whole_file
 
 NAMES = ("class_ids", "high_res", "strided")
 
@@ -33,16 +34,11 @@ def write_maps(path: str | Path, maps: Maps) -> None:
     Raises:
         OSError: the file cannot be written; its name is in the message.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "wb") as file:
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **maps._asdict())
-        os.replace(temporary, path)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_maps(path: str | Path) -> Maps:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from ribnb.plot_style import legend_below, styled_figure
+from ribnb.voc_colours import voc_palette
 
 # Okabe and Ito's colours again; the part names are the data set's.
 PART_COLORS = {"head": "#0072B2", "body": "#D55E00", "background": "#7F7F7F"}
@@ -31,13 +32,7 @@ METHOD_STYLES = [
 
 def voc_colormap() -> ListedColormap:
     """VOC's 256 mask colours: black is background, cream (255) is ignored."""
-    index = np.arange(256)[:, None]
-    bits = (index >> np.arange(0, 24).reshape(1, -1)) & 1  # bits of the index, lowest first
-    red, green, blue = (
-        sum(bits[:, 3 * group + channel] << (7 - group) for group in range(8))
-        for channel in range(3)
-    )
-    return ListedColormap(np.stack([red, green, blue], axis=1) / 255)
+    return ListedColormap(voc_palette() / 255)
 
 
 @styled_figure

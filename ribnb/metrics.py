@@ -26,7 +26,7 @@ from ribnb.confusion import (
     seed_mask,
     side_by_side,
 )
-from ribnb.scores import ORACLE, MaskScore, SeedScore, mean_iou, share
+from ribnb.scores import ORACLE, MaskScore, SeedScore, class_iou, mean_iou, share
 
 THRESHOLDS = tuple(round(0.2 + step / 100, 2) for step in range(30))  # the paper's seed score
 PARTS = {1: "head", 2: "body"}  # values of the scenes' part masks
@@ -39,6 +39,7 @@ __all__ = [
     "MaskScore",
     "SeedScore",
     "bootstrap_difference",
+    "class_iou",
     "image_confusions",
     "mask_miou",
     "mean_iou",

@@ -23,8 +23,7 @@ from ribnb.classifier import load_classifier
 from ribnb.devices import resolve_device
 from ribnb.localization import MapsReport, localization_maps
 from ribnb.rib_settings import RIBSettings
-from ribnb.runs import name_and_value
-from ribnb.settings import refuse_unknown
+from ribnb.settings import name_and_value, refuse_unknown
 from ribnb.voc import VOCImages
 
 __all__ = ["Adaptation", "MapsReport", "RIBSettings", "Step", "adapt", "localization_maps"]

@@ -9,7 +9,6 @@ From the command line::
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import math
 import os
@@ -26,7 +25,8 @@ import pandas as pd
 from ribnb import provenance
 from ribnb.devices import device_name, resolve_device
 from ribnb.execution import execute_chapter
-from ribnb.settings import Settings
+from ribnb.settings import Settings, differences, name_and_value
+from ribnb.whole_files import whole_file
 
 __all__ = ["Run", "execute_chapter", "load_results", "results_table"]
 
@@ -114,7 +114,9 @@ class Run:
             "date": provenance.now(),
         }
         if self.folder:
-            _write_whole(self.folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+            text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+            with whole_file(self.folder / RESULT) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         return result
 
     def _refuse_other_result(self) -> None:
@@ -130,13 +132,10 @@ class Run:
         if (there["chapter"], there["settings_hash"]) == (self.chapter, self.settings.hash()):
             return
         here = self.settings.as_dict()
-        other = [
-            f"{name} is {value!r} there, {here.get(name)!r} here"
-            for name, value in there["settings"].items()
-            if here.get(name) != value and name != "device"
-        ]
+        here = {name: here.get(name) for name in there["settings"] if name != "device"}
+        other = differences(there["settings"], here)
         raise ValueError(
-            f"{path} is a result of other settings ({'; '.join(other) or there['chapter']}). "
+            f"{path} is a result of other settings ({other or there['chapter']}). "
             "Choose another output_dir, or move that one away"
         )
 
@@ -210,29 +209,6 @@ def _check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"cannot write to output_dir = '{folder}': {error.strerror}") from error
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Under its final name a file is whole: it is written beside it and renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _value(text: str) -> Any:
-    """A command-line value as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False, "null": None}.get(text.lower(), text)
-
-
-def name_and_value(text: str) -> tuple[str, Any]:
-    """A command-line parameter ``name=value``, the value as Python writes it."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
-    return name, _value(value)
 
 
 def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from ribnb.classifier import load_classifier, mean_average_precision
 from ribnb.classifier_settings import ClassifierSettings
 from ribnb.models import CAMNet
+from ribnb.randomness import seeded
 from ribnb.scenes import SceneImages
 from ribnb.settings import Settings, SettingsError, setting
 from ribnb.train import train_classifier
@@ -47,18 +48,12 @@ class SceneSettings(Settings):
         return range(self.first_seed, self.first_seed + self.nets)
 
 
-def training_scenes(seed: int) -> SceneImages:
-    """What the net of this seed is trained on."""
-    return SceneImages(NUM_TRAINING, seed=seed, split="train")
-
-
 def train_scene_net(
     seed: int, folder: str | Path | None = None, device: str | torch.device = "cpu"
 ) -> CAMNet:
     """Train the net of one seed on its scenes; minutes on a CPU."""
-    images = training_scenes(seed)
-    with torch.random.fork_rng():
-        torch.default_generator.manual_seed(seed)
+    images = SceneImages(NUM_TRAINING, seed=seed, split="train")
+    with seeded(seed):
         model = CAMNet("scenes", len(images.class_names))
     recipe = ClassifierSettings.scenes(seed=seed)
     return train_classifier(model, images, recipe, folder, device=device).model

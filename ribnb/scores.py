@@ -42,7 +42,7 @@ class MaskScore:
     @property
     def iou(self) -> dict[str, float]:
         """Intersection over union by class name."""
-        return self._named(_iou(self.confusion))
+        return self._named(class_iou(self.confusion))
 
     @property
     def precision(self) -> dict[str, float]:
@@ -119,7 +119,7 @@ class SeedScore:
     @property
     def missing(self) -> tuple[str, ...]:
         """Classes left out of the mean at one threshold or more, see ``MaskScore.missing``."""
-        unseen = np.isnan(_iou(self.confusion)).any(axis=0)
+        unseen = np.isnan(class_iou(self.confusion)).any(axis=0)
         return tuple(np.array(self.class_names)[unseen].tolist())
 
     def at(self, threshold: float) -> MaskScore:
@@ -139,11 +139,12 @@ class SeedScore:
 
 def mean_iou(confusion: Int[ndarray, "*batch C+1 C+1"]) -> Float[ndarray, "*batch"]:
     """mIoU in % of one or many confusion matrices, over classes in truth or prediction."""
-    iou = _iou(confusion)
+    iou = class_iou(confusion)
     return share(np.nansum(iou, axis=-1), (~np.isnan(iou)).sum(axis=-1)) / 100
 
 
-def _iou(confusion: Int[ndarray, "*batch C+1 C+1"]) -> Float[ndarray, "*batch C+1"]:
+def class_iou(confusion: Int[ndarray, "*batch C+1 C+1"]) -> Float[ndarray, "*batch C+1"]:
+    """IoU in % of background and each class, NaN for one in neither truth nor prediction."""
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     return share(right, confusion.sum(axis=-1) + confusion.sum(axis=-2) - right)
 

@@ -7,6 +7,7 @@ before anything is computed.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import dataclasses
 import difflib
@@ -87,14 +88,17 @@ class Settings:
         values = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
-    def hash(self) -> str:
-        """12 hexadecimal digits that change with every setting that changes the result."""
-        identity = {
+    def identity(self) -> dict[str, Any]:
+        """The fields that change the result, with their values."""
+        return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.metadata.get("identity", True)
+            if field.metadata["identity"]
         }
-        text = json.dumps([type(self).__name__, identity], sort_keys=True)
+
+    def hash(self) -> str:
+        """12 hexadecimal digits that change with every setting that changes the result."""
+        text = json.dumps([type(self).__name__, self.identity()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -108,6 +112,31 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> No
             raise SettingsError(
                 f"{owner} has no parameter {name!r}; {hint}It knows: {', '.join(known)}"
             )
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """In words, the entries of ``here`` that are others ``there``; empty if there are none."""
+    return "; ".join(
+        f"{name} is {there.get(name)!r} there, {value!r} here"
+        for name, value in here.items()
+        if there.get(name) != value
+    )
+
+
+def _value(text: str) -> Any:
+    """A command-line value as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "null": None}.get(text.lower(), text)
+
+
+def name_and_value(text: str) -> tuple[str, Any]:
+    """A command-line parameter ``name=value``, the value as Python writes it."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    return name, _value(value)
 
 
 def _injected_names(cells: Iterable[str]) -> list[str]:

@@ -24,6 +24,7 @@ from ribnb.devices import autocast, device_name
 from ribnb.load_or_train import TrainingFolder, image_set_digest, training_identity
 from ribnb.models import CAMNet, DigitNet
 from ribnb.progress import progress
+from ribnb.randomness import seeded
 
 
 def train_digit_net(
@@ -51,8 +52,7 @@ def train_digit_net(
 
     Lee et al. 2021, Figure 1 (the classifier of the toy experiment).
     """
-    with torch.random.fork_rng(devices=[]):  # initialisers draw from the CPU's global generator
-        torch.manual_seed(seed)
+    with seeded(seed):  # initialisers draw from the CPU's global generator
         net = DigitNet(num_classes=2, **design).to(images.device)
     order = torch.Generator().manual_seed(seed)
     one_hot = F.one_hot(labels, 2).float()

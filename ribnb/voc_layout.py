@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
@@ -29,6 +28,7 @@ from ribnb.scene_rendering import (
     render_scene,
     scene_seed,
 )
+from ribnb.voc_colours import voc_palette
 
 SETTINGS_NAME = "scenes.json"
 
@@ -229,18 +229,6 @@ def encode_mask(mask: UInt8[ndarray, "H W"]) -> bytes:
     image = Image.fromarray(mask)
     image.putpalette(voc_palette().tobytes())
     return _encode(image, "PNG")
-
-
-def voc_palette() -> UInt8[ndarray, "256 3"]:
-    """VOC's colours: the bits of an index, dealt out to red, green and blue in turn."""
-    index = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for place in range(8):
-        for channel in range(3):
-            palette[:, channel] |= ((index >> (3 * place + channel) & 1) << (7 - place)).astype(
-                np.uint8
-            )
-    return palette
 
 
 def _encode(image: Image.Image, kind: str, **options) -> bytes:

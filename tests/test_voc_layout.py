@@ -15,7 +15,8 @@ from torchvision.datasets import VOCDetection, VOCSegmentation
 from ribnb import voc_layout
 from ribnb.scenes import CLASS_NAMES, SceneImages
 from ribnb.voc import VOCImages
-from ribnb.voc_layout import split_ids, voc_palette, write_scenes
+from ribnb.voc_colours import voc_palette
+from ribnb.voc_layout import split_ids, write_scenes
 
 NUM, SEED = 24, 3
 SCRIPT = Path(__file__).resolve().parents[1] / "data_scripts" / "make_scenes.py"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import statistics
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 from ribnb.adaptation import adapt
+from ribnb.adaptation_record import Adaptation
 from ribnb.batches import ImageSet
 from ribnb.classifier import check_labels
 from ribnb.feed import AdaptationInputs, Feed
@@ -22,6 +25,7 @@ from ribnb.models import CAMNet
 from ribnb.progress import progress
 from ribnb.rib_settings import RIBSettings
 from ribnb.settings import differences
+from ribnb.step_files import StepRecord, read_steps, write_steps
 from ribnb.whole_files import whole_file
 
 RECORD = "maps.json"
@@ -37,8 +41,9 @@ class MapsReport:
         kept: how many images had whole map files already.
         failed: id -> why it has no map file.
         unreadable: id -> why it was left out of other images' batches.
-        stopped: ``"margin"`` and ``"flood"`` -> how many of the written images stopped so.
+        stopped: ``"margin"`` and ``"flood"`` -> how many of the images with maps stopped so.
         seconds: for all that was done now.
+        seconds_per_image: of the images with maps, whenever they were made; NaN without any.
     """
 
     folder: Path
@@ -48,6 +53,15 @@ class MapsReport:
     unreadable: dict[str, str] = field(default_factory=dict)
     stopped: dict[str, int] = field(default_factory=lambda: {"margin": 0, "flood": 0})
     seconds: float = 0.0
+    seconds_per_image: float = math.nan
+
+    def count(self, records: Sequence[StepRecord]) -> None:
+        """Take stops and seconds from the records of all images with maps."""
+        for record in records:
+            if record.stop_reason:
+                self.stopped[record.stop_reason] += 1
+        if records:
+            self.seconds_per_image = statistics.fmean(record.seconds for record in records)
 
     def __str__(self) -> str:
         lines = [
@@ -70,12 +84,12 @@ def localization_maps(
 ) -> MapsReport:
     """Adapt to each image of a split and write its maps to ``output_dir/maps/<id>.npz``.
 
-    Images that have a whole map file are left alone, so a run that was stopped at any moment
-    goes on where it was, and its files are those of an undisturbed run. ``output_dir/maps.json``
-    records settings, net and split; a folder of others is refused. An image that fails (an
-    unreadable file, a loss that is not a number) is named in the report and the rest goes on; in
-    other images' batches an unreadable one is left out. An image without labels gets a file
-    without maps.
+    Beside it, ``output_dir/steps/<id>.json`` tells how its steps went. Images that have whole
+    files are left alone, so a run that was stopped at any moment goes on where it was, and its
+    maps are those of an undisturbed run. ``output_dir/maps.json`` records settings, net and
+    split; a folder of others is refused. An image that fails (an unreadable file, a loss that is
+    not a number) is named in the report and the rest goes on; in other images' batches an
+    unreadable one is left out. An image without labels gets a file without maps.
 
     Args:
         model: with theta_0, on the device to compute on.
@@ -100,48 +114,65 @@ def localization_maps(
     check_labels(model, images)
     inputs = AdaptationInputs(images, settings)
     start, report = time.perf_counter(), MapsReport(Path(output_dir) / "maps")
-    report.folder.mkdir(parents=True, exist_ok=True)
+    files = _Files(Path(output_dir))
     _record(Path(output_dir), model, images, settings)
-    paths = {i: report.folder / f"{images.ids[i]}.npz" for i in range(index, len(images), count)}
-    targets = [target for target, path in paths.items() if not has_maps(path)]
-    report.kept = len(paths) - len(targets)
+    records = {
+        target: files.read(images.ids[target]) for target in range(index, len(images), count)
+    }
+    targets = [target for target, record in records.items() if record is None]
+    report.kept = len(records) - len(targets)
     device = model.class_layer.weight.device
     labelled = [target for target in targets if images.labels[target].any()]
     with closing(Feed(inputs, labelled, workers, pin_memory=device.type == "cuda")) as feed:
         for target in progress(targets, "localisation maps"):
-            name = images.ids[target]
+            name, labels, begin = images.ids[target], images.labels[target], time.perf_counter()
             try:
-                if images.labels[target].any():
-                    maps = _maps(model, feed, target, settings, report)
+                if labels.any():
+                    found = adapt(model, feed.views(target), labels, feed.batches(target), settings)
                 else:
-                    maps = _no_maps(images.image(target))
+                    found = _nothing(images.image(target))
             except (OSError, FloatingPointError) as error:
                 report.failed[name] = str(error)
                 continue
             finally:
                 feed.finish(target)
-            write_maps(paths[target], maps)
+            records[target] = files.write(name, found, time.perf_counter() - begin)
             report.written.append(name)
     report.unreadable = feed.unreadable
+    report.count([record for record in records.values() if record is not None])
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _maps(
-    model: CAMNet, feed: Feed, target: int, settings: RIBSettings, report: MapsReport
-) -> Maps:
-    labels = feed.inputs.images.labels[target]
-    found = adapt(model, feed.views(target), labels, feed.batches(target), settings)
-    if found.stop_reason:
-        report.stopped[found.stop_reason] += 1
-    return Maps(found.class_ids.numpy(), found.high_res.numpy(), found.strided.numpy())
+class _Files:
+    """Where the maps and the step records of a split lie."""
+
+    def __init__(self, folder: Path) -> None:
+        self.maps, self.steps = folder / "maps", folder / "steps"
+        for place in (self.maps, self.steps):
+            place.mkdir(parents=True, exist_ok=True)
+
+    def read(self, name: str) -> StepRecord | None:
+        """The record of an image that is done; None if there is anything to do."""
+        if not has_maps(self.maps / f"{name}.npz"):
+            return None
+        return read_steps(self.steps / f"{name}.json")
+
+    def write(self, name: str, found: Adaptation, seconds: float) -> StepRecord:
+        record = StepRecord(
+            found.losses, found.target_losses, found.stopped_at, found.stop_reason, seconds
+        )
+        write_steps(self.steps / f"{name}.json", record)
+        arrays = (found.class_ids, found.high_res, found.strided)
+        write_maps(self.maps / f"{name}.npz", Maps(*(array.numpy() for array in arrays)))
+        return record
 
 
-def _no_maps(image: Image.Image) -> Maps:
-    height, width = image.height, image.width
-    quarter = -(-height // 4), -(-width // 4)
-    empty = (np.zeros((0, *size), np.float32) for size in ((height, width), quarter))
-    return Maps(np.zeros(0, np.int64), *empty)
+def _nothing(image: Image.Image) -> Adaptation:
+    """Of an image without labels."""
+    sizes = (image.height, image.width), (-(-image.height // 4), -(-image.width // 4))
+    maps = (torch.zeros(0, *size) for size in sizes)
+    return Adaptation([], [], None, None, torch.zeros(0, dtype=torch.int64), *maps)
 
 
 def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import statistics
 import time
 
 import numpy as np
@@ -21,6 +22,7 @@ from ribnb.adaptation import adapt
 from ribnb.feed import AdaptationInputs
 from ribnb.localization import MapsReport, localization_maps, weights_digest
 from ribnb.map_files import read_maps
+from ribnb.step_files import read_steps
 from ribnb.views import multi_scale_views
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
@@ -96,7 +98,7 @@ def test_the_maps_are_those_of_all_steps_and_batches(tmp_path, undisturbed):
 
 def test_the_files_of_a_run(tmp_path):
     report = run(tmp_path, Noise(sizes=((32, 24), (25, 39))))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "maps.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "maps.json", "steps"]
     assert [path.name for path in sorted((tmp_path / "maps").iterdir())] == [
         f"n{index:03}.npz" for index in range(9)
     ]
@@ -114,6 +116,43 @@ def test_the_files_of_a_run(tmp_path):
     assert report.written == Noise().ids
     assert (report.kept, report.failed, report.unreadable) == (0, {}, {})
     assert report.seconds > 0
+
+
+def test_the_steps_of_each_image_are_on_record(tmp_path):
+    settings = few_steps(margin=1e-9, pooling="gap")
+    report = run(tmp_path, settings=settings)
+    records = {path.stem: read_steps(path) for path in (tmp_path / "steps").iterdir()}
+    assert sorted(records) == Noise().ids
+    labelled = [name for name, labels in zip(Noise().ids, LABELS, strict=True) if any(labels)]
+    for name, found in zip(labelled, adaptations(settings), strict=True):
+        there = records[name]
+        assert (there.losses, there.target_losses) == (found.losses, found.target_losses)
+        assert (there.stopped_at, there.stop_reason) == (found.stopped_at, found.stop_reason)
+    assert (records["n004"].losses, records["n004"].stop_reason) == ([], None)  # has no labels
+    mean = statistics.fmean(record.seconds for record in records.values())
+    assert report.seconds_per_image == mean > 0
+
+
+def test_a_resumed_run_counts_the_stops_of_all_its_images(tmp_path):
+    settings = few_steps(margin=1e-9, pooling="gap")
+    whole = run(tmp_path / "whole", settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", Interrupted(5), settings=settings)
+    resumed = run(tmp_path / "killed", settings=settings)
+    assert 0 < resumed.kept < 9
+    assert resumed.stopped == whole.stopped != {"margin": 0, "flood": 0}
+    assert run(tmp_path / "killed", settings=settings).stopped == whole.stopped
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"losses": []}', None])
+def test_an_image_whose_record_is_not_whole_is_done_again(tmp_path, damage, undisturbed):
+    run(tmp_path)
+    path = tmp_path / "steps" / "n002.json"
+    before = dataclasses.replace(read_steps(path), seconds=0.0)
+    path.unlink() if damage is None else path.write_text(damage)
+    assert run(tmp_path).written == ["n002"]
+    assert dataclasses.replace(read_steps(path), seconds=0.0) == before
+    assert maps_in(tmp_path) == undisturbed
 
 
 def test_an_image_without_labels_has_a_file_without_maps(tmp_path):

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Num
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ribnb.batches import ImageSet, stack
-from ribnb.randomness import seeded
+from ribnb.batches import ImageSet
+from ribnb.loader_workers import worker_init
+from ribnb.method_inputs import Batch, MultiScaleViews, RandomBatches
 from ribnb.rib_settings import RIBSettings
-from ribnb.views import RandomView, multi_scale_views
 
-Batch = tuple[Tensor, Tensor]  # images (b, 3, H, W), labels (b, C)
 VIEWS = -1  # in the place of a step: the item is the target's views
 
 
-def class_disjoint(labels: Num[Tensor, "N C"]) -> Bool[Tensor, "N N"]:
-    """Which images share no class, for all pairs at once, by one matrix product."""
-    labels = labels.float()
-    return labels @ labels.T == 0
-
-
 class AdaptationInputs(Dataset):
-    """The target's views, and the other images of each step's batch.
+    """The target's views, and the other images of each step's batch, under one kind of key.
 
-    Item ``(target, VIEWS)`` holds the views of image ``target``; item ``(target, k)`` the batch
-    of its step k: images (b, 3, H, W) and labels (b, C). Both come with the ids of images that
-    could not be read. The other images and their crops depend only on the settings' seed,
-    ``target`` and k, so neither workers, nor shards, nor a resumed run change them. b is
-    ``settings.num_others``, or less when there are not so many images to draw from.
+    Item ``(target, VIEWS)`` holds the views of image ``target``, see ``MultiScaleViews``; item
+    ``(target, k)`` the batch of its step k, see ``RandomBatches``. Both come with the ids of
+    images that could not be read.
 
     Args:
         images: an image set, such as ``SceneImages`` or ``VOCImages``.
@@ -42,10 +30,8 @@ class AdaptationInputs(Dataset):
 
     def __init__(self, images: ImageSet, settings: RIBSettings) -> None:
         self.images, self.settings = images, settings
-        sides = settings.long_side_min, settings.long_side_max
-        self.view = RandomView(settings.crop_size, sides if sides[1] else None, flip=True)
-        if settings.batch_choice == "disjoint":  # an image without labels is so even from itself
-            self.disjoint = class_disjoint(images.labels).fill_diagonal_(False)
+        self.views = MultiScaleViews(images, settings.scales, settings.flip)
+        self.batches = RandomBatches(images, settings)
 
     def __getitem__(
         self, key: tuple[int, int]
@@ -58,8 +44,7 @@ class AdaptationInputs(Dataset):
             except ValueError as error:  # who asked raises it, without a worker's traceback
                 return key, error, {}
         try:
-            image = self.images.image(target)
-            return key, multi_scale_views(image, self.settings.scales, self.settings.flip), {}
+            return key, self.views[target], {}
         except (OSError, ValueError) as error:
             return key, None, {self.images.ids[target]: str(error)}
 
@@ -69,29 +54,7 @@ class AdaptationInputs(Dataset):
         Raises:
             ValueError: views of different sizes, which ``crop_size=0`` may leave.
         """
-        generator = np.random.default_rng([self.settings.seed, target, step])
-        candidates = self.candidates(target)
-        size = min(self.settings.num_others, len(candidates))
-        chosen = generator.choice(candidates, size, replace=False)
-        items, unreadable = [], {}
-        with seeded(int(generator.integers(2**62))):
-            for index in chosen.tolist():
-                try:
-                    view = self.view(self.images.image(index))
-                except (OSError, ValueError) as error:
-                    unreadable[self.images.ids[index]] = str(error)
-                else:
-                    items.append((view, self.images.labels[index]))
-        if not items:
-            none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
-            return none, unreadable
-        return stack(items), unreadable
-
-    def candidates(self, target: int) -> np.ndarray:
-        """Indices that a batch of this target may hold."""
-        if self.settings.batch_choice == "disjoint":
-            return self.disjoint[target].nonzero()[:, 0].numpy()
-        return np.delete(np.arange(len(self.images)), target)
+        return self.batches.batch(target, step)
 
 
 class Feed:
@@ -124,7 +87,7 @@ class Feed:
             num_workers=workers,
             pin_memory=pin_memory,
             prefetch_factor=2 if workers else None,
-            worker_init_fn=_ignore_ctrl_c,
+            worker_init_fn=worker_init(),
             generator=torch.Generator(),  # else it draws from the global one
         )
         self.stream = iter(loader)
@@ -171,8 +134,3 @@ class Feed:
     def close(self) -> None:
         """Nothing more is needed; the workers end."""
         self.stream = iter(())  # the loader's iterator holds this feed, which would keep it alive
-
-
-def _ignore_ctrl_c(_: int) -> None:
-    """A terminal sends Ctrl-C to the workers too; whoever started them ends them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

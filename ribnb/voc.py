@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-CLASS_NAMES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
+from ribnb.voc_folder import CLASS_NAMES, IGNORED, class_names_of, read_split, voc_folder
+from ribnb.voc_labels import annotated_labels, image_labels, mask_labels
 
-_LISTS = Path("ImageSets") / "Segmentation"
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-_IGNORED = 255
+if TYPE_CHECKING:
+    from ribnb.method_inputs import MultiScaleViews, RandomBatches
+
+__all__ = [
+    "CLASS_NAMES",
+    "MultiScaleViews",
+    "RandomBatches",
+    "VOCImages",
+    "image_labels",
+    "read_split",
+]
+
+MASK_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
+LABEL_SOURCES = ("annotations", "masks")
 # What Pillow raises for files that are damaged in one way or another.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
@@ -51,35 +39,54 @@ class VOCImages:
     Args:
         root: the VOC2012 folder (it holds JPEGImages), or one that holds VOCdevkit/VOC2012.
         split: see ``read_split``.
-        masks: the folder of the masks; ``"SegmentationClassAug"`` where the augmented ones lie.
+        masks: the folder of the masks. None takes for each image the first of SegmentationClass
+            and SegmentationClassAug that has its mask.
+        labels_from: ``"annotations"``, which means ``labels.npz`` where that file has all these
+            images, else the XML files; or ``"masks"``, for a folder without annotations: the
+            classes that have a pixel.
 
     Attributes:
         root: the VOC2012 folder.
         ids: the images' names, such as ``"2007_000032"``.
         class_names: C names, without background: the lines of ``classes.txt`` if the folder
             has that file, else ``CLASS_NAMES``.
-        labels: (N, C) uint8, 1 = present, from Annotations when first asked for.
+        labels: (N, C) uint8, 1 = present, read when first asked for.
 
     Raises:
         FileNotFoundError: no such folder or split.
-        ValueError: a list or a ``classes.txt`` that is damaged.
+        ValueError: a list or a ``classes.txt`` that is damaged, an unknown ``labels_from``.
     """
 
     def __init__(
-        self, root: str | Path, split: str | Path, masks: str = "SegmentationClass"
+        self,
+        root: str | Path,
+        split: str | Path,
+        masks: str | None = None,
+        labels_from: str = "annotations",
     ) -> None:
-        self.root = _voc_folder(root)
-        self.split, self.masks = str(split), masks
+        if labels_from not in LABEL_SOURCES:
+            raise ValueError(
+                f"labels_from = {labels_from!r}: it must be {' or '.join(map(repr, LABEL_SOURCES))}"
+            )
+        self.root = voc_folder(root)
+        self.split, self.masks, self.labels_from = str(split), masks, labels_from
         self.ids = read_split(self.root, split)
-        self.class_names = _class_names(self.root)
+        self.class_names = class_names_of(self.root)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:
-        """See ``image_labels``."""
-        return image_labels(self.root, self.ids, self.class_names)
+        """Which classes each image shows; see ``image_labels``.
+
+        Raises:
+            OSError: an annotation or a mask is missing or cannot be read; names the image.
+            ValueError: one that is damaged, or a ``labels.npz`` that is.
+        """
+        if self.labels_from == "masks":
+            return mask_labels(map(self.mask, range(len(self))), len(self.class_names))
+        return annotated_labels(self.root, self.ids, self.class_names)
 
     def image(self, index: int) -> Image.Image:
         """Image in mode RGB, whatever the file holds; a rotation in its EXIF data is ignored.
@@ -87,34 +94,33 @@ class VOCImages:
         Raises:
             OSError: the file is missing or cannot be read; names the image and the file.
         """
-        image_id = self.ids[index]
-        path = self.root / "JPEGImages" / f"{image_id}.jpg"
-        if not path.is_file():
-            raise FileNotFoundError(f"image {image_id} is missing: there is no file {path}")
-        return _open(path, f"image {image_id}", "RGB")
+        return _open(self.image_path(index), f"image {self.ids[index]}", "RGB")
 
     def mask(self, index: int) -> UInt8[ndarray, "H W"]:
         """Truth of an image: 0 background, class_id + 1, 255 ignored.
 
         Raises:
-            OSError: the file is missing or cannot be read; names the image and the file.
-            ValueError: colours in place of class indices, or an index without a class.
+            OSError: the mask or its image is missing or cannot be read; names image and file.
+            ValueError: colours in place of class indices, an index without a class, or another
+                size than the image's.
         """
-        image_id = self.ids[index]
-        path = self.root / self.masks / f"{image_id}.png"
-        if not path.is_file():
-            others = sorted(folder.name for folder in self.root.glob("SegmentationClass*"))
-            raise FileNotFoundError(
-                f"image {image_id} has no mask: there is no file {path}. Folders of masks here: "
-                f"{', '.join(others) or 'none'}; choose another with masks=..."
-            )
+        image_id, path = self.ids[index], self.mask_path(index)
         mask = _indices(path, f"the mask of image {image_id}")
-        wrong = np.setdiff1d(mask, [*range(len(self.class_names) + 1), _IGNORED])
-        if wrong.size:
+        values = np.bincount(mask.ravel()).nonzero()[0].tolist()
+        wrong = [value for value in values if len(self.class_names) < value != IGNORED]
+        if wrong:
             raise ValueError(
-                f"the mask of image {image_id} holds {wrong[:5].tolist()}, but there are "
+                f"the mask of image {image_id} holds {wrong[:5]}, but there are "
                 f"{len(self.class_names)} classes ({path}); it must hold 0 (background), "
-                f"1 ... {len(self.class_names)} or {_IGNORED}"
+                f"1 ... {len(self.class_names)} or {IGNORED}"
+            )
+        image_path = self.image_path(index)
+        width, height = _size(image_path, f"image {image_id}")
+        if mask.shape != (height, width):
+            raise ValueError(
+                f"the mask of image {image_id} is {mask.shape[1]} x {mask.shape[0]} pixels, the "
+                f"image {width} x {height} ({path}; {image_path}); one of them is of another image "
+                "or was resized"
             )
         return mask
 
@@ -133,125 +139,36 @@ class VOCImages:
             )
         return _indices(path, f"the part mask of image {image_id}")
 
+    def image_path(self, index: int) -> Path:
+        """The file of an image; FileNotFoundError names what is missing."""
+        image_id = self.ids[index]
+        path = self.root / "JPEGImages" / f"{image_id}.jpg"
+        if not path.is_file():
+            raise FileNotFoundError(f"image {image_id} is missing: there is no file {path}")
+        return path
 
-def read_split(root: str | Path, split: str | Path) -> list[str]:
-    """The image ids of a split, as strings and in the list's order.
-
-    Args:
-        root: see ``VOCImages``.
-        split: a list in ImageSets/Segmentation by its name (``"train"``), or the path of a list.
-            A line is an id, or paths of an image and its mask; blank lines are skipped.
-
-    Raises:
-        FileNotFoundError: no such list; names those that exist.
-        ValueError: a list without ids, with one twice, or with lines of another kind.
-    """
-    folder = _voc_folder(root) / _LISTS
-    path = folder / f"{split}.txt"
-    if not path.is_file():
-        path = Path(split)
-    if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in folder.glob("*.txt"))) or "no list at all"
+    def mask_path(self, index: int) -> Path:
+        """The file of an image's mask; FileNotFoundError names what is missing."""
+        image_id = self.ids[index]
+        folders = MASK_FOLDERS if self.masks is None else (self.masks,)
+        paths = [self.root / folder / f"{image_id}.png" for folder in folders]
+        for path in paths:
+            if path.is_file():
+                return path
+        others = sorted(folder.name for folder in self.root.glob("SegmentationClass*"))
         raise FileNotFoundError(
-            f"there is no split {str(split)!r}: {folder} holds {names}, and it is no path of a "
-            "list either"
+            f"image {image_id} has no mask: there is no file {' or '.join(map(str, paths))}. "
+            f"Folders of masks here: {', '.join(others) or 'none'}; choose another with masks=..."
         )
-    ids = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        named = {_stem(word) for word in line.split()}
-        if len(named) > 1:
-            raise ValueError(
-                f"line {number} of {path} names {len(named)} images: {line.strip()!r}; it must "
-                "be an id, or the paths of one image and its mask"
-            )
-        ids.extend(named)
-    if not ids:
-        raise ValueError(f"{path} holds no image id")
-    twice = [image_id for image_id, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"{path} holds {len(twice)} ids more than once, such as {twice[0]}; leave one of each"
-        )
-    return ids
 
 
-def image_labels(
-    root: str | Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
-) -> UInt8[Tensor, "N C"]:
-    """Which classes each image shows, by its file in Annotations.
+def __getattr__(name: str) -> type:
+    """The method's inputs load torchvision's transforms: seconds, for who asks for them only."""
+    if name in ("MultiScaleViews", "RandomBatches"):
+        from ribnb import method_inputs
 
-    Objects marked difficult count; an image without objects has only zeros.
-
-    Args:
-        root: see ``VOCImages``.
-        ids: N image ids.
-        class_names: C names, without background.
-
-    Returns:
-        (N, C) 1 = present.
-
-    Raises:
-        FileNotFoundError: an image without annotation.
-        ValueError: an annotation that cannot be read, or of an unknown class.
-    """
-    folder = _voc_folder(root) / "Annotations"
-    places = {name: place for place, name in enumerate(class_names)}
-    labels = torch.zeros(len(ids), len(class_names), dtype=torch.uint8)
-    for row, image_id in enumerate(ids):
-        for name in _objects(folder / f"{image_id}.xml", image_id):
-            if name not in places:
-                raise ValueError(
-                    f"the annotation of image {image_id} names an unknown class {name!r} "
-                    f"({folder / image_id}.xml); known: {', '.join(class_names)}"
-                )
-            labels[row, places[name]] = 1
-    return labels
-
-
-def _objects(path: Path, image_id: str) -> set[str]:
-    """Class names of an annotation's objects; names of their parts lie deeper and stay out."""
-    try:
-        tree = ElementTree.parse(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"image {image_id} has no annotation: there is no file {path}"
-        ) from None
-    except ElementTree.ParseError as error:
-        raise ValueError(
-            f"the annotation of image {image_id} cannot be read: {path}: {error}"
-        ) from error
-    return {(found.findtext("name") or "").strip() for found in tree.getroot().findall("object")}
-
-
-def _voc_folder(root: str | Path) -> Path:
-    root = Path(root)
-    for folder in (root, root / "VOCdevkit" / "VOC2012", root / "VOC2012"):
-        if (folder / "JPEGImages").is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"{root} is no folder in VOC 2012's layout: it holds neither JPEGImages nor "
-        "VOCdevkit/VOC2012/JPEGImages"
-    )
-
-
-def _class_names(root: Path) -> tuple[str, ...]:
-    path = root / "classes.txt"
-    if not path.is_file():
-        return CLASS_NAMES
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
-    if not 1 <= len(set(names)) == len(names) < _IGNORED:
-        raise ValueError(
-            f"{path} must hold 1 to {_IGNORED - 1} different class names, one a line and without "
-            f"background; it holds {len(names)}, {len(set(names))} of them different"
-        )
-    return names
-
-
-def _stem(word: str) -> str:
-    """``"/JPEGImages/2007_000032.jpg"`` -> ``"2007_000032"``; an id stays as it is."""
-    name = word.rsplit("/", 1)[-1]
-    return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else name
+        return getattr(method_inputs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _open(path: Path, name: str, mode: str | None = None) -> Image.Image:
@@ -264,12 +181,22 @@ def _open(path: Path, name: str, mode: str | None = None) -> Image.Image:
         raise OSError(f"{name} cannot be read: {path}: {error}") from error
 
 
+def _size(path: Path, name: str) -> tuple[int, int]:
+    """(width, height) from the file's header: decoding it would take longer than the mask."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except _UNREADABLE as error:
+        raise OSError(f"{name} cannot be read: {path}: {error}") from error
+
+
 def _indices(path: Path, name: str) -> UInt8[ndarray, "H W"]:
     """Palette indices or greys of a PNG; ValueError for another mode, such as colours."""
     image = _open(path, name)
     if image.mode not in ("P", "L"):
         raise ValueError(
             f"{name} must be a PNG with a palette or of 8-bit greys, whose values are indices; "
-            f"{path} is of mode {image.mode}"
+            f"{path} is of mode {image.mode}. If it shows VOC's colours, the original mask is "
+            "the one before they were painted in"
         )
     return np.array(image)

@@ -1,8 +1,9 @@
-"""VOC's layout: lists, labels, images of every kind, masks; small folders made by hand."""
+"""VOC's layout: lists, and images of every kind; small folders made by hand."""
 
 import io
 import pickle
 import re
+import shutil
 import warnings
 
 import numpy as np
@@ -10,51 +11,17 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from small_voc import IDS, MASK, SAMPLE, make_voc, write_list
 from torch.utils.data import DataLoader
 
-from ribnb.voc import CLASS_NAMES, VOCImages, image_labels, read_split
+from ribnb.voc import CLASS_NAMES, VOCImages, read_split
 
-SAMPLE = ROOT.parent / "shared" / "data" / "voc_sample"
 LISTS = ROOT.parent / "shared" / "data" / "voc_lists"
-IDS = ["2007_000032", "2007_000039", "2008_000001"]
-MASK = np.array([[0, 1, 1, 255], [20, 0, 15, 255]], np.uint8)
-
-OBJECT = "<object>{2}<name>{0}</name><difficult>{1}</difficult>{2}</object>"
-PART = "<part><name>head</name></part>"
-
-
-def write_annotation(root, image_id, *objects) -> None:
-    text = f"<annotation><filename>{image_id}.jpg</filename>{''.join(objects)}</annotation>"
-    (root / "Annotations" / f"{image_id}.xml").write_text(text)
-
-
-def write_list(root, name, text) -> None:
-    (root / "ImageSets" / "Segmentation" / f"{name}.txt").write_text(text)
 
 
 @pytest.fixture
 def voc(tmp_path):
-    """A VOC2012 folder of three images 4 x 2 in one split, `train`."""
-    root = tmp_path / "VOCdevkit" / "VOC2012"
-    for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    write_list(root, "train", "".join(f"{image_id}\n" for image_id in IDS))
-    for place, image_id in enumerate(IDS):
-        grey = Image.new("RGB", (4, 2), (60 * place,) * 3)
-        grey.save(root / "JPEGImages" / f"{image_id}.jpg")
-        mask = Image.fromarray(MASK)
-        mask.putpalette([*range(256)] * 3)
-        mask.save(root / "SegmentationClass" / f"{image_id}.png")
-    write_annotation(root, IDS[0], OBJECT.format("aeroplane", 0, ""))
-    write_annotation(
-        root, IDS[1], OBJECT.format("person", 0, PART), OBJECT.format("tvmonitor", 1, "")
-    )
-    write_annotation(root, IDS[2])
-    return root
-
-
-def lit(labels: torch.Tensor) -> list[list[str]]:
-    return [[CLASS_NAMES[place] for place in row.nonzero().flatten()] for row in labels]
+    return make_voc(tmp_path)
 
 
 # Lists ------------------------------------------------------------------------------------
@@ -114,50 +81,6 @@ def test_reads_the_real_lists(voc):
         name: len(read_split(voc, LISTS / f"{name}.txt")) for name in ("train", "train_aug", "val")
     }
     assert numbers == {"train": 1464, "train_aug": 10582, "val": 1449}
-
-
-# Labels -----------------------------------------------------------------------------------
-
-
-def test_labels_hold_every_object_also_difficult_ones_but_no_parts(voc):
-    labels = VOCImages(voc, "train").labels
-    assert labels.dtype == torch.uint8
-    assert labels.shape == (3, 20)
-    assert lit(labels) == [["aeroplane"], ["person", "tvmonitor"], []]
-    assert labels.max() == 1
-
-
-def test_labels_stand_in_the_order_of_the_ids(voc):
-    assert lit(image_labels(voc, [IDS[1], IDS[0]])) == [["person", "tvmonitor"], ["aeroplane"]]
-
-
-def test_class_names_come_from_the_folder_if_it_has_some(voc):
-    assert VOCImages(voc, "train").class_names == CLASS_NAMES
-    (voc / "classes.txt").write_text("tvmonitor\naeroplane\n\nperson\n")
-    found = VOCImages(voc, "train")
-    assert found.class_names == ("tvmonitor", "aeroplane", "person")
-    assert found.labels.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
-
-
-@pytest.mark.parametrize("text", ["", "cat\ndog\ncat\n"])
-def test_refuses_class_names_that_are_none_or_alike(voc, text):
-    (voc / "classes.txt").write_text(text)
-    with pytest.raises(ValueError, match=r"classes\.txt must hold 1 to 254 different class names"):
-        VOCImages(voc, "train")
-
-
-def test_an_annotation_that_is_missing_broken_or_unknown_is_named(voc):
-    images = VOCImages(voc, "train")
-    path = voc / "Annotations" / f"{IDS[2]}.xml"
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=rf"{IDS[2]} has no annotation.*{IDS[2]}\.xml"):
-        _ = images.labels
-    path.write_text("<annotation><object>")
-    with pytest.raises(ValueError, match=rf"of image {IDS[2]} cannot be read: .*{IDS[2]}\.xml"):
-        _ = images.labels
-    write_annotation(voc, IDS[2], OBJECT.format("unicorn", 0, ""))
-    with pytest.raises(ValueError, match=rf"of image {IDS[2]} names an unknown class 'unicorn'"):
-        _ = images.labels
 
 
 # Images -----------------------------------------------------------------------------------
@@ -248,54 +171,6 @@ def test_workers_of_a_loader_read_the_same(voc):
     assert torch.equal(pickle.loads(pickle.dumps(images)).labels, labels)
 
 
-# Masks ------------------------------------------------------------------------------------
-
-
-def test_masks_are_the_palettes_indices(voc):
-    mask = VOCImages(voc, "train").mask(0)
-    assert mask.dtype == np.uint8
-    assert np.array_equal(mask, MASK)
-    mask[:] = 0  # a copy of the caller's own, which may be written to
-
-
-def test_masks_of_another_folder_may_be_greys(voc):
-    (voc / "SegmentationClassAug").mkdir()
-    Image.fromarray(MASK[::-1]).save(voc / "SegmentationClassAug" / f"{IDS[0]}.png")
-    found = VOCImages(voc, "train", masks="SegmentationClassAug").mask(0)
-    assert np.array_equal(found, MASK[::-1])
-
-
-def test_a_mask_that_is_not_there_is_named_with_the_folders_that_are(voc):
-    (voc / "SegmentationClassAug").mkdir()
-    (voc / "SegmentationClass" / f"{IDS[1]}.png").unlink()
-    message = rf"{IDS[1]} has no mask: .*SegmentationClass.{IDS[1]}\.png.*SegmentationClassAug"
-    with pytest.raises(FileNotFoundError, match=message):
-        VOCImages(voc, "train").mask(1)
-
-
-def test_a_mask_of_colours_or_of_unknown_classes_is_refused(voc):
-    path = voc / "SegmentationClass" / f"{IDS[0]}.png"
-    Image.new("RGB", (4, 2)).save(path)
-    with pytest.raises(ValueError, match=rf"the mask of image {IDS[0]} must be.*is of mode RGB"):
-        VOCImages(voc, "train").mask(0)
-    Image.fromarray(MASK + 1).save(path)  # 255 becomes 0, and 20 a class too many
-    with pytest.raises(ValueError, match=rf"image {IDS[0]} holds \[21\], but there are 20"):
-        VOCImages(voc, "train").mask(0)
-    path.write_bytes(path.read_bytes()[:45])
-    with pytest.raises(OSError, match=rf"the mask of image {IDS[0]} cannot be read: .*\.png"):
-        VOCImages(voc, "train").mask(0)
-
-
-def test_parts_are_read_where_they_are_and_missed_by_name(voc):
-    parts = np.array([[0, 1, 2, 0], [0, 0, 2, 2]], np.uint8)
-    (voc / "SegmentationPart").mkdir()
-    Image.fromarray(parts).save(voc / "SegmentationPart" / f"{IDS[0]}.png")
-    images = VOCImages(voc, "train")
-    assert np.array_equal(images.parts(0), parts)
-    with pytest.raises(FileNotFoundError, match=rf"image {IDS[1]} has no part mask"):
-        images.parts(1)
-
-
 # The real thing ---------------------------------------------------------------------------
 
 
@@ -311,6 +186,24 @@ def test_reads_real_images_and_masks():
         assert image.size == mask.shape[::-1]
         found.append([CLASS_NAMES[value - 1] for value in np.unique(mask) if 0 < value < 255])
     assert found == [["bottle", "person"], ["chair", "person", "sofa"], ["bus", "car"]]
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")
+@pytest.mark.parametrize("kind", ["L", "CMYK", "rotated"])
+def test_real_images_of_other_kinds_show_the_same(tmp_path, kind):
+    root = shutil.copytree(SAMPLE, tmp_path / "sample") / "VOCdevkit" / "VOC2012"
+    before = VOCImages(SAMPLE, "val").image(1)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if kind == "rotated" else 1
+    drawn = before.convert("RGB" if kind == "rotated" else kind)
+    drawn.save(root / "JPEGImages" / "2011_000006.jpg", quality=95, exif=exif)
+    images = VOCImages(root, "val")
+    found = images.image(1)
+    assert (found.mode, found.size) == ("RGB", before.size)
+    expected = before.convert("L").convert("RGB") if kind == "L" else before
+    difference = np.asarray(found, int) - np.asarray(expected, int)
+    assert np.abs(difference).mean() < 5
+    assert images.mask(1).shape == before.size[::-1]
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")

@@ -1,8 +1,6 @@
 """Downloads from a server of our own that breaks lines, ignores ranges and serves wrong bytes."""
 
 import hashlib
-import http.server
-import re
 import runpy
 import socket
 import subprocess
@@ -10,60 +8,20 @@ import sys
 import threading
 
 import pytest
+from broken_server import CONTENT, serving
 from conftest import ROOT
 
 from ribnb.download import download_file
 
-CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = hashlib.md5(CONTENT).hexdigest()
 SCRIPT = ROOT / "data_scripts" / "get_mnist.py"
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT at every path; remembers the ranges asked for.
-
-    Attributes:
-        ranges: the Range header of each request, or None.
-        knows_ranges: answer them with 206 and 416, else send everything.
-        sends: bytes after which the line breaks; None for a good line.
-        content: what to serve.
-    """
-
-    knows_ranges, sends, content = True, None, CONTENT
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.ranges = []
-        self.url = f"http://127.0.0.1:{self.server_port}/file"
-
-    def handle_error(self, *_):
-        """Say nothing of lines that a test breaks."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        server, asked = self.server, self.headers.get("Range")
-        server.ranges.append(asked)
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and server.knows_ranges else 0
-        if start >= len(server.content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        rest = server.content[start:]
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        self.wfile.write(rest[: server.sends])
-
-    def log_message(self, *_):
-        """Say nothing."""
 
 
 @pytest.fixture
 def server():
-    with Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving() as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -128,11 +86,8 @@ def test_wrong_content_is_refused_and_leaves_nothing_behind(server, path):
 
 
 def test_another_address_continues_what_the_first_one_began(server, path):
-    with Server() as first:
-        threading.Thread(target=first.serve_forever, daemon=True).start()
-        first.sends = 5000
+    with serving(sends=5000) as first:
         download_file([first.url, server.url], path, SHA256)
-        first.shutdown()
     assert path.read_bytes() == CONTENT
     assert server.ranges == ["bytes=5000-"]
 
@@ -172,6 +127,60 @@ def test_a_file_that_is_there_is_not_fetched(server, path):
     assert download_file([server.url], path, SHA256) == path
     assert path.read_bytes() == b"there"
     assert server.ranges == []
+
+
+def test_either_sum_will_do_and_with_both_each_counts(server, path):
+    download_file([server.url], path, md5=MD5.upper())
+    assert path.read_bytes() == CONTENT
+    for wrong in ({"sha256": SHA256, "md5": "0" * 32}, {"sha256": "0" * 64, "md5": MD5}):
+        other = path.with_name("other.gz")
+        with pytest.raises(OSError, match=r"sent another file: (MD5|SHA-256) is .*, expected 0000"):
+            download_file([server.url], other, **wrong)
+        assert not other.exists()
+    with pytest.raises(ValueError, match="give sha256, md5 or both"):
+        download_file([server.url], path, "")
+
+
+def test_a_line_that_stalls_is_given_up_and_continued_elsewhere(server, path):
+    with serving(sends=4000, stalls=True) as first:
+        download_file([first.url, server.url], path, SHA256, timeout=0.3)
+        assert path.read_bytes() == CONTENT
+        assert server.ranges == ["bytes=4000-"]
+        with pytest.raises(OSError, match=r"nothing for 0\.3 s after 4000 of 10240 bytes"):
+            download_file([first.url], path.with_name("other"), SHA256, timeout=0.3)
+
+
+def test_a_wrong_file_and_a_404_are_passed_over(server, path):
+    with serving(content=b"<html>moved</html>") as wrong, serving(content=None) as nothing:
+        download_file([wrong.url, nothing.url, server.url], path, SHA256)
+        assert path.read_bytes() == CONTENT
+        with pytest.raises(OSError, match=f"{nothing.url}: HTTP Error 404"):
+            download_file([wrong.url, nothing.url], path.with_name("other"), SHA256)
+
+
+def test_the_beginning_of_another_file_does_not_spoil_a_good_address(server, path):
+    with serving(content=b"<html>" * 900, sends=5000) as wrong:
+        download_file([wrong.url, server.url], path, SHA256)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=5000-", None]
+
+
+def test_a_rest_that_begins_elsewhere_is_not_appended(server, path):
+    path.parent.mkdir()
+    part(path).write_bytes(CONTENT[:3000])
+    server.answers_range = "bytes 2000-10239/10240"
+    with pytest.raises(OSError, match="sent 'bytes 2000-10239/10240' when asked for 3000-"):
+        download_file([server.url], path, SHA256)
+    assert part(path).read_bytes() == CONTENT[:3000]
+
+
+def test_goes_round_again_as_long_as_megabytes_come(server, path):
+    server.content = CONTENT * 300  # 3 MB
+    server.sends = 1_200_000
+    sha256 = hashlib.sha256(server.content).hexdigest()
+    download_file([server.url], path, sha256)
+    assert path.read_bytes() == server.content
+    assert server.ranges == [None, "bytes=1200000-", "bytes=2400000-"]
 
 
 # The command ------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""A server on this machine that breaks lines, stalls, ignores ranges and serves wrong bytes."""
+
+import http.server
+import re
+import threading
+from contextlib import contextmanager
+
+CONTENT = bytes(range(256)) * 40
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves ``content`` at every path; remembers what was asked for.
+
+    Attributes:
+        content: what to serve; None for nothing but 404.
+        knows_ranges: answer them with 206 and 416, else send everything.
+        sends: bytes after which the line breaks; None for a good line.
+        stalls: rather than break the line, send nothing more.
+        answers_range: the Content-Range to claim; None for the true one.
+        ranges: the Range header of each request, or None.
+    """
+
+    content, knows_ranges, sends, stalls, answers_range = CONTENT, True, None, False, None
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ranges, self.closing = [], threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/file"
+
+    def handle_error(self, *_):
+        """Say nothing of lines that a test breaks."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server, asked = self.server, self.headers.get("Range")
+        server.ranges.append(asked)
+        if server.content is None:
+            self.send_error(404)
+            return
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and server.knows_ranges else 0
+        total = len(server.content)
+        if start >= total:
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        rest = server.content[start:]
+        if start:
+            true = f"bytes {start}-{total - 1}/{total}"
+            self.send_header("Content-Range", server.answers_range or true)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest[: server.sends])
+        if server.stalls:
+            self.wfile.flush()
+            server.closing.wait(5)  # a client that waits longer sees the line break
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@contextmanager
+def serving(**settings):
+    """A running server with these attributes."""
+    with Server() as server:
+        for name, value in settings.items():
+            setattr(server, name, value)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.closing.set()
+            server.shutdown()

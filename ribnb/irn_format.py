@@ -1,0 +1,168 @@
+"""Localisation maps in the format of IRN's scripts, which those of RIB's authors build on.
+
+    python -m ribnb.irn_format RUN_FOLDER OUTPUT
+
+Each ``maps/<id>.npz`` becomes ``<id>.npy``, and in its place what these scripts load::
+
+    found = np.load("OUTPUT/2007_000032.npy", allow_pickle=True).item()
+    found["keys"]      # (n,) int64 array, 0-based class ids
+    found["cam"]       # (n, ceil(H / 4), ceil(W / 4)) float32 tensor on the CPU
+    found["high_res"]  # (n, H, W) float32 array
+
+These files hold pickles, because a dictionary in an ``.npy`` file is one and the scripts accept
+nothing else. Loading a pickle can run any code: load only files that you made yourself. This
+package writes them and never reads them; its own maps need no pickle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from ribnb.map_files import Maps, read_maps
+from ribnb.progress import progress
+from ribnb.whole_files import whole_file
+
+
+@dataclass
+class ExportReport:
+    """What became of the map files.
+
+    Attributes:
+        folder: where the ``.npy`` files are.
+        written: ids of the images exported now.
+        kept: how many had been exported before.
+        failed: id -> what is wrong with its map file.
+    """
+
+    folder: Path
+    written: list[str] = field(default_factory=list)
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.written)} images written to {self.folder}, {self.kept} were there; "
+            f"failed {len(self.failed)}"
+        ]
+        return "\n".join(lines + [f"failed: {name}: {why}" for name, why in self.failed.items()])
+
+
+def export_irn(maps_dir: str | Path, output_dir: str | Path) -> ExportReport:
+    """Write each map file of a folder as IRN's scripts load it; see the module.
+
+    An export that was stopped goes on where it was: a file of the same time as its map file is
+    left alone, and any other is written anew, so that none stays from older maps. Files are whole
+    or not there. A damaged map file is named in the report, and the rest goes on.
+
+    An image without labels gets arrays of n = 0. IRN's evaluation takes them; its random walk
+    does not, so leave such images out of the list that it works through.
+
+    Args:
+        maps_dir: holds ``<id>.npz``, as ``localization_maps`` writes them to ``maps``.
+        output_dir: is made if it does not exist; the scripts' ``cam_out_dir``.
+
+    Raises:
+        FileNotFoundError: ``maps_dir`` is no folder, or holds no map file.
+        OSError: a file cannot be written.
+    """
+    paths = sorted(Path(maps_dir).glob("*.npz"))
+    if not paths:
+        what = "holds no map files, <id>.npz" if Path(maps_dir).is_dir() else "is no folder"
+        raise FileNotFoundError(f"{maps_dir} {what}; give the folder of a run, or its maps")
+    report = ExportReport(Path(output_dir))
+    report.folder.mkdir(parents=True, exist_ok=True)
+    for path in progress(paths, "IRN's format"):
+        output = report.folder / f"{path.stem}.npy"
+        time = path.stat().st_mtime_ns
+        if output.is_file() and output.stat().st_mtime_ns == time:
+            report.kept += 1
+            continue
+        try:
+            maps = read_maps(path)
+        except ValueError as error:
+            report.failed[path.stem] = str(error)
+            output.unlink(missing_ok=True)  # it is of other maps than the damaged ones
+            continue
+        try:
+            with whole_file(output) as temporary:
+                with open(temporary, "wb") as file:
+                    _save(file, maps)
+                os.utime(temporary, ns=(time, time))
+        except OSError as error:
+            raise OSError(f"cannot write {output}: {error.strerror or error}") from error
+        report.written.append(path.stem)
+    return report
+
+
+def _save(file: BinaryIO, maps: Maps) -> None:
+    """What ``np.save`` makes of the dictionary, but for the pickle's way to name arrays."""
+    found = {
+        "keys": maps.class_ids.astype(np.int64),
+        "cam": torch.from_numpy(maps.strided.astype(np.float32, order="C")),
+        "high_res": maps.high_res.astype(np.float32),
+    }
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    _Pickler(file, protocol=4).dump(_Made(np.array, found))
+
+
+class _Made:
+    """Unpickles as ``function(argument)``."""
+
+    def __init__(self, function, argument) -> None:
+        self.made = function, (argument,)
+
+    def __reduce__(self) -> tuple:
+        return self.made
+
+
+class _Pickler(pickle.Pickler):
+    """Names arrays so that every NumPy finds them.
+
+    NumPy 2 pickles an array by a name that NumPy before 1.26 does not know, and the scripts are
+    mostly run with versions of their time.
+    """
+
+    def reducer_override(self, value: object) -> tuple:
+        if isinstance(value, np.ndarray):
+            return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
+        return NotImplemented
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export a run's maps for IRN's scripts; 1 if some failed, 2 for arguments that make no sense.
+
+    Repeated after it was stopped, the same command goes on from there.
+    """
+    parser = argparse.ArgumentParser(prog="python -m ribnb.irn_format", description=main.__doc__)
+    parser.add_argument("run_folder", type=Path, help="holds maps/, or is that folder")
+    parser.add_argument("output", type=Path, help="for <id>.npy; the scripts' cam_out_dir")
+    given = parser.parse_args(arguments)
+    inside = given.run_folder / "maps"
+    try:
+        report = export_irn(inside if inside.is_dir() else given.run_folder, given.output)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        print(f"ribnb.irn_format: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"ribnb.irn_format: {error}; what was written is whole", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ribnb.irn_format: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(report)
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

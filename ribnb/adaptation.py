@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ribnb.adaptation_record import Adaptation, Step
 from ribnb.cam import normalize
-from ribnb.devices import autocast, full_float32
+from ribnb.devices import autocast, float32_mode
+from ribnb.folding import folded
 from ribnb.losses import rib_loss
 from ribnb.map_sum import MapSum
 from ribnb.models import CAMNet
@@ -69,7 +70,8 @@ def adapt(
     paper, batches = settings.variant == "paper", iter(batches)
     stops = not paper and settings.iterations > 0  # at the margin, which caps logits in the paper
     updates = settings.iterations if trace else settings.num_updates
-    with _gradients(), _restored(model), evaluation(model), full_float32():
+    precise = float32_mode(settings.precision)
+    with _gradients(), _restored(model), evaluation(model), precise:
         walk = _Walk(model, settings, views, labels)
         for k in range(max(settings.iterations + paper, 1)):
             step = Step(k)
@@ -112,7 +114,8 @@ class _Walk:
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
-        # The frozen stages never move, so the target passes through them once.
+        # The frozen stages never move: batch norm is folded in, and the target passes once.
+        self.frozen_stages = folded(model.frozen_modules())
         self.frozen = [self.frozen_features(view) for view in views]
 
     def look(self, step: Step) -> Tensor | None:
@@ -120,20 +123,25 @@ class _Walk:
 
         Scale 1 comes first: if it is flooded, the other scales are not looked at.
         """
-        rows = []
+        rows, finite, flooded = [], [], False
         for scale, frozen in zip(self.settings.scales, self.frozen, strict=True):
             in_loss = scale in self.settings.loss_scales
             with torch.set_grad_enabled(in_loss and torch.is_grad_enabled()):
                 class_maps = self.class_maps(frozen)
-                _require_finite(class_maps, f"the image's class maps at step {step.k}")
+                finite.append(class_maps.isfinite().all())
                 if in_loss:
                     rows.append(self.pool(class_maps))
             cams = class_maps.detach()[:, self.present].relu()
             step.cams.append(cams[0] + cams[1].flip(-1) if self.settings.flip else cams[0])
             if scale == 1:
                 step.gap_logits = gap(class_maps.detach())[:, self.present]
-                if self.flooded(step):
-                    return None
+                flooded = self.flooded(step)
+                if flooded:
+                    break
+        # Asked once for all scales: each answer makes a GPU wait for the next order.
+        _require_finite(torch.stack(finite), f"the image's class maps at step {step.k}")
+        if flooded:
+            return None
         logits = torch.cat(rows)
         step.target_logits = logits.detach()[:, self.present]
         return logits
@@ -159,28 +167,31 @@ class _Walk:
         self.optimizer.zero_grad()
         loss = self.loss(rows, self.labels.expand_as(rows))
         loss.backward()  # before the batch runs, so that only one graph is held at a time
-        total = loss.item()
+        losses = [loss.detach()]
         if len(images):
-            frozen = self.frozen_features(images)
-            batch_maps = self.class_maps(frozen)
-            _require_finite(batch_maps, f"the batch's class maps at step {step.k}")
+            labels = labels.to(self.device, non_blocking=True)
+            batch_maps = self.class_maps(self.frozen_features(images))
+            _require_finite(batch_maps.isfinite(), f"the batch's class maps at step {step.k}")
             step.batch_logits = self.pool(batch_maps)
-            loss = self.loss(step.batch_logits, labels.to(self.device))
+            loss = self.loss(step.batch_logits, labels)
             loss.backward()
             step.batch_logits = step.batch_logits.detach()
-            total += loss.item()
-        if not math.isfinite(total):
-            raise FloatingPointError(f"the loss at step {step.k} is {total}")
+            losses.append(loss.detach())
         rate = self.settings.rate(step.k)
         step.learning_rates = rate, rate * self.settings.class_layer_factor
         for group, value in zip(self.optimizer.param_groups, step.learning_rates, strict=True):
             group["lr"] = value
         self.optimizer.step()
+        total = sum(torch.stack(losses).tolist())
+        if not math.isfinite(total):
+            raise FloatingPointError(f"the loss at step {step.k} is {total}")
         return total
 
     def frozen_features(self, images: Tensor) -> Tensor:
-        with autocast(self.settings.precision, self.device):
-            return self.model.frozen_features(images.to(self.device, non_blocking=True))
+        images = images.to(self.device, non_blocking=True)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), autocast(self.settings.precision, self.device):
+            return self.frozen_stages(images)
 
     def class_maps(self, frozen: Tensor) -> Tensor:
         with autocast(self.settings.precision, self.device):
@@ -213,28 +224,34 @@ def _gradients() -> Iterator[None]:
         yield
 
 
-def _require_finite(class_maps: Tensor, what: str) -> None:
+def _require_finite(finite: Tensor, what: str) -> None:
     # GNDRP keeps no position of a map of NaN: the loss alone would not show it.
-    if not class_maps.isfinite().all():
+    if not finite.all():
         raise FloatingPointError(f"{what} hold NaN or infinity")
 
 
 @contextmanager
 def _restored(model: CAMNet) -> Iterator[None]:
-    """Let the moving weights move; afterwards they are, with their gradients, as before."""
+    """Let copies of the moving weights move; afterwards all is, gradients too, as before."""
     moving = [*model.moving_parameters(), *model.class_layer.parameters()]
-    before = [(weight.detach().clone(), weight.grad, weight.requires_grad) for weight in moving]
+    before = [(weight.data, weight.grad, weight.requires_grad) for weight in moving]
     for weight in moving:
         weight.grad = None
+        weight.data = _channels_last(weight.data)
         weight.requires_grad_(True)
     try:
         yield
     finally:
-        with torch.no_grad():
-            for weight, (value, gradient, required) in zip(moving, before, strict=True):
-                weight.copy_(value)
-                weight.grad = gradient
-                weight.requires_grad_(required)
+        for weight, (value, gradient, required) in zip(moving, before, strict=True):
+            weight.data = value
+            weight.grad = gradient
+            weight.requires_grad_(required)
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    """A copy as convolutions like it best, on GPUs and on the CPU."""
+    images = weight.ndim == 4
+    return weight.clone(memory_format=torch.channels_last if images else torch.preserve_format)
 
 
 def _take(batches: Iterator[Batch], k: int, updates: int) -> Batch:

@@ -13,7 +13,8 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader
 
 from ribnb.batches import ImageSet, Views
-from ribnb.devices import autocast, resolve_device
+from ribnb.devices import autocast, float32_mode, resolve_device
+from ribnb.loader_workers import worker_init
 from ribnb.models import CAMNet
 from ribnb.modes import evaluation
 from ribnb.progress import progress
@@ -139,7 +140,7 @@ def mean_average_precision(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device.
         batch_size: images at a time.
         workers: processes that read images ahead; 0 reads them in this one.
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"float32"``, ``"tf32"`` or ``"bfloat16"``.
 
     Raises:
         ValueError: the labels are of another number of classes than the net's, or all 0.
@@ -154,11 +155,12 @@ def mean_average_precision(
         sampler=[(0, index) for index in range(len(images))],
         num_workers=workers,
         collate_fn=list,
+        worker_init_fn=worker_init(),
         generator=torch.Generator(),  # else it draws from the global one
     )
     scores = []
     model.to(device)
-    with evaluation(model), autocast(precision, device):
+    with evaluation(model), float32_mode(precision), autocast(precision, device):
         for items in progress(loader, "validation"):
             views = [view for view, _ in items]
             alike = len({view.shape for view in views}) == 1

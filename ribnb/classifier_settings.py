@@ -35,7 +35,9 @@ class ClassifierSettings(Settings):
     long_side_min: int = setting(320, "smallest random long side, pixels; 0: as is", minimum=0)
     long_side_max: int = setting(640, "largest random long side, pixels; 0: as is", minimum=0)
     flip: bool = setting(True, "mirror one image in two")
-    precision: str = setting("float32", "bfloat16 is mixed precision", choices=PRECISIONS)
+    precision: str = setting(
+        "float32", "tf32 rounds on CUDA, bfloat16 is mixed precision", choices=PRECISIONS
+    )
     seed: int = setting(0, "of the images' order and views", minimum=0)
     validate_each_epoch: bool = setting(
         False, "validate after each epoch, not only after the last", identity=False

@@ -16,7 +16,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from ribnb.plot_style import legend_below, styled_figure
+from ribnb.plot_style import bare, coarse, legend_below, styled_figure
 from ribnb.voc_colours import voc_palette
 
 # Okabe and Ito's colours again; the part names are the data set's.
@@ -47,13 +47,13 @@ def scenes_with_masks(
     figure, axes = plt.subplots(3, len(images), figsize=(width, 4.7), squeeze=False)
     palette = ListedColormap(["white", PART_COLORS["head"], PART_COLORS["body"]])
     for column, image in enumerate(images):
-        axes[0, column].imshow(_coarse(np.asarray(image) / 255))
+        axes[0, column].imshow(coarse(np.asarray(image) / 255))
         axes[0, column].set_title(titles[column], fontsize=9)
         axes[1, column].imshow(masks[column], cmap=voc_colormap(), vmin=0, vmax=255)
         axes[2, column].imshow(parts[column], cmap=palette, vmin=0, vmax=2)
     for axis, label in zip(axes[:, 0], ("image", "mask", "parts"), strict=True):
         axis.set_ylabel(label)
-    _bare(axes)
+    bare(axes)
     _part_legend(figure, ("head", "body"))
     figure.suptitle("Scenes: the head names the class, the body only goes with it")
     return figure
@@ -83,14 +83,14 @@ def map_grid(
         rows, width, figsize=(0.92 * width + 0.3, 0.92 * rows + 0.7), squeeze=False
     )
     for row, image in enumerate(images):
-        axes[row, 0].imshow(_coarse(np.asarray(image) / 255))
+        axes[row, 0].imshow(coarse(np.asarray(image) / 255))
         axes[row, 0].set_ylabel(row_labels[row], fontsize=8)
         for column, maps in enumerate(columns.values(), start=1):
             _overlay(axes[row, column], image, maps[row], truths[row], cut)
         axes[row, -1].imshow(truths[row], cmap="gray", vmin=0, vmax=1)
     for axis, name in zip(axes[0], ("image", *columns, "truth"), strict=True):
         axis.set_title(name, fontsize=9)
-    _bare(axes)
+    bare(axes)
     figure.suptitle(title)
     return figure
 
@@ -108,7 +108,7 @@ def map_frame(
         _overlay(axis, image, one, truth)
         axis.set_title(title)
         axis.set_xlabel(caption, fontsize=9)
-    _bare(axes)
+    bare(axes)
     return figure
 
 
@@ -159,7 +159,7 @@ def pooling_by_hand(
                     color="white" if dark else "black",
                 )  # fmt: skip
         axis.set_title(title, fontsize=9)
-    _bare(axes)
+    bare(axes)
     return figure
 
 
@@ -328,23 +328,11 @@ def _overlay(
     """The map in colour over the grey image, the truth outlined, and the seed in white."""
     grey = np.asarray(image.convert("L"))[:, :, None] / 255
     colours = plt.get_cmap("magma")(np.clip(one, 0, 1))[:, :, :3]
-    axis.imshow(_coarse(0.25 * grey + 0.75 * colours))
+    axis.imshow(coarse(0.25 * grey + 0.75 * colours))
     if truth.any() and not truth.all():
         axis.contour(truth, [0.5], colors="#56B4E9", linewidths=0.9)
     if cut is not None and one.min() < cut < one.max():
         axis.contour(one, [cut], colors="white", linewidths=0.9)
-
-
-def _coarse(picture: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:
-    """12 levels a channel: noise that nobody sees would fill a stored notebook."""
-    return np.round(picture * 11) / 11
-
-
-def _bare(axes: ndarray) -> None:
-    for axis in np.ravel(axes):
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
 
 
 def _part_legend(figure: Figure, names: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from ribnb.pretrained import pretrained_state
+
 POOLINGS = ("mean", "max")
 
 
@@ -200,6 +202,12 @@ class CAMNet(nn.Module):
             for parameter in getattr(self.backbone, stage).parameters()
         ]
 
+    def frozen_modules(self) -> nn.Sequential:
+        """The leading frozen stages in a row: the net's own modules, not copies."""
+        return nn.Sequential(
+            *(getattr(self.backbone, stage) for stage in STAGES[: self._first_moving()])
+        )
+
     def _first_moving(self) -> int:
         still = {*self.frozen_stages, "relu", "maxpool"}  # those two have nothing to move
         moving = (index for index, stage in enumerate(STAGES) if stage not in still)
@@ -215,7 +223,7 @@ class CAMNet(nn.Module):
             known = () if self.arch == "scenes" else torchvision.models.get_model_weights(self.arch)
             if weights not in known:
                 raise ValueError(f"{weights} are not weights of {self.arch}: {list(known)}")
-            state = weights.get_state_dict(progress=True, check_hash=True)
+            state = pretrained_state(weights)
         else:
             state = read_state_dict(weights)
         if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import wraps
 
 import matplotlib.pyplot as plt
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy import ndarray
 
 STYLE = {
     "figure.dpi": 100,
@@ -39,3 +42,16 @@ def legend_below(figure: Figure, axis: Axes, columns: int = 3) -> None:
     """One legend for the whole figure, under it."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def coarse(picture: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:
+    """12 levels a channel: noise that nobody sees would fill a stored notebook."""
+    return np.round(picture * 11) / 11
+
+
+def bare(axes: ndarray) -> None:
+    """No ticks, grid or frame."""
+    for axis in np.ravel(axes):
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)

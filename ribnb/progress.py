@@ -25,5 +25,9 @@ def progress(steps: Iterable | None, label: str, total: int | None = None, done:
         total: how many steps there are, where ``steps`` does not know.
         done: how many of them an earlier run made; they do not count for the time left.
     """
-    off = os.environ.get(VARIABLE) == "off"
-    return tqdm(steps, desc=label, total=total, initial=done, leave=False, disable=off)
+    return tqdm(steps, desc=label, total=total, initial=done, leave=False, disable=not shown())
+
+
+def shown() -> bool:
+    """Whether there are progress bars."""
+    return os.environ.get(VARIABLE) != "off"

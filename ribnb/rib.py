@@ -24,6 +24,7 @@ from ribnb.devices import resolve_device
 from ribnb.localization import MapsReport, localization_maps
 from ribnb.rib_settings import RIBSettings
 from ribnb.settings import name_and_value, refuse_unknown
+from ribnb.shards import parse_shard
 from ribnb.voc import VOCImages
 
 __all__ = ["Adaptation", "MapsReport", "RIBSettings", "Step", "adapt", "localization_maps"]
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         values = dict(given.parameter)
+        if "variant" in values:  # it is more than that field: its own rates, rules and batches
+            raise ValueError(f"for the variant use --variant {values['variant']}")
         refuse_unknown(values, RIBSettings.__dataclass_fields__, "RIBSettings")
         settings = getattr(RIBSettings, given.variant)(**values)
         shard = parse_shard(given.shard)
@@ -65,20 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(report)
     return 1 if report.failed else 0
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``"0/4"`` as (0, 4).
-
-    Raises:
-        ValueError: other than two whole numbers i/n with 0 <= i < n.
-    """
-    parts = text.split("/")
-    if len(parts) == 2 and all(part.isdecimal() for part in parts):
-        index, count = map(int, parts)
-        if index < count:
-            return index, count
-    raise ValueError(f"shard = {text!r}: it must be i/n with 0 <= i < n, such as 0/4")
 
 
 if __name__ == "__main__":

@@ -125,10 +125,15 @@ class RIBSettings(Settings):
         return cls(**{**formulas, **changes})
 
     @classmethod
-    def scenes(cls, **changes) -> RIBSettings:
-        """For the net ``"scenes"``: the paper's formulas at one scale, on the image alone."""
+    def scenes(cls, variant: str = "paper", **changes) -> RIBSettings:
+        """For the net ``"scenes"``: a variant at one scale, with steps of that net's size.
+
+        In the variant ``paper`` B is 1, the image alone; ``released`` always has others, here 1.
+        Its GNDRP divides by all positions, so that a step of the same rate does less.
+        """
+        paper = variant == "paper"
         small = {
-            "learning_rate": 1.5e-4,
+            "learning_rate": 1.5e-4 if paper else 3e-4,
             "class_layer_factor": 10.0,
             "power": 0.9,
             "margin": 60.0,
@@ -139,7 +144,7 @@ class RIBSettings(Settings):
             "scales": (1.0,),
             "loss_scales": (1.0,),
         }
-        return cls.paper(**{**small, **changes})
+        return (cls.paper if paper else cls.released)(**{**small, "variant": variant, **changes})
 
     @property
     def num_others(self) -> int:

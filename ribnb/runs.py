@@ -4,6 +4,7 @@ From the command line::
 
     python -m ribnb.runs book/toy_bottleneck.ipynb -p seeds=5 -p output_dir=runs/five
     python -m ribnb.runs table runs --by digits,seeds
+    python -m ribnb.runs merge runs/shard_0 runs/shard_1 --output-dir runs/whole
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,14 @@ class Run:
             self._refuse_other_result()
         self._start = time.perf_counter()
 
+    @cached_property
+    def work_folder(self) -> Path:
+        """``output_dir``; without one a temporary folder that vanishes with the run."""
+        if self.folder:
+            return self.folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="ribnb_")
+        return Path(self._temporary.name)
+
     def finish(
         self,
         metrics: Mapping[str, Any],
@@ -73,6 +83,8 @@ class Run:
         threshold: float | None = None,
         threshold_choice: str | None = None,
         post_processing: str = "none",
+        inputs: Mapping[str, str] | None = None,
+        failures: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The result with its provenance; written to ``output_dir/result.json`` if there is one.
 
@@ -86,6 +98,8 @@ class Run:
             threshold: the threshold behind the metrics, if any.
             threshold_choice: how it was chosen.
             post_processing: what was done to maps or masks before scoring.
+            inputs: digests of what was read, such as the net's weights.
+            failures: image id -> why it is not among the images.
 
         Raises:
             ValueError: a metric that is not a finite number.
@@ -104,6 +118,8 @@ class Run:
             "threshold": threshold,
             "threshold_choice": threshold_choice,
             "post_processing": post_processing,
+            "inputs": inputs,
+            "failures": failures,
             "settings": {k: v for k, v in self.settings.as_dict().items() if k != "output_dir"},
             "settings_hash": self.settings.hash(),
             "seed": seed,
@@ -114,16 +130,14 @@ class Run:
             "date": provenance.now(),
         }
         if self.folder:
-            text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-            with whole_file(self.folder / RESULT) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_result(self.folder, result)
         return result
 
     def _refuse_other_result(self) -> None:
         path = self.folder / RESULT
         if not path.exists():
             return
-        there = _read_result(path)
+        there = read_result(path)
         if there is None:
             raise ValueError(
                 f"{path} is there already, but is no whole result of format {FORMAT}. "
@@ -140,11 +154,18 @@ class Run:
         )
 
 
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write ``folder/result.json``, whole or not at all."""
+    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    with whole_file(folder / RESULT) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def load_results(folder: str | Path) -> list[dict[str, Any]]:
     """All results below a folder, each with its ``path``; what cannot be read is warned of."""
     results = []
     for path in sorted(Path(folder).rglob(RESULT)):
-        result = _read_result(path)
+        result = read_result(path)
         if result is None:
             warnings.warn(
                 f"{path} is not a whole result of format {FORMAT}; left out", stacklevel=2
@@ -192,7 +213,8 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     }
 
 
-def _read_result(path: Path) -> dict[str, Any] | None:
+def read_result(path: Path) -> dict[str, Any] | None:
+    """A result; None for what is none, or of another format."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -230,7 +252,7 @@ def _run_chapter(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ribnb.runs", description="Run a chapter with other parameters."
     )
-    parser.add_argument("chapter", help="its notebook; or 'table', see 'table --help'")
+    parser.add_argument("chapter", help="its notebook; or 'table' or 'merge', see their --help")
     parser.add_argument(
         "-p",
         dest="parameter",
@@ -288,7 +310,13 @@ def _print_table(words: Sequence[str]) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """The command line; see the module's docstring."""
     words = sys.argv[1:] if words is None else list(words)
-    return _print_table(words[1:]) if words[:1] == ["table"] else _run_chapter(words)
+    if words[:1] == ["table"]:
+        return _print_table(words[1:])
+    if words[:1] == ["merge"]:
+        from ribnb.merging import main as merge
+
+        return merge(words[1:])
+    return _run_chapter(words)
 
 
 if __name__ == "__main__":

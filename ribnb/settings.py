@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import json
 import math
+import textwrap
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -57,11 +58,13 @@ class Settings:
         types = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             kind, value = types[field.name], getattr(self, field.name)
-            if typing.get_origin(kind) is tuple:
-                value = _check_tuple(field, typing.get_args(kind)[0], value)
-            else:
-                _check(field, kind, value)
-            if value is not None and float in (typing.get_args(kind) or (kind,)):
+            options = _options(kind)
+            items = [typing.get_args(one)[0] for one in options if typing.get_origin(one) is tuple]
+            if items and not (value is None and type(None) in options):
+                value = _check_tuple(field, items[0], value)
+            elif not items:
+                _check(field, options, value)
+            if value is not None and float in (*options, *items):
                 # 600 and 600.0 are one setting, with one hash
                 value = tuple(map(float, value)) if isinstance(value, tuple) else float(value)
             object.__setattr__(self, field.name, value)
@@ -102,6 +105,31 @@ class Settings:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def optional(settings: type[Settings], without: Iterable[str] = ()) -> type[Settings]:
+    """A base class with the fields of other settings, each of them None where nothing is given.
+
+    For settings that put their own fields beside these and ask a preset for what is not given.
+
+    Args:
+        settings: whose fields; meanings and limits come along.
+        without: names of fields to leave out.
+    """
+    fields = [
+        (
+            field.name,
+            field.type if "None" in field.type else f"{field.type} | None",
+            dataclasses.field(default=None, metadata=field.metadata),
+        )
+        for field in dataclasses.fields(settings)
+        if field.name not in without
+    ]
+    # the annotations are text, which is read where the fields come from
+    namespace = {"__module__": settings.__module__, "__doc__": f"{settings.__name__}, optional."}
+    return dataclasses.make_dataclass(
+        f"Optional{settings.__name__}", fields, bases=(Settings,), namespace=namespace, frozen=True
+    )
+
+
 def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> None:
     """Raise SettingsError for the first of ``names`` that is not ``known``, with the nearest."""
     known = list(known)
@@ -121,6 +149,13 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         for name, value in here.items()
         if there.get(name) != value
     )
+
+
+def in_words(values: Mapping[str, Any], width: int = 76) -> str:
+    """``name = value`` after the other, in lines of at most so many characters."""
+    # a value is not torn from its name
+    pairs = (f"{name} = {value}".replace(" ", "\0") for name, value in values.items())
+    return textwrap.fill(", ".join(pairs), width, break_long_words=False).replace("\0", " ")
 
 
 def _value(text: str) -> Any:
@@ -148,6 +183,11 @@ def _injected_names(cells: Iterable[str]) -> list[str]:
     return [target.id for node in assignments for target in node.targets]
 
 
+def _options(kind: Any) -> tuple:
+    """The kinds in a union, or the one."""
+    return (kind,) if typing.get_origin(kind) is tuple else typing.get_args(kind) or (kind,)
+
+
 def _check_tuple(field: dataclasses.Field, kind: Any, value: Any) -> tuple:
     """A list, as papermill gives it, or a tuple, whose items are checked one by one."""
     if not isinstance(value, list | tuple) or not value:
@@ -156,16 +196,15 @@ def _check_tuple(field: dataclasses.Field, kind: Any, value: Any) -> tuple:
             f"item ({field.metadata['meaning']})"
         )
     for item in value:
-        _check(field, kind, item)
+        _check(field, (kind,), item)
     return tuple(value)
 
 
-def _check(field: dataclasses.Field, kind: Any, value: Any) -> None:
-    options = typing.get_args(kind) or (kind,)
+def _check(field: dataclasses.Field, options: tuple, value: Any) -> None:
     if value is None and type(None) in options:
         return
     if not any(_is(value, option) for option in options):
-        names = " or ".join(option.__name__ for option in options)
+        names = " or ".join(option.__name__ for option in options).replace("NoneType", "None")
         raise SettingsError(
             f"{field.name} = {value!r} is of type {type(value).__name__}; it must be {names} "
             f"({field.metadata['meaning']})"

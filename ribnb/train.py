@@ -20,8 +20,9 @@ from tqdm import tqdm
 from ribnb.batches import ImageSet, ShuffledBatches, Views, stack
 from ribnb.classifier import as_device, check_labels, mean_average_precision
 from ribnb.classifier_settings import ClassifierSettings
-from ribnb.devices import autocast, device_name
+from ribnb.devices import autocast, device_name, float32_mode
 from ribnb.load_or_train import TrainingFolder, image_set_digest, training_identity
+from ribnb.loader_workers import worker_init
 from ribnb.models import CAMNet, DigitNet
 from ribnb.progress import progress
 from ribnb.randomness import seeded
@@ -145,7 +146,10 @@ def train_classifier(
     if not loaded:
         loader = _loader(images, settings, device, workers)
         try:
-            record = _train(model, loader, settings, store, device, score if each_epoch else None)
+            with float32_mode(settings.precision):
+                record = _train(
+                    model, loader, settings, store, device, score if each_epoch else None
+                )
         finally:
             model.eval().to(memory_format=torch.contiguous_format)
     model.eval()
@@ -173,6 +177,7 @@ def _loader(
         collate_fn=stack,
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=worker_init(),
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it draws from the global one
     )

@@ -152,6 +152,7 @@ def snapshot(net):
         },
         "requires_grad": [p.requires_grad for p in net.parameters()],
         "identity": [id(p) for p in net.parameters()],
+        "memory": [(p.data_ptr(), p.stride()) for p in net.parameters()],
         "modes": [module.training for module in net.modules()],
     }
 
@@ -166,7 +167,7 @@ def is_as_before(net, before):
         else:
             assert now["gradients"][name][0] == gradient[0], name
             assert torch.equal(now["gradients"][name][1], gradient[1]), name
-    assert all(now[key] == before[key] for key in ("requires_grad", "identity", "modes"))
+    assert all(now[key] == before[key] for key in ("requires_grad", "identity", "memory", "modes"))
     return True
 
 

@@ -22,7 +22,7 @@ def test_works_where_gradients_are_switched_off(variant, context):
     assert found.losses == expected.losses
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 def test_an_autocast_around_it_changes_nothing(precision):
     settings, net = settings_of("released", precision=precision), small_net()
     expected = run(settings, net)
@@ -32,19 +32,23 @@ def test_an_autocast_around_it_changes_nothing(precision):
     assert torch.equal(found.high_res, expected.high_res)
 
 
-@pytest.mark.skipif(
-    not hasattr(torch.backends.cudnn, "conv"), reason="this PyTorch has the older switches only"
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("float32", "ieee"), ("tf32", "tf32"), ("bfloat16", "ieee")]
 )
-def test_float32_is_not_rounded_to_tf32_on_the_way():
+def test_float32_is_rounded_to_tf32_on_the_way_only_when_asked_for(precision, expected):
     net, seen = small_net(), []
     convolution = torch.backends.cudnn.conv
     for layer in (net.backbone.conv1, net.class_layer):
         layer.register_forward_hook(lambda *_: seen.append(convolution.fp32_precision))
     assert convolution.fp32_precision == "tf32", "as PyTorch has it"
-    run(settings_of("released"), net)
-    assert seen
-    assert "tf32" not in seen
+    run(settings_of("released", precision=precision), net)
+    assert set(seen) == {expected}
     assert convolution.fp32_precision == "tf32"
+
+
+def test_on_the_cpu_tf32_is_float32():
+    exact, same = (run(settings_of("paper", precision=p)) for p in ("float32", "tf32"))
+    assert torch.equal(same.high_res, exact.high_res)
 
 
 @VARIANT

@@ -1,10 +1,13 @@
-"""Devices: what is absent or misspelt is refused in words; float32 is float32."""
+"""Devices: what is absent or misspelt is refused in words; float32 is what was asked for."""
 
 import pytest
 import torch
 from torch import nn
 
-from ribnb.devices import PRECISIONS, autocast, device_name, full_float32, resolve_device
+from ribnb.classifier_settings import ClassifierSettings
+from ribnb.devices import PRECISIONS, autocast, device_name, float32_mode, resolve_device
+from ribnb.rib_settings import RIBSettings
+from ribnb.settings import SettingsError
 
 
 @pytest.fixture
@@ -79,43 +82,47 @@ def untouched():
         place.fp32_precision = value
 
 
-needs_switches = pytest.mark.skipif(
-    not hasattr(torch.backends.cudnn, "conv"), reason="this PyTorch has the older switches only"
+@pytest.mark.parametrize(
+    ("precision", "rounds"), [("float32", False), ("bfloat16", False), ("tf32", True)]
 )
-
-
-@needs_switches
-def test_within_full_float32_nothing_is_rounded_and_after_it_all_is_as_before(untouched):
+def test_only_tf32_rounds_and_after_it_all_is_as_before(untouched, precision, rounds):
     """Also after an error."""
     before = tf32()
     assert before[0], "PyTorch rounds in convolutions unless it is told not to"
-    with full_float32():
-        assert tf32() == (False, False)
+    with float32_mode(precision):
+        assert tf32() == (rounds, rounds)
     assert tf32() == before
-    with pytest.raises(KeyError), full_float32():
+    with pytest.raises(KeyError), float32_mode(precision):
         raise KeyError
     assert tf32() == before
 
 
-@needs_switches
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
 @pytest.mark.parametrize("convolution", ["ieee", "tf32"])
 @pytest.mark.parametrize("matmul", ["ieee", "tf32"])
-def test_full_float32_works_whichever_switches_a_notebook_has_set(untouched, convolution, matmul):
+def test_works_whichever_switches_a_notebook_has_set(untouched, precision, convolution, matmul):
     """Those that PyTorch recommends since 2.9, and that it does not mix with the older ones."""
     torch.backends.cudnn.conv.fp32_precision = convolution
     torch.backends.cuda.matmul.fp32_precision = matmul
-    with full_float32():
-        assert tf32() == (False, False)
+    with float32_mode(precision):
+        assert tf32() == (precision == "tf32",) * 2
     assert torch.backends.cudnn.conv.fp32_precision == convolution
     assert torch.backends.cuda.matmul.fp32_precision == matmul
 
 
+def test_one_precision_within_another(untouched):
+    with float32_mode("tf32"):
+        with float32_mode("float32"):
+            assert tf32() == (False, False)
+        assert tf32() == (True, True)
+
+
 @pytest.mark.parametrize("precision", ["high", "medium", "highest"])
-def test_full_float32_leaves_the_precision_of_matrix_products_as_it_was(untouched, precision):
+def test_leaves_the_precision_of_matrix_products_as_it_was(untouched, precision):
     """Lightning tells its users to set it."""
     torch.set_float32_matmul_precision(precision)
     try:
-        with full_float32():
+        with float32_mode("tf32"):
             pass
         assert torch.get_float32_matmul_precision() == precision
     finally:
@@ -123,7 +130,8 @@ def test_full_float32_leaves_the_precision_of_matrix_products_as_it_was(untouche
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+    ("precision", "dtype"),
+    [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
 )
 def test_autocast_runs_convolutions_in_the_asked_precision(precision, dtype):
     layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
@@ -153,8 +161,19 @@ def test_weights_changed_between_two_autocasts_are_seen():
             assert (layer(images) - before).min() > 2
 
 
-@pytest.mark.parametrize("precision", ["float16", "", "Float32", None])
-def test_autocast_refuses_an_unknown_precision(precision):
-    assert PRECISIONS == ("float32", "bfloat16")
-    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16; got"):
+@pytest.mark.parametrize("precision", ["float16", "", "Float32", "TF32", None])
+def test_an_unknown_precision_is_refused(untouched, precision):
+    assert PRECISIONS == ("float32", "tf32", "bfloat16")
+    before = tf32()
+    with pytest.raises(ValueError, match="precision must be one of float32, tf32, bfloat16; got"):
         autocast(precision, CPU)
+    with pytest.raises(ValueError, match="precision must be one of"), float32_mode(precision):
+        pass
+    assert tf32() == before
+
+
+@pytest.mark.parametrize("settings", [RIBSettings, ClassifierSettings])
+def test_the_settings_take_every_precision(settings):
+    assert [settings(precision=name).precision for name in PRECISIONS] == list(PRECISIONS)
+    with pytest.raises(SettingsError, match="float16"):
+        settings(precision="float16")

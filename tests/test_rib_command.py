@@ -17,8 +17,9 @@ from small_split import CLASSES, LABELS, Noise, few_steps, maps_in, net
 
 from ribnb.classifier import save_classifier
 from ribnb.localization import localization_maps
-from ribnb.rib import main, parse_shard
+from ribnb.rib import main
 from ribnb.rib_settings import RIBSettings
+from ribnb.shards import parse_shard
 from ribnb.voc import VOCImages
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -175,7 +175,7 @@ def test_survives_json(settings):
         ({"flip": 1}, "flip = 1 is of type int; it must be bool"),
         ({"flood_level": -0.1}, r"flood_level = -0\.1 is not allowed; it must be at least 0"),
         ({"flood_share": 1.1}, r"flood_share = 1\.1 is not allowed; it must be at most 1"),
-        ({"flood_share": "off"}, "flood_share = 'off' is of type str; .* float or NoneType"),
+        ({"flood_share": "off"}, "flood_share = 'off' is of type str; .* float or None"),
         ({"precision": "float16"}, "precision = 'float16' is not allowed; .* 'bfloat16'"),
         ({"seed": -1}, "seed = -1 is not allowed"),
     ],

@@ -26,6 +26,8 @@ FIELDS = {
     "threshold",
     "threshold_choice",
     "post_processing",
+    "inputs",
+    "failures",
     "settings",
     "settings_hash",
     "seed",

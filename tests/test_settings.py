@@ -63,9 +63,7 @@ def test_an_optional_setting_may_be_none():
 
     assert Cropped().crop is None
     assert Cropped(crop=5).crop == 5
-    with pytest.raises(
-        SettingsError, match="crop = 'all' is of type str; it must be int or NoneType"
-    ):
+    with pytest.raises(SettingsError, match="crop = 'all' is of type str; it must be int or None"):
         Cropped(crop="all")
     with pytest.raises(SettingsError, match="crop = 0 is not allowed"):
         Cropped(crop=0)

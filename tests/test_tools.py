@@ -124,12 +124,18 @@ def test_another_torch_runs_every_chapter_again(book, executor, monkeypatch):
     assert len(executor.executed) == 4
 
 
-def test_settings_go_to_the_chapters_that_have_them(book, executor):
+def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
     chapters.run(book, {}, executor)
     chapters.run(book, {"iterations": 3}, executor)
     assert executor.executed[2:] == [("first", {"iterations": 3})]
     chapters.run(book, {"iterations": 3}, executor)
     assert len(executor.executed) == 3
+
+
+def test_settings_that_no_chapter_has_all_of_are_refused(book, executor):
+    with pytest.raises(SystemExit, match="No chapter has all of these parameters: iterations, ma"):
+        chapters.run(book, {"iterations": 3, "margin": 1.0}, executor)
+    assert executor.executed == []
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(book, executor):

@@ -5,7 +5,8 @@
 
 `run` executes what has not yet run here with the present notebook, module code, settings,
 Python and torch, into _build/executed, and lays the book with these outputs out in
-_build/source. A settings file is flat YAML, parameter: value; a chapter gets the ones it has.
+_build/source. A settings file is flat YAML, parameter: value, for the chapters that have all of
+these parameters; the others run with their defaults.
 `store` executes every chapter with its defaults and puts the outputs into book/ itself.
 """
 
@@ -31,7 +32,7 @@ from ribnb.settings import SettingsError, refuse_unknown
 
 Execute = Callable[[Path, Path, Mapping], object]
 
-PATHS = ("data_root", "output_dir")  # parameters that name a folder
+PATHS = ("data_root", "classifier", "output_dir")  # parameters that name a folder
 
 NOT_COPIED = shutil.ignore_patterns("tools", ".ipynb_checkpoints", "__pycache__")
 
@@ -157,16 +158,19 @@ def read_settings(file: Path | None) -> dict:
 
 
 def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
-    """To each chapter the settings that its parameters cell has; a name in none is refused."""
+    """The settings for each chapter that has them all, else none; refused if no chapter has."""
     known = {chapter: _parameters(book.notebook(chapter)) for chapter in book.chapters()}
     try:
         refuse_unknown(settings, sorted(set().union(*known.values())), "the book")
     except SettingsError as error:
         sys.exit(str(error))
-    return {
-        chapter: {name: settings[name] for name in settings if name in names}
+    shares = {
+        chapter: dict(settings) if settings.keys() <= names else {}
         for chapter, names in known.items()
     }
+    if settings and not any(shares.values()):
+        sys.exit(f"No chapter has all of these parameters: {', '.join(settings)}.")
+    return shares
 
 
 def _parameters(notebook: Path) -> set[str]:

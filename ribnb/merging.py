@@ -1,0 +1,144 @@
+"""Several shards of one run over a split, put together to the run's result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ribnb.runs import RESULT, read_result, write_result
+from ribnb.settings import Settings, differences
+from ribnb.split_scores import load_score, merge_scores, save_score
+from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
+
+CHAPTERS = {"voc_classifier": VOCClassifierSettings, "voc_rib": VOCRIBSettings}
+STOPS = ("stopped_margin", "stopped_flood")
+NEEDED = {"inputs", "failures", "git_commit", "versions", "device", "seconds", "date"}
+
+
+def merge_runs(
+    folders: Sequence[str | Path], output_dir: str | Path | None = None
+) -> dict[str, Any]:
+    """One result from the folders of all shards of a run, as if it had not been sharded.
+
+    Scores are computed from the shards' summed confusion matrices, at one threshold chosen for
+    all images together.
+
+    Args:
+        folders: each with a shard's ``result.json`` and ``scores.npz``.
+        output_dir: where the merged ones go; None writes nothing.
+
+    Raises:
+        FileNotFoundError: a folder without a finished run.
+        ValueError: runs of different chapters, settings, nets or splits; images in two shards or
+            in none; an output folder that holds another result.
+    """
+    names = [str(folder) for folder in folders]
+    results = [_result(Path(name)) for name in names]
+    settings = _common_settings(results, names)
+    score = merge_scores([load_score(name) for name in names], names)
+    parts = [result["metrics"] for result in results]
+    metrics = {**parts[0], **score.metrics()}
+    metrics |= {name: sum(part[name] for part in parts) for name in STOPS}
+    weights = [part["images"] for part in parts]
+    metrics["seconds_per_image"] = sum(
+        part["seconds_per_image"] * weight for part, weight in zip(parts, weights, strict=True)
+    ) / sum(weights)
+    iou = metrics["seed_iou_per_class"]
+    kept = settings.as_dict() | {"output_dir": None}
+    merged = {
+        **results[0],
+        "metrics": metrics,
+        "per_class_iou": iou,
+        "images": metrics["images"],
+        "threshold": metrics["seed_threshold"],
+        "failures": {id_: why for one in results for id_, why in one["failures"].items()},
+        "settings": {name: value for name, value in kept.items() if name != "output_dir"},
+        "settings_hash": settings.hash(),
+        **{key: _of_all(results, key) for key in ("git_commit", "versions", "device")},
+        "seconds": round(sum(result["seconds"] for result in results), 1),
+        "date": max(result["date"] for result in results),
+        "shards": [
+            {key: result[key] for key in ("git_commit", "device", "seconds", "date")}
+            | {"shard": result["settings"]["shard"], "images": result["images"]}
+            for result in results
+        ],
+    }
+    if output_dir is not None:
+        _write(Path(output_dir), merged, names)
+        save_score(score, output_dir)
+    return merged
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    path = folder / RESULT
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no {RESULT}: its run is not finished, or not there"
+        )
+    result = read_result(path)
+    if result is None or result["chapter"] not in CHAPTERS or not result.keys() >= NEEDED:
+        raise ValueError(f"{path} is no result of a run over a split, of {' or '.join(CHAPTERS)}")
+    return result
+
+
+def _common_settings(results: Sequence[dict], names: Sequence[str]) -> Settings:
+    """The settings of all; ValueError names what differs."""
+    first = results[0]
+    kind = CHAPTERS[first["chapter"]]
+    fields = [
+        name for name, field in kind.__dataclass_fields__.items() if field.metadata["identity"]
+    ]
+    fields.remove("shard")
+    for result, name in zip(results, names, strict=True):
+        if result["chapter"] != first["chapter"]:
+            raise ValueError(f"{names[0]} is of {first['chapter']}, {name} of {result['chapter']}")
+        here = {field: result["settings"].get(field) for field in fields}
+        other = differences(first["settings"], here)
+        if not other and result["inputs"] != first["inputs"]:
+            other = "the " + differences(first["inputs"], result["inputs"])
+        if other:
+            raise ValueError(f"{name} has other settings than {names[0]}: {other}")
+    return kind.from_mapping({**first["settings"], "shard": "0/1"})
+
+
+def _of_all(results: Sequence[dict], key: str) -> Any:
+    """What all shards have, or all that they have."""
+    values = []
+    for result in results:
+        if result[key] not in values:
+            values.append(result[key])
+    return values[0] if len(values) == 1 else values
+
+
+def _write(folder: Path, merged: dict[str, Any], names: Sequence[str]) -> None:
+    if folder.resolve() in [Path(name).resolve() for name in names]:
+        raise ValueError(f"the merged result cannot go to {folder}, which holds a shard's")
+    there = read_result(folder / RESULT)
+    if there is None and (folder / RESULT).exists():
+        raise ValueError(f"{folder / RESULT} is no whole result; choose another folder")
+    if there is not None and there["settings_hash"] != merged["settings_hash"]:
+        raise ValueError(f"{folder / RESULT} is a result of other settings; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_result(folder, merged)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Merge the runs of all shards of a split; prints the result, or where it is.
+
+    Returns 2 for shards that do not belong together.
+    """
+    parser = argparse.ArgumentParser(prog="python -m ribnb.runs merge", description=main.__doc__)
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="the output_dir of a shard")
+    parser.add_argument("-o", "--output-dir", help=f"for the merged {RESULT}; none: print it")
+    given = parser.parse_args(words)
+    try:
+        merged = merge_runs(given.folders, given.output_dir)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(Path(given.output_dir) / RESULT if given.output_dir else json.dumps(merged, indent=1))
+    return 0

@@ -1,0 +1,211 @@
+"""Map files of a split, scored against its masks; several shards' scores add up to one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from ribnb.batches import ImageSet
+from ribnb.confusion import map_confusions
+from ribnb.map_files import read_maps
+from ribnb.metrics import THRESHOLDS
+from ribnb.progress import progress
+from ribnb.scores import SeedScore
+from ribnb.whole_files import whole_file
+
+FILE = "scores.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class SplitScore:
+    """Confusion matrices of the maps of a split, or of one shard of it.
+
+    Attributes:
+        split: ids of the whole split.
+        scored: ids of the images in the matrices.
+        failed: id -> why an image is not among them.
+        class_names: C names, without background.
+        confusions: name of the maps, such as ``"seeds"``, -> (T, C + 1, C + 1) pixels at each of
+            ``THRESHOLDS``; rows are the truth.
+    """
+
+    split: tuple[str, ...]
+    scored: tuple[str, ...]
+    failed: dict[str, str]
+    class_names: tuple[str, ...]
+    confusions: dict[str, Int[ndarray, "T C+1 C+1"]]
+
+    def metrics(self) -> dict[str, Any]:
+        """The scores that go into a ``result.json``, in %, each at its own oracle threshold.
+
+        Where there are no maps ``"cam"`` beside the seeds, the seeds are the CAMs. Classes in
+        neither truth nor prediction are left out of ``seed_iou_per_class``.
+        """
+        score = self.seeds()
+        baseline = self.seeds("cam") if "cam" in self.confusions else score
+        iou = score.at(score.best_threshold).iou
+        return {
+            "seed_miou": score.best_miou,
+            "seed_threshold": score.best_threshold,
+            "seed_iou_per_class": {name: one for name, one in iou.items() if not math.isnan(one)},
+            "cam_seed_miou": baseline.best_miou,
+            "cam_seed_threshold": baseline.best_threshold,
+            "images": len(self.scored),
+            "failed": len(self.failed),
+        }
+
+    def seeds(self, name: str = "seeds") -> SeedScore:
+        """The seed scores of these maps.
+
+        Raises:
+            ValueError: no image was scored; says why the first one was not.
+        """
+        if not self.confusions[name].any():
+            why = next(iter(self.failed.items()), None)
+            raise ValueError(
+                "no image was scored" + (f"; {why[0]}, for example: {why[1]}" if why else "")
+            )
+        names = ("background", *self.class_names)
+        return SeedScore(np.array(THRESHOLDS), self.confusions[name], names)
+
+
+def score_split(
+    images: ImageSet, folders: Mapping[str, str | Path], shard: tuple[int, int] = (0, 1)
+) -> SplitScore:
+    """Score the map files of a split's images, with several folders of maps side by side.
+
+    An image counts in all folders or in none: one that lacks a map file or a mask, or whose files
+    are damaged or of different sizes, is left out and named.
+
+    Args:
+        images: an image set with masks.
+        folders: name -> folder of map files.
+        shard: (i, n): every n-th image, starting from the i-th.
+
+    Raises:
+        ValueError: a shard without images.
+    """
+    index, count = shard
+    if index >= len(images):
+        raise ValueError(f"shard {index}/{count} is empty: there are only {len(images)} images")
+    num_classes = len(images.class_names)
+    size = (len(THRESHOLDS), num_classes + 1, num_classes + 1)
+    totals = {name: np.zeros(size, np.int64) for name in folders}
+    scored, failed = [], {}
+    for place in progress(range(index, len(images), count), "scoring"):
+        image_id = images.ids[place]
+        try:
+            mask = images.mask(place)
+            found = {
+                name: _confusion(Path(folder) / f"{image_id}.npz", mask, num_classes)
+                for name, folder in folders.items()
+            }
+        except (OSError, ValueError) as error:
+            failed[image_id] = str(error)
+            continue
+        for name, confusion in found.items():
+            totals[name] += confusion
+        scored.append(image_id)
+    names = tuple(images.class_names)
+    return SplitScore(tuple(images.ids), tuple(scored), failed, names, totals)
+
+
+def save_score(score: SplitScore, folder: str | Path) -> None:
+    """Write it to ``folder/scores.npz``, from which shards are merged."""
+    failed = np.array(list(score.failed.items()), dtype=str).reshape(-1, 2)
+    arrays = {name: np.array(getattr(score, name), str) for name in ("split", "scored")}
+    arrays |= {f"confusion_{name}": matrix for name, matrix in score.confusions.items()}
+    with whole_file(Path(folder) / FILE) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(
+            file, **arrays, failed=failed, class_names=np.array(score.class_names),
+            thresholds=np.array(THRESHOLDS),
+        )  # fmt: skip
+
+
+def load_score(folder: str | Path) -> SplitScore:
+    """What ``save_score`` wrote.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file is damaged, or of other thresholds than this version's.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no {FILE}: it is no finished run over a split")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if arrays["thresholds"].tolist() != list(THRESHOLDS):
+            raise ValueError("it has other thresholds")
+        names = ("split", "scored", "class_names")
+        split, scored, class_names = (tuple(arrays[name].tolist()) for name in names)
+        confusions = {
+            name.removeprefix("confusion_"): matrix
+            for name, matrix in arrays.items()
+            if name.startswith("confusion_")
+        }
+        return SplitScore(split, scored, dict(arrays["failed"].tolist()), class_names, confusions)
+    except Exception as error:  # each kind of damage raises a kind of its own
+        raise ValueError(f"{path} cannot be read ({error}); run its chapter again") from error
+
+
+def merge_scores(scores: Sequence[SplitScore], names: Sequence[str]) -> SplitScore:
+    """One score of shards that together are a split.
+
+    Args:
+        scores: of each shard.
+        names: what to call the shards in a complaint.
+
+    Raises:
+        ValueError: shards of different splits or classes; images in two shards, or in none.
+    """
+    first = scores[0]
+    for score, name in zip(scores, names, strict=True):
+        if (score.split, score.class_names) != (first.split, first.class_names):
+            raise ValueError(
+                f"{name} is of another split or other classes than {names[0]} "
+                f"({len(score.split)} and {len(first.split)} images)"
+            )
+        if score.confusions.keys() != first.confusions.keys():
+            raise ValueError(f"{name} scored other maps than {names[0]}")
+    owner: dict[str, str] = {}
+    for score, name in zip(scores, names, strict=True):
+        for image_id in (*score.scored, *score.failed):
+            if image_id in owner:
+                raise ValueError(f"image {image_id} is in {owner[image_id]} and in {name}")
+            owner[image_id] = name
+    missing = [image_id for image_id in first.split if image_id not in owner]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of the split's {len(first.split)} images are in none of the runs, "
+            f"such as {missing[0]}; add the shards that hold them"
+        )
+    scored = {image_id for score in scores for image_id in score.scored}
+    return SplitScore(
+        first.split,
+        tuple(image_id for image_id in first.split if image_id in scored),
+        {image_id: why for score in scores for image_id, why in score.failed.items()},
+        first.class_names,
+        {name: sum(score.confusions[name] for score in scores) for name in first.confusions},
+    )
+
+
+def _confusion(path: Path, mask: ndarray, num_classes: int) -> Int[ndarray, "T C+1 C+1"]:
+    if not path.is_file():
+        raise FileNotFoundError("it has no map file")
+    maps = read_maps(path)
+    if maps.high_res.shape[1:] != mask.shape:
+        height, width = mask.shape
+        raise ValueError(
+            f"its maps are {maps.high_res.shape[1]} x {maps.high_res.shape[2]} pixels, its mask "
+            f"is {height} x {width}"
+        )
+    (confusion,) = map_confusions([maps], [mask], THRESHOLDS, num_classes)
+    return confusion

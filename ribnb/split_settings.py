@@ -1,0 +1,86 @@
+"""What the chapters on a whole split have in common: data, shard, device, folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ribnb.batches import ImageSet
+from ribnb.devices import PRECISIONS
+from ribnb.image_sets import spread_out
+from ribnb.scenes import SPLITS, SceneImages
+from ribnb.settings import Settings, SettingsError, setting
+from ribnb.shards import parse_shard
+from ribnb.voc import VOCImages
+
+DATASETS = ("scenes", "voc")
+NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
+
+
+@dataclass(frozen=True)
+class SplitSettings(Settings):
+    """Parameters of both ``voc_classifier`` and ``voc_rib``."""
+
+    dataset: str = setting(
+        "scenes", "whose settings hold: the embedded scenes', or VOC's", choices=DATASETS
+    )
+    data_root: str = setting(
+        "",
+        "folder in the layout of VOC 2012; without one, scenes are drawn in memory",
+        identity=False,
+    )
+    split: str = setting("train", "images to make maps of: a list's name or path")
+    num_images: int = setting(100, "how many of them, spread over the list; 0: all", minimum=0)
+    labels_from: str = setting(
+        "annotations",
+        "the images' labels; masks, for a folder without annotations",
+        choices=("annotations", "masks"),
+    )
+    shard: str = setting("0/1", "i/n, only every n-th image from the i-th, for n processes")
+    seed: int = setting(3, "of all that is drawn", minimum=0)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
+    precision: str = setting("float32", "float32, tf32 or bfloat16", choices=PRECISIONS)
+    workers: int = setting(0, "processes that read images ahead", minimum=0, identity=False)
+    output_dir: str = setting(
+        "", "folder for maps and result, from which a run goes on; none keeps nothing",
+        identity=False,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            parse_shard(self.shard)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        if self.dataset == "voc" and not self.data_root:
+            raise SettingsError(
+                "dataset = 'voc' needs a data_root, a folder that holds VOCdevkit/VOC2012; "
+                "`python data_scripts/get_voc.py data` fetches it to data"
+            )
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """The shard as (i, n)."""
+        return parse_shard(self.shard)
+
+    def images(self) -> ImageSet:
+        """The images to make maps of.
+
+        Raises:
+            FileNotFoundError: no such folder or split; says what is there.
+            ValueError: see ``VOCImages``.
+        """
+        return self.image_set(self.split, self.num_images)
+
+    def image_set(self, split: str, count: int) -> ImageSet:
+        """``count`` images of a split, all for 0; see ``images``."""
+        if self.data_root:
+            folder = VOCImages(self.data_root, split, labels_from=self.labels_from)
+            return spread_out(folder, count)
+        # as on disk, where the images of train are the first ones of train_aug
+        name = "train" if split == "train_aug" else split
+        if name not in SPLITS:
+            known = ", ".join(("train_aug", *SPLITS))
+            raise SettingsError(
+                f"split = {split!r}: scenes without a data_root have the splits {known}"
+            )
+        return SceneImages(count or NUM_SCENES, seed=self.seed, split=name)

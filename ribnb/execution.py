@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +48,7 @@ def execute_chapter(
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot write to '{output.parent}': {error.strerror}") from error
-    with _without_progress():
+    with _progress_on_terminal():
         papermill.execute_notebook(
             str(path), str(output), parameters=parameters, progress_bar=False, log_output=False
         )
@@ -69,14 +72,35 @@ def parameter_names(path: str | Path) -> list[str]:
 
 
 @contextmanager
-def _without_progress() -> Iterator[None]:
-    """No progress bars in the kernel that is started here; it inherits the environment."""
+def _progress_on_terminal() -> Iterator[None]:
+    """Bars of a kernel that is started here go to this terminal, if it is one; never elsewhere.
+
+    The kernel inherits the environment. What it prints goes into the notebook, so it writes its
+    bars to a file, and a thread passes them on.
+    """
     before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "off"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
+    with tempfile.TemporaryDirectory() as folder:
+        file, done = Path(folder) / "progress", threading.Event()
+        file.touch()
+        show = before != "off" and sys.stderr.isatty()
+        os.environ[VARIABLE] = str(file) if show else "off"
+        thread = threading.Thread(target=_pass_on, args=(file, done), daemon=True)
+        if show:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if show:
+                thread.join()
+            if before is None:
+                del os.environ[VARIABLE]
+            else:
+                os.environ[VARIABLE] = before
+
+
+def _pass_on(path: Path, done: threading.Event) -> None:
+    with open(path, encoding="utf-8", newline="") as file:
+        while not done.wait(0.2):
+            sys.stderr.write(file.read())
+            sys.stderr.flush()

@@ -16,8 +16,9 @@ def progress(steps: Iterable | None, label: str, total: int | None = None, done:
     Without steps it is a bar to move by hand, in a ``with``: ``bar.update()`` for each step, and
     ``bar.set_postfix_str(text, refresh=False)`` for what stands behind the time left.
 
-    With the environment variable RIBNB_PROGRESS=off there is none, because a bar's carriage
-    returns would stay in a notebook's stored output.
+    The environment variable RIBNB_PROGRESS says where: nowhere with ``off``, because a bar's
+    carriage returns would stay in a notebook's stored output; into a file with its path, for who
+    started this process to show.
 
     Args:
         steps: what to go through, or None.
@@ -25,7 +26,11 @@ def progress(steps: Iterable | None, label: str, total: int | None = None, done:
         total: how many steps there are, where ``steps`` does not know.
         done: how many of them an earlier run made; they do not count for the time left.
     """
-    return tqdm(steps, desc=label, total=total, initial=done, leave=False, disable=not shown())
+    where = os.environ.get(VARIABLE, "")
+    options = {"desc": label, "total": total, "initial": done, "leave": False}
+    if os.path.isabs(where):
+        options["file"] = open(where, "a", encoding="utf-8")  # noqa: SIM115, as long as the bar
+    return tqdm(steps, **options, disable=not shown())
 
 
 def shown() -> bool:

@@ -302,3 +302,47 @@ def test_a_table_of_nothing_or_by_nothing_known_is_refused(tmp_path, capsys):
     finish(tmp_path)
     assert main(["table", str(tmp_path), "--by", "sedes"]) == 2
     assert "has no setting 'sedes'" in capsys.readouterr().err
+
+
+# Runs over a split ------------------------------------------------------------------------
+
+
+def test_inputs_and_failures_are_kept(tmp_path):
+    run = Run("toy_bottleneck", settings(tmp_path))
+    given = {"inputs": {"weights": "0123abcd"}, "failures": {"2007_000032": "it has no mask"}}
+    result = run.finish(METRICS, split="train", images=9, seed=3, **given)
+    assert {name: result[name] for name in given} == given
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+
+
+def test_a_run_works_in_its_output_folder(tmp_path):
+    assert Run("toy_bottleneck", settings(tmp_path / "new")).work_folder == tmp_path / "new"
+
+
+def test_without_an_output_folder_a_run_works_in_one_that_vanishes(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run, other = Run("toy_bottleneck", settings()), Run("toy_bottleneck", settings())
+    folder = run.work_folder
+    assert folder.is_dir()
+    assert run.work_folder == folder != other.work_folder
+    (folder / "maps").mkdir()
+    del run, other
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_needs_no_folder_makes_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    finish("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parameter_of_any_kind_is_known(chapter, folder):
+    """papermill's own reading stops at an annotation with a bar or with dots."""
+    notebook = nbformat.read(chapter, as_version=4)
+    more = "steps: int | None = None  # K\nscales: tuple[float, ...] | None = None  # of it\n"
+    notebook.cells[0].source = more + notebook.cells[0].source
+    notebook.cells[2].source = "assert (steps, scales) == (3, [1, 0.5])"
+    nbformat.write(notebook, chapter)
+    assert main([str(chapter), "-p", "steps=3", "-p", "scales=[1, 0.5]", "-p", "word=b"]) == 0
+    assert noted(folder)[3] == "b"
+    assert main([str(chapter), "-p", "step=3"]) == 2

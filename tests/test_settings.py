@@ -1,5 +1,7 @@
 """Settings: wrong values and unknown names are refused in words, and the hash knows what counts."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import re
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ribnb.settings import Settings, SettingsError, setting
+from ribnb.settings import Settings, SettingsError, in_words, optional, setting
 from ribnb.toy import RibLossSettings, ToySettings
 
 
@@ -245,3 +247,76 @@ def test_600_and_600_point_0_are_one_setting():
     """On a command line both are written."""
     assert RibLossSettings(margin=600).hash() == RibLossSettings(margin=600.0).hash()
     assert repr(RibLossSettings(margin=600).margin) == "600.0"
+
+
+# Settings beside those of a method --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Method(Settings):
+    steps: int = setting(10, "how many", minimum=1)
+    rate: float = setting(0.1, "how fast", above=0)
+    scales: tuple[float, ...] = setting((1.0, 0.5), "of the image", above=0)
+    crop: int | None = setting(None, "pixels")
+    folder: str = setting("", "where", identity=False)
+    seed: int = setting(0, "of the draws")
+
+
+@dataclass(frozen=True)
+class Chapter(optional(Method, without=("seed",))):
+    seed: int = setting(3, "of all that is drawn")
+
+
+def test_optional_settings_are_those_of_the_method_and_none():
+    assert Chapter().as_dict() == {
+        **dict.fromkeys(("steps", "rate", "scales", "crop", "folder")),
+        "seed": 3,
+    }
+    types = {one.name: one.type for one in dataclasses.fields(Chapter)}
+    assert types["scales"] == "tuple[float, ...] | None"
+    assert types["crop"] == "int | None"
+    for one in dataclasses.fields(Method):
+        if one.name != "seed":
+            assert Chapter.__dataclass_fields__[one.name].metadata == one.metadata
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Chapter().steps = 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("steps", 0, "steps = 0 is not allowed; it must be at least 1"),
+        ("steps", "3", "steps = '3' is of type str; it must be int or None"),
+        ("scales", (), r"scales = \(\); it must be a list of float, with at least one item"),
+        ("scales", 0.5, r"scales = 0\.5; it must be a list of float"),
+        ("scales", [1, "a"], "scales = 'a' is of type str; it must be float"),
+        ("scales", [1, -1], "scales = -1 is not allowed; it must be greater than 0"),
+        ("scales", [1, None], "scales = None is of type NoneType; it must be float"),
+    ],
+)
+def test_optional_settings_have_the_limits_of_the_method(name, value, message):
+    with pytest.raises(SettingsError, match=message):
+        Chapter(**{name: value})
+
+
+def test_an_optional_tuple_is_one_of_floats_or_none():
+    assert Chapter(scales=None).scales is None
+    assert repr(Chapter(scales=[1, 0.5]).scales) == "(1.0, 0.5)"
+    assert Chapter(scales=[1, 2]).hash() == Chapter(scales=(1.0, 2.0)).hash()
+    assert Chapter(scales=[1]).hash() != Chapter().hash()
+    assert repr(Chapter(rate=2).rate) == "2.0"
+
+
+def test_what_is_elsewhere_in_the_method_is_elsewhere_in_the_chapter():
+    assert Chapter(folder="a").hash() == Chapter().hash()
+    assert Chapter(steps=4).hash() != Chapter().hash()
+
+
+def test_values_in_words_are_not_torn_from_their_names():
+    values = {"steps": 10, "scales": [1.0, 0.5], "word": "two words"}
+    assert in_words(values) == "steps = 10, scales = [1.0, 0.5], word = two words"
+    assert in_words(values, width=24).splitlines() == [
+        "steps = 10,",
+        "scales = [1.0, 0.5],",
+        "word = two words",
+    ]

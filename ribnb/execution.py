@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
 import tempfile
@@ -43,7 +42,7 @@ def execute_chapter(
     if not path.is_file():
         raise FileNotFoundError(f"no chapter at {path}")
     parameters = dict(parameters or {})
-    refuse_unknown(parameters, parameter_names(path), path.name)
+    refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,22 +52,6 @@ def execute_chapter(
             str(path), str(output), parameters=parameters, progress_bar=False, log_output=False
         )
     return output
-
-
-def parameter_names(path: str | Path) -> list[str]:
-    """Names that a chapter's parameters cell gives values to.
-
-    papermill's own reading of that cell stops at an annotation such as ``int | None``.
-    """
-    import nbformat  # comes with papermill
-
-    names = []
-    for cell in nbformat.read(path, as_version=4).cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            for node in ast.parse(cell.source).body:
-                targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
-                names += [target.id for target in targets if isinstance(target, ast.Name)]
-    return names
 
 
 @contextmanager

@@ -30,6 +30,7 @@ import torch
 
 from ribnb.map_files import Maps, read_maps
 from ribnb.progress import progress
+from ribnb.split_scores import FILE as SCORES
 from ribnb.whole_files import whole_file
 
 
@@ -75,10 +76,13 @@ def export_irn(maps_dir: str | Path, output_dir: str | Path) -> ExportReport:
         FileNotFoundError: ``maps_dir`` is no folder, or holds no map file.
         OSError: a file cannot be written.
     """
-    paths = sorted(Path(maps_dir).glob("*.npz"))
+    paths = sorted(path for path in Path(maps_dir).glob("*.npz") if path.name != SCORES)
     if not paths:
         what = "holds no map files, <id>.npz" if Path(maps_dir).is_dir() else "is no folder"
-        raise FileNotFoundError(f"{maps_dir} {what}; give the folder of a run, or its maps")
+        raise FileNotFoundError(
+            f"{maps_dir} {what}; give the folder of a run, or its maps. A merged result has none: "
+            "export each of its shards to one folder"
+        )
     report = ExportReport(Path(output_dir))
     report.folder.mkdir(parents=True, exist_ok=True)
     for path in progress(paths, "IRN's format"):

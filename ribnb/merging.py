@@ -97,11 +97,13 @@ def _common_settings(results: Sequence[dict], names: Sequence[str]) -> Settings:
         if result["chapter"] != first["chapter"]:
             raise ValueError(f"{names[0]} is of {first['chapter']}, {name} of {result['chapter']}")
         here = {field: result["settings"].get(field) for field in fields}
-        other = differences(first["settings"], here)
-        if not other and result["inputs"] != first["inputs"]:
-            other = "the " + differences(first["inputs"], result["inputs"])
+        other = differences(first["settings"], here) or differences(
+            first["inputs"], result["inputs"]
+        )
         if other:
-            raise ValueError(f"{name} has other settings than {names[0]}: {other}")
+            raise ValueError(
+                f"these runs do not belong together: {other}; there is {names[0]}, here {name}"
+            )
     return kind.from_mapping({**first["settings"], "shard": "0/1"})
 
 
@@ -122,6 +124,10 @@ def _write(folder: Path, merged: dict[str, Any], names: Sequence[str]) -> None:
         raise ValueError(f"{folder / RESULT} is no whole result; choose another folder")
     if there is not None and there["settings_hash"] != merged["settings_hash"]:
         raise ValueError(f"{folder / RESULT} is a result of other settings; choose another folder")
+    if there is not None and "shards" not in there:
+        raise ValueError(
+            f"{folder / RESULT} is of a run that was not sharded; choose another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder, merged)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import os
 import sys
@@ -130,6 +131,7 @@ class Run:
             "date": provenance.now(),
         }
         if self.folder:
+            self._refuse_other_result()  # another run may have ended there meanwhile
             write_result(self.folder, result)
         return result
 
@@ -238,6 +240,8 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.file:
         import yaml  # comes with papermill
 
+        if not Path(arguments.file).is_file():
+            raise FileNotFoundError(f"there is no file of parameters {arguments.file}")
         try:
             read = yaml.safe_load(Path(arguments.file).read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
@@ -283,6 +287,10 @@ def _run_chapter(words: Sequence[str]) -> int:
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what it left undone is no fault
+        print("stopped; with an output_dir the same command goes on from here", file=sys.stderr)
+        return 130
     print(output)
     return 0
 

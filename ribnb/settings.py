@@ -161,7 +161,8 @@ def in_words(values: Mapping[str, Any], width: int = 76) -> str:
 def _value(text: str) -> Any:
     """A command-line value as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text."""
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
+        return list(value) if isinstance(value, tuple) else value  # 1, 2 without brackets
     except (ValueError, SyntaxError):
         return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 

@@ -48,7 +48,7 @@ def class_statistics(labels: UInt8[Tensor, "N C"], class_names: Sequence[str]) -
     shown = right.imshow(together, cmap="Blues", vmin=0, vmax=highest)
     right.set_xticks(places, class_names, rotation=90)
     right.set_yticks(places, class_names)
-    right.set(title="... and of its images, the share with another")
+    right.set(title="Share of a row's images with the column")
     right.grid(False)
     figure.colorbar(shown, ax=right, shrink=0.8, format=PercentFormatter(1, decimals=0))
     return figure
@@ -144,6 +144,8 @@ def stops_by_step(stops: Mapping[str, Sequence[int]], iterations: int, title: st
         title: what to see.
     """
     figure, axis = plt.subplots(figsize=(5.6, 2.8))
+    seen = [step for steps in stops.values() for step in steps]
+    iterations = max(seen, default=iterations)  # the last map is that of step K - 1 or K
     bottom = np.zeros(iterations + 1)
     for name, color in STOPS.items():
         counts = np.bincount(np.asarray(stops.get(name, []), int), minlength=iterations + 1)

@@ -191,8 +191,8 @@ def _at_hand(
             download_file(source.addresses, path, timeout=timeout, **sums)
         except DownloadError as error:
             raise DownloadError(
-                f"{error}, or anywhere else and give it with {archive.option} FILE. Then run "
-                "this again"
+                f"{error}, or anywhere else and give it with {archive.option} FILE "
+                f"({archive.option[2:].replace('-', '_')}=... of get_voc). Then run this again"
             ) from error
     elif wrong := wrong_sums(path, **sums):
         if not archive.given:

@@ -84,6 +84,8 @@ def _progress_on_terminal() -> Iterator[None]:
 
 def _pass_on(path: Path, done: threading.Event) -> None:
     with open(path, encoding="utf-8", newline="") as file:
-        while not done.wait(0.2):
+        ended = False
+        while not ended:
+            ended = done.wait(0.2)  # what wipes the last bar is passed on as well
             sys.stderr.write(file.read())
             sys.stderr.flush()

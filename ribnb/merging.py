@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.runs import RESULT, read_result, write_result
-from ribnb.settings import Settings, differences
+from ribnb.settings import Settings
 from ribnb.split_scores import load_score, merge_scores, save_score
 from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
 
@@ -97,13 +97,14 @@ def _common_settings(results: Sequence[dict], names: Sequence[str]) -> Settings:
         if result["chapter"] != first["chapter"]:
             raise ValueError(f"{names[0]} is of {first['chapter']}, {name} of {result['chapter']}")
         here = {field: result["settings"].get(field) for field in fields}
-        other = differences(first["settings"], here) or differences(
-            first["inputs"], result["inputs"]
-        )
-        if other:
-            raise ValueError(
-                f"these runs do not belong together: {other}; there is {names[0]}, here {name}"
-            )
+        for there, own in ((first["settings"], here), (first["inputs"], result["inputs"])):
+            other = [
+                f"{key} is {there.get(key)!r} in {names[0]}, {value!r} in {name}"
+                for key, value in own.items()
+                if there.get(key) != value
+            ]
+            if other:
+                raise ValueError(f"these runs do not belong together: {'; '.join(other)}")
     return kind.from_mapping({**first["settings"], "shard": "0/1"})
 
 

@@ -134,23 +134,21 @@ def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figur
 
 
 @styled_figure
-def stops_by_step(stops: Mapping[str, Sequence[int]], iterations: int, title: str) -> Figure:
+def stops_by_step(stops: Mapping[str, Sequence[int]], title: str) -> Figure:
     """How many images were stopped at each step, and by which rule.
 
     Args:
         stops: ``"margin"`` and ``"flood"`` -> the step of each image stopped so; ``"none"`` ->
             the last step of the others.
-        iterations: K.
         title: what to see.
     """
     figure, axis = plt.subplots(figsize=(5.6, 2.8))
-    seen = [step for steps in stops.values() for step in steps]
-    iterations = max(seen, default=iterations)  # the last map is that of step K - 1 or K
-    bottom = np.zeros(iterations + 1)
+    last = max((step for steps in stops.values() for step in steps), default=0)
+    bottom = np.zeros(last + 1)
     for name, color in STOPS.items():
-        counts = np.bincount(np.asarray(stops.get(name, []), int), minlength=iterations + 1)
+        counts = np.bincount(np.asarray(stops.get(name, []), int), minlength=last + 1)
         label = "ran to its end" if name == "none" else f"stopped by {name}"
-        axis.bar(range(iterations + 1), counts, bottom=bottom, color=color, label=label)
+        axis.bar(range(last + 1), counts, bottom=bottom, color=color, label=label)
         bottom = bottom + counts
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="last step k whose map counts", ylabel="images", title=title)

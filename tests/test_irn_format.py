@@ -247,3 +247,10 @@ def test_the_module_is_a_command(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "3 images written to" in done.stdout
     assert "warn" not in done.stderr.lower()
+
+
+def test_a_merged_result_has_no_maps_to_export(tmp_path, capsys):
+    (tmp_path / "merged").mkdir()
+    (tmp_path / "merged" / "scores.npz").write_bytes(b"confusion matrices, no maps")
+    assert main([str(tmp_path / "merged"), str(tmp_path / "irn")]) == 2
+    assert "A merged result has none: export each of its shards" in capsys.readouterr().err

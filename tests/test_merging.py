@@ -20,6 +20,9 @@ OTHER_NET = str(CHECKPOINTS / "scenes_4.safetensors")
 PROVENANCE = ("seconds", "date", "metrics", "shards")
 
 
+TOGETHER = "these runs do not belong together: "
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """One run, its two halves, and a second half for each thing that may differ."""
@@ -144,9 +147,15 @@ def refused(folders, capsys, *options) -> str:
         (["whole", "B"], "image s3_train_000001 is in {whole} and in {B}"),
         (["A"], "3 of the split's 7 images are in none of the runs, such as s3_train_000001"),
         (["B"], "4 of the split's 7 images are in none of the runs, such as s3_train_000000"),
-        (["A", "iterations"], "{iterations} has other settings than {A}: iterations is 4 there, 3"),
-        (["A", "num_images"], "{num_images} has other settings than {A}: num_images is 7 there, 8"),
-        (["A", "net"], "{net} has other settings than {A}: the weights is "),
+        (
+            ["A", "iterations"],
+            TOGETHER + "iterations is 4 in {A}, 3 in {iterations}",
+        ),
+        (
+            ["A", "num_images"],
+            TOGETHER + "num_images is 7 in {A}, 8 in {num_images}",
+        ),
+        (["A", "net"], TOGETHER + "weights is '"),
         (["A", "chapter"], "{A} is of voc_rib, {chapter} of voc_classifier"),
         (["A", "none"], "{none} holds no result.json: its run is not finished, or not there"),
     ],
@@ -204,6 +213,13 @@ def test_does_not_write_over_a_shard_or_another_result(runs, half, tmp_path, cap
     (tmp_path / "taken" / "result.json").write_text("half a")
     said = refused([runs / "A", half], capsys, "-o", tmp_path / "taken")
     assert "is no whole result" in said
+
+
+def test_does_not_write_over_the_run_that_was_not_sharded(runs, tmp_path, capsys):
+    shutil.copytree(runs / "whole", tmp_path / "whole")
+    said = refused([runs / "A", runs / "B"], capsys, "-o", tmp_path / "whole")
+    assert "is of a run that was not sharded; choose another folder" in said
+    assert result_of(tmp_path / "whole") == result_of(runs / "whole")
 
 
 def test_help_is_that_of_the_command(capsys):

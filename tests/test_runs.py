@@ -2,7 +2,9 @@
 
 import datetime
 import importlib.metadata
+import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from ribnb.runs import Run, load_results, main, results_table
+from ribnb.runs import Run, execute_chapter, load_results, main, results_table
 from ribnb.toy import ToySettings
 
 FIELDS = {
@@ -336,13 +338,52 @@ def test_a_run_that_needs_no_folder_makes_none(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_parameter_of_any_kind_is_known(chapter, folder):
-    """papermill's own reading stops at an annotation with a bar or with dots."""
+def test_a_run_that_another_was_quicker_than_does_not_write_over_it(tmp_path):
+    """As two shards do that were started at once with one output_dir."""
+    slow = Run("toy_bottleneck", settings(tmp_path, seeds=2))
+    quick = finish(tmp_path, seeds=5)
+    with pytest.raises(ValueError, match="is a result of other settings"):
+        slow.finish(METRICS, split="test", images=100, seed=[0, 1])
+    assert json.loads((tmp_path / "result.json").read_text()) == quick
+
+
+def test_ctrl_c_is_no_traceback(chapter, monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ribnb.runs.execute_chapter", stopped)
+    assert main([str(chapter)]) == 130
+    error = capsys.readouterr().err
+    assert error == "stopped; with an output_dir the same command goes on from here\n"
+
+
+def test_a_file_of_parameters_that_is_not_there_is_named(chapter, capsys):
+    assert main([str(chapter), "-f", "nope.yml"]) == 2
+    assert capsys.readouterr().err == "there is no file of parameters nope.yml\n"
+
+
+# Progress ---------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("terminal", "variable"), [(True, None), (True, "off"), (False, None)])
+def test_bars_go_to_the_terminal_and_never_into_the_notebook(
+    chapter, tmp_path, monkeypatch, terminal, variable
+):
     notebook = nbformat.read(chapter, as_version=4)
-    more = "steps: int | None = None  # K\nscales: tuple[float, ...] | None = None  # of it\n"
-    notebook.cells[0].source = more + notebook.cells[0].source
-    notebook.cells[2].source = "assert (steps, scales) == (3, [1, 0.5])"
+    source = "from ribnb.progress import progress\n[None for _ in progress(range(3), 'walking')]"
+    notebook.cells.append(new_code_cell(source))
     nbformat.write(notebook, chapter)
-    assert main([str(chapter), "-p", "steps=3", "-p", "scales=[1, 0.5]", "-p", "word=b"]) == 0
-    assert noted(folder)[3] == "b"
-    assert main([str(chapter), "-p", "step=3"]) == 2
+    screen = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.delenv("RIBNB_PROGRESS", raising=False)
+    if variable:
+        monkeypatch.setenv("RIBNB_PROGRESS", variable)
+    executed = execute_chapter(chapter, tmp_path / "out.ipynb")
+    assert ("walking" in screen.getvalue()) == (terminal and variable is None)
+    assert os.environ.get("RIBNB_PROGRESS") == variable
+    assert "walking:" not in executed.read_text()

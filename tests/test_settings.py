@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from ribnb.settings import Settings, SettingsError, in_words, optional, setting
+from ribnb.settings import (
+    Settings,
+    SettingsError,
+    in_words,
+    name_and_value,
+    optional,
+    setting,
+)
 from ribnb.toy import RibLossSettings, ToySettings
 
 
@@ -320,3 +327,13 @@ def test_values_in_words_are_not_torn_from_their_names():
         "scales = [1.0, 0.5],",
         "word = two words",
     ]
+
+
+@pytest.mark.parametrize("text", ["scales=1, 0.5", "scales=[1, 0.5]", "scales=(1, 0.5)"])
+def test_a_list_on_the_command_line(text):
+    assert name_and_value(text) == ("scales", [1, 0.5])
+
+
+def test_settings_in_words_tear_no_value_from_its_name():
+    words = in_words({"scales": [1.0, 0.5], "variant": "paper", "loss": "rib"}, width=24)
+    assert words == "scales = [1.0, 0.5],\nvariant = paper,\nloss = rib"

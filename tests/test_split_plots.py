@@ -43,7 +43,7 @@ CALLS = {
     "training_curves": ([0.7, 0.4, 0.2], [0.5, 0.6, 0.75]),
     "threshold_sweep": (SCORES, TITLE),
     "iou_by_class": (PER_CLASS, TITLE),
-    "stops_by_step": (STOPS, 5, TITLE),
+    "stops_by_step": (STOPS, TITLE),
 }
 LEGENDS = {
     "threshold_sweep": ["CAM", "RIB"],
@@ -180,7 +180,7 @@ def test_stops_stand_on_each_other_at_their_step():
         {bar.get_x() + bar.get_width() / 2: (bar.get_y(), bar.get_height()) for bar in bars}
         for bars in axes.containers
     )
-    assert margin == {0: (0, 0), 1: (0, 2), 2: (0, 0), 3: (0, 1), 4: (0, 0), 5: (0, 0)}
+    assert margin == {0: (0, 0), 1: (0, 2), 2: (0, 0), 3: (0, 1), 4: (0, 0)}
     assert flood[3] == (1, 1)
     assert none[4] == (0, 2)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("last step k whose map counts", "images")
@@ -188,5 +188,5 @@ def test_stops_stand_on_each_other_at_their_step():
 
 @pytest.mark.parametrize("stops", [{}, {"margin": [], "flood": [], "none": [0]}])
 def test_stops_of_no_step_at_all(stops):
-    (axes,) = draw("stops_by_step", stops, 0, TITLE).axes
+    (axes,) = draw("stops_by_step", stops, TITLE).axes
     assert len(axes.patches) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from jaxtyping import UInt8
 from numpy import ndarray
@@ -28,9 +29,9 @@ class Part:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:
-        """Those of the part's images."""
+        """Those of the part's images; chosen once, for they are asked for image by image."""
         return self.images.labels[self.indices]
 
     def image(self, index: int) -> Image.Image:

@@ -47,16 +47,16 @@ def merge_runs(
     metrics["seconds_per_image"] = sum(
         part["seconds_per_image"] * weight for part, weight in zip(parts, weights, strict=True)
     ) / sum(weights)
-    iou = metrics["seed_iou_per_class"]
-    kept = settings.as_dict() | {"output_dir": None}
+    kept = settings.as_dict()
+    del kept["output_dir"]  # as in every result
     merged = {
         **results[0],
         "metrics": metrics,
-        "per_class_iou": iou,
+        "per_class_iou": metrics["seed_iou_per_class"],
         "images": metrics["images"],
         "threshold": metrics["seed_threshold"],
         "failures": {id_: why for one in results for id_, why in one["failures"].items()},
-        "settings": {name: value for name, value in kept.items() if name != "output_dir"},
+        "settings": kept,
         "settings_hash": settings.hash(),
         **{key: _of_all(results, key) for key in ("git_commit", "versions", "device")},
         "seconds": round(sum(result["seconds"] for result in results), 1),
@@ -68,8 +68,11 @@ def merge_runs(
         ],
     }
     if output_dir is not None:
-        _write(Path(output_dir), merged, names)
-        save_score(score, output_dir)
+        folder = Path(output_dir)
+        _refuse_other_result(folder, merged, names)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_score(score, folder)
+        write_result(folder, merged)  # last: with it the merged run counts as finished
     return merged
 
 
@@ -117,7 +120,7 @@ def _of_all(results: Sequence[dict], key: str) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def _write(folder: Path, merged: dict[str, Any], names: Sequence[str]) -> None:
+def _refuse_other_result(folder: Path, merged: dict[str, Any], names: Sequence[str]) -> None:
     if folder.resolve() in [Path(name).resolve() for name in names]:
         raise ValueError(f"the merged result cannot go to {folder}, which holds a shard's")
     there = read_result(folder / RESULT)
@@ -129,8 +132,6 @@ def _write(folder: Path, merged: dict[str, Any], names: Sequence[str]) -> None:
         raise ValueError(
             f"{folder / RESULT} is of a run that was not sharded; choose another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_result(folder, merged)
 
 
 def main(words: Sequence[str] | None = None) -> int:

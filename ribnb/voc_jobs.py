@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
-_CHUNK = 64  # jobs sent to a process at a time
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 def run_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, chunk: int = 64
 ) -> Iterator[Result]:
     """The function's results, in the order of the jobs.
 
@@ -22,17 +20,18 @@ def run_jobs(
         function: at the top level of a module, if there are several workers.
         jobs: its arguments.
         workers: processes; few jobs get fewer.
+        chunk: jobs that a process takes at a time.
 
     Raises:
         ValueError: less than one worker.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
-    workers = min(workers, -(-len(jobs) // _CHUNK))
+    workers = min(workers, -(-len(jobs) // chunk))
     if workers <= 1:
         yield from map(function, jobs)
         return
     # A fresh process each, since a copy of one that runs threads may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(function, jobs, chunksize=_CHUNK)
+        yield from pool.map(function, jobs, chunksize=chunk)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import operator
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +26,7 @@ from ribnb.scene_rendering import (
     scene_seed,
 )
 from ribnb.voc_colours import voc_palette
+from ribnb.voc_jobs import run_jobs
 
 SETTINGS_NAME = "scenes.json"
 
@@ -115,7 +113,7 @@ def write_scenes(
     _claim(root, settings)
     missing = [job for job in _jobs(splits) if not _is_whole(root, job[0])]
     there = num_images - len(missing)
-    drawing = _run(partial(_write_scene, root, settings), missing, workers)
+    drawing = run_jobs(partial(_write_scene, root, settings), missing, workers, _CHUNK)
     for _ in progress(drawing, "scenes", total=num_images, done=there):
         pass
     _write_lists(root, splits, CLASS_NAMES[:num_classes])
@@ -195,18 +193,6 @@ def _compare(path: Path, settings: SceneSettings) -> None:
 
 def _is_whole(root: Path, image_id: str) -> bool:
     return all((root / folder / (image_id + end)).is_file() for folder, end in _FILES.items())
-
-
-def _run(write, jobs: list, workers: int) -> Iterator[None]:
-    """Call ``write`` for each job, in this process or in several; yields once a job."""
-    workers = min(workers, -(-len(jobs) // _CHUNK))
-    if workers <= 1:
-        yield from map(write, jobs)
-        return
-    # A fresh process each, since a copy of one that runs threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(write, jobs, chunksize=_CHUNK)
 
 
 def _write_scene(root: Path, settings: SceneSettings, job: tuple[str, str, int]) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import sys
+from functools import partial
 
 import made_up_voc as made_up
 import numpy as np
@@ -16,6 +17,7 @@ from ribnb.voc import CLASS_NAMES, VOCImages
 from ribnb.voc_check import check_voc
 from ribnb.voc_check_table import check_table
 from ribnb.voc_get import get_voc
+from ribnb.voc_jobs import run_jobs
 from ribnb.voc_layout import encode_mask, write_scenes
 
 SCRIPT = ROOT / "data_scripts" / "check_data.py"
@@ -210,7 +212,7 @@ def test_only_the_first_faults_are_shown(voc):
 
 def test_several_workers_find_the_same(voc, monkeypatch):
     small_mask(voc)
-    monkeypatch.setattr("ribnb.voc_jobs._CHUNK", 8)
+    monkeypatch.setattr("ribnb.voc_check.run_jobs", partial(run_jobs, chunk=8))
     assert check_table(check_voc(voc, workers=2)) == check_table(check_voc(voc))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from checking import assert_accepts, assert_names_the_mistake, name_of
 
 from ribnb import checks
 from ribnb.bottleneck import gradient_maps, high_gradient_ratio
@@ -179,22 +180,14 @@ ALL = [
 ]
 
 
-def name_of(value) -> str | None:
-    return getattr(value, "__name__", None) if callable(value) else None
-
-
 @pytest.mark.parametrize(("check", "fn"), RIGHT, ids=name_of)
 def test_accepts_what_is_right(check, fn, capsys):
-    assert check(fn) is True
-    assert capsys.readouterr().out == f"{check.__name__.removeprefix('check_')}: right.\n"
+    assert_accepts(check, fn, capsys)
 
 
 @pytest.mark.parametrize(("check", "words", "fn"), WRONG, ids=name_of)
 def test_names_the_mistake(check, words, fn, capsys):
-    assert check(fn) is False
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert words in said
+    assert_names_the_mistake(check, words, fn, capsys)
 
 
 def test_every_check_is_covered_here():

@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+from functools import partial
 
 import made_up_voc as made_up
 import numpy as np
@@ -15,6 +16,7 @@ from ribnb.voc import CLASS_NAMES, VOCImages, read_split
 from ribnb.voc_aug_masks import read_sbd_mask
 from ribnb.voc_colours import voc_palette
 from ribnb.voc_get import get_voc
+from ribnb.voc_jobs import run_jobs
 from ribnb.voc_official import train_aug_ids
 
 SCRIPT = ROOT / "data_scripts" / "get_voc.py"
@@ -106,7 +108,7 @@ def test_of_sbd_only_masks_and_lists_are_unpacked(root, archives):
 
 
 def test_several_workers_write_the_same(root, tmp_path, archives, monkeypatch):
-    monkeypatch.setattr("ribnb.voc_jobs._CHUNK", 4)  # else so few jobs get one
+    monkeypatch.setattr("ribnb.voc_aug_masks.run_jobs", partial(run_jobs, chunk=4))  # else one
     files = []
     for workers in (1, 2):
         folder = get_voc(tmp_path / str(workers), *archives, workers=workers).folder

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from checking import assert_accepts, assert_names_the_mistake, name_of
 
 from ribnb import map_checks
 from ribnb.cam import normalize
@@ -169,22 +170,14 @@ WRONG = [
 ALL = [check for name, check in vars(map_checks).items() if name.startswith("check_")]
 
 
-def name_of(value) -> str | None:
-    return getattr(value, "__name__", None) if callable(value) else None
-
-
 @pytest.mark.parametrize(("check", "fn"), RIGHT, ids=name_of)
 def test_accepts_what_is_right(check, fn, capsys):
-    assert check(fn) is True
-    assert capsys.readouterr().out == f"{check.__name__.removeprefix('check_')}: right.\n"
+    assert_accepts(check, fn, capsys)
 
 
 @pytest.mark.parametrize(("check", "words", "fn"), WRONG, ids=name_of)
 def test_names_the_mistake(check, words, fn, capsys):
-    assert check(fn) is False
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert words in said
+    assert_names_the_mistake(check, words, fn, capsys)
 
 
 def test_every_check_is_covered_here():

@@ -6,6 +6,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from drawing import assert_gives_a_figure
 from matplotlib.colors import to_rgba
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
@@ -126,12 +127,7 @@ def test_every_figure_of_the_book_is_covered_here():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_gives_a_figure_and_leaves_none_open(name):
-    settings = dict(matplotlib.rcParams)
-    figure = draw(name)
-    assert isinstance(figure, Figure)
-    assert plt.get_fignums() == []
-    assert dict(matplotlib.rcParams) == settings
-    figure.canvas.draw()
+    assert_gives_a_figure(draw, name)
 
 
 @pytest.mark.parametrize("name", CALLS)

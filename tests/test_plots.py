@@ -2,11 +2,10 @@
 
 import inspect
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from drawing import assert_gives_a_figure
 from matplotlib.figure import Figure
 
 from ribnb import plots
@@ -62,12 +61,7 @@ def test_every_figure_of_the_book_is_covered_here():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_gives_a_figure_and_leaves_none_open(name):
-    settings = dict(matplotlib.rcParams)
-    figure = draw(name)
-    assert isinstance(figure, Figure)
-    assert plt.get_fignums() == []
-    assert dict(matplotlib.rcParams) == settings
-    figure.canvas.draw()
+    assert_gives_a_figure(draw, name)
 
 
 @pytest.mark.parametrize("name", CALLS)

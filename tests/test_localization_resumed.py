@@ -1,0 +1,131 @@
+"""Maps of a whole split: stopped, killed and resumed it is as if nothing had been."""
+
+import io
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+from localization_runs import WORKERS, Interrupted, no_bar, run, times, undisturbed_maps  # noqa: F401
+from plain_adaptation import one_thread  # noqa: F401
+from small_split import Noise, maps_in
+
+# Resuming ---------------------------------------------------------------------------------
+
+
+def test_a_second_run_makes_nothing_and_reads_nothing(tmp_path):
+    run(tmp_path)
+    before, images = times(tmp_path), Noise()
+    again = run(tmp_path, images, workers=2)
+    assert (again.written, again.kept, images.shown) == ([], 9, [])
+    assert times(tmp_path) == before
+
+
+def damage(path, kind: str) -> None:
+    whole = path.read_bytes()
+    contents = {"half": whole[: len(whole) // 2], "short": whole[:-1], "empty": b"", "text": b"hi"}
+    if kind == "missing":
+        path.unlink()
+    elif kind == "foreign":
+        np.savez(path, maps=np.zeros(3))
+    elif kind == "pickle":
+        np.savez(path, class_ids=np.array([None]), high_res=[], strided=[])
+    elif kind == "shapes":
+        np.savez(path, class_ids=np.array(1), high_res=np.zeros((1, 4, 4)), strided=np.zeros(1))
+    else:
+        path.write_bytes(contents[kind])
+
+
+KINDS = ["half", "empty", "text", "short", "missing", "foreign", "pickle", "shapes"]
+
+
+def test_a_file_that_is_not_whole_is_made_anew_and_the_others_left(tmp_path, undisturbed):
+    run(tmp_path)
+    for index, kind in enumerate(KINDS):
+        damage(tmp_path / "maps" / f"n{index:03}.npz", kind)
+    before = times(tmp_path)["n008.npz"]
+    report = run(tmp_path)
+    assert report.written == Noise().ids[:8]
+    assert report.kept == 1
+    assert maps_in(tmp_path) == undisturbed
+    assert times(tmp_path)["n008.npz"] == before
+
+
+def test_what_a_kill_left_half_written_does_not_matter(tmp_path, undisturbed):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / ".maps.json.17").write_text("{")
+    for name in (".n001.npz.17", f".n002.npz.{os.getpid()}"):
+        (tmp_path / "maps" / name).write_bytes(b"half")
+    assert run(tmp_path).written == Noise().ids
+    assert maps_in(tmp_path) == undisturbed
+    assert run(tmp_path).kept == 9
+
+
+def test_ctrl_c_leaves_whole_files_and_the_run_goes_on(tmp_path, undisturbed):
+    for after in (20, 1, 13):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, Interrupted(after))
+        there = maps_in(tmp_path)
+        assert there.items() <= undisturbed.items()
+        assert len(list((tmp_path / "maps").iterdir())) == len(there)
+    report = run(tmp_path)
+    assert report.kept == len(there) > 2
+    assert maps_in(tmp_path) == undisturbed
+
+
+def slowly(file, **arrays):
+    """As `np.savez`, with time to be killed in the middle."""
+    whole = io.BytesIO()
+    savez(whole, **arrays)
+    file.write(whole.getvalue()[:1000])
+    file.flush()
+    time.sleep(0.02)
+    file.write(whole.getvalue()[1000:])
+
+
+savez = np.savez
+
+
+@WORKERS
+def test_killed_at_random_moments_and_resumed_it_is_as_if_nothing_had_been(
+    tmp_path, undisturbed, workers, monkeypatch
+):
+    monkeypatch.setattr(np, "savez", slowly)
+    start = time.perf_counter()
+    run(tmp_path / "timed", workers=workers)
+    whole = time.perf_counter() - start
+    moments, codes, counts = random.Random(workers), [], []
+    while codes[-1:] != [0] and len(codes) < 60:
+        process = multiprocessing.get_context("fork").Process(
+            target=run, args=(tmp_path / "killed",), kwargs={"workers": workers}
+        )
+        process.start()
+        process.join(moments.uniform(0.1, 0.5) * whole if len(codes) < 50 else None)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+        codes.append(process.exitcode)
+        counts.append(len(maps_in(tmp_path / "killed")))  # reads them: all are whole
+    assert codes[-1] == 0
+    assert set(codes[:-1]) == {-signal.SIGKILL}
+    assert any(0 < count < 9 for count in counts), counts
+    assert maps_in(tmp_path / "killed") == undisturbed
+
+
+def test_a_full_disk_leaves_whole_files_and_the_run_goes_on(tmp_path, undisturbed):
+    """Here the files of two classes do not fit any more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*n003\.npz: File too large"):
+            run(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    names = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert names == ["n000.npz", "n001.npz", "n002.npz"]
+    assert run(tmp_path).kept == 3
+    assert maps_in(tmp_path) == undisturbed

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torchvision.models import WeightsEnum
 
-from ribnb.progress import shown
-
 
 def pretrained_state(weights: WeightsEnum) -> dict[str, Tensor]:
     """The state dict of published weights; downloaded once, its checksum compared.
@@ -21,7 +19,7 @@ def pretrained_state(weights: WeightsEnum) -> dict[str, Tensor]:
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
-        return dict(weights.get_state_dict(progress=shown(), check_hash=True))
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
     # a wrong checksum is a RuntimeError, a page in place of the file an UnpicklingError
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise OSError(

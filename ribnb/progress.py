@@ -30,9 +30,4 @@ def progress(steps: Iterable | None, label: str, total: int | None = None, done:
     options = {"desc": label, "total": total, "initial": done, "leave": False}
     if os.path.isabs(where):
         options["file"] = open(where, "a", encoding="utf-8")  # noqa: SIM115, as long as the bar
-    return tqdm(steps, **options, disable=not shown())
-
-
-def shown() -> bool:
-    """Whether there are progress bars."""
-    return os.environ.get(VARIABLE) != "off"
+    return tqdm(steps, **options, disable=where == "off")

@@ -21,14 +21,13 @@ from ribnb.batches import ImageSet
 from ribnb.classifier import check_labels
 from ribnb.feed import AdaptationInputs, Feed
 from ribnb.map_files import Maps, has_maps, write_maps
+from ribnb.map_records import RECORD, images_digest
 from ribnb.models import CAMNet
 from ribnb.progress import progress
 from ribnb.rib_settings import RIBSettings
 from ribnb.settings import differences
 from ribnb.step_files import StepRecord, read_steps, write_steps
 from ribnb.whole_files import whole_file
-
-RECORD = "maps.json"
 
 
 @dataclass
@@ -187,7 +186,7 @@ def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings
             "frozen_stages": list(model.frozen_stages),
         },
         "weights": weights_digest(model),
-        "images": _digest(json.dumps([images.ids, images.labels.tolist()]).encode()),
+        "images": images_digest(images),
     }
     others = any((folder / "maps").glob("*.npz"))  # first: another shard may be about to begin
     if path.exists():
@@ -221,7 +220,3 @@ def weights_digest(model: torch.nn.Module) -> str:
         state.update(name.encode())
         state.update(value.detach().cpu().contiguous().numpy().tobytes())
     return state.hexdigest()[:12]
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ribnb.map_gathering import gather_maps
 from ribnb.runs import RESULT, read_result, write_result
 from ribnb.settings import Settings
 from ribnb.split_scores import load_score, merge_scores, save_score
@@ -29,7 +30,7 @@ def merge_runs(
 
     Args:
         folders: each with a shard's ``result.json`` and ``scores.npz``.
-        output_dir: where the merged ones go; None writes nothing.
+        output_dir: where the merged ones go, and the shards' maps; None writes nothing.
 
     Raises:
         FileNotFoundError: a folder without a finished run.
@@ -71,6 +72,7 @@ def merge_runs(
         folder = Path(output_dir)
         _refuse_other_result(folder, merged, names)
         folder.mkdir(parents=True, exist_ok=True)
+        gather_maps(names, folder)
         save_score(score, folder)
         write_result(folder, merged)  # last: with it the merged run counts as finished
     return merged

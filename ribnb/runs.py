@@ -29,6 +29,7 @@ from ribnb import provenance
 from ribnb.devices import device_name, resolve_device
 from ribnb.execution import execute_chapter
 from ribnb.settings import Settings, differences, name_and_value
+from ribnb.settings_files import for_chapter, read_settings_file
 from ribnb.whole_files import whole_file
 
 __all__ = ["Run", "execute_chapter", "load_results", "results_table"]
@@ -236,20 +237,12 @@ def _check_writable(folder: Path) -> None:
 
 
 def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    if arguments.file:
-        import yaml  # comes with papermill
-
-        if not Path(arguments.file).is_file():
-            raise FileNotFoundError(f"there is no file of parameters {arguments.file}")
-        try:
-            read = yaml.safe_load(Path(arguments.file).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{arguments.file} is not YAML: {error}") from error
-        if not isinstance(read, dict):
-            raise ValueError(f"{arguments.file} must be a mapping of parameter names to values")
-        parameters.update(read)
-    return {**parameters, **dict(arguments.parameter)}
+    given = dict(arguments.parameter)
+    if not arguments.file:
+        return given
+    chapter = Path(arguments.chapter)
+    siblings = sorted(path.stem for path in chapter.parent.glob("*.ipynb"))
+    return {**for_chapter(read_settings_file(arguments.file), chapter.stem, siblings), **given}
 
 
 def _run_chapter(words: Sequence[str]) -> int:

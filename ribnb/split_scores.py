@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,10 @@ class SplitScore:
 
 
 def score_split(
-    images: ImageSet, folders: Mapping[str, str | Path], shard: tuple[int, int] = (0, 1)
+    images: ImageSet,
+    folders: Mapping[str, str | Path],
+    shard: tuple[int, int] = (0, 1),
+    only: Collection[str] | None = None,
 ) -> SplitScore:
     """Score the map files of a split's images, with several folders of maps side by side.
 
@@ -87,19 +90,22 @@ def score_split(
     Args:
         images: an image set with masks.
         folders: name -> folder of map files.
-        shard: (i, n): every n-th image, starting from the i-th.
+        shard: (i, n): every n-th image of all, starting from the i-th.
+        only: ids of the images to score; None scores all.
 
     Raises:
         ValueError: a shard without images.
     """
     index, count = shard
-    if index >= len(images):
-        raise ValueError(f"shard {index}/{count} is empty: there are only {len(images)} images")
+    wanted = [place for place, name in enumerate(images.ids) if only is None or name in only]
+    places = [place for place in wanted if place % count == index]
+    if not places:
+        raise ValueError(f"shard {index}/{count} is empty: there are only {len(wanted)} images")
     num_classes = len(images.class_names)
     size = (len(THRESHOLDS), num_classes + 1, num_classes + 1)
     totals = {name: np.zeros(size, np.int64) for name in folders}
     scored, failed = [], {}
-    for place in progress(range(index, len(images), count), "scoring"):
+    for place in progress(places, "scoring"):
         image_id = images.ids[place]
         try:
             mask = images.mask(place)
@@ -114,7 +120,8 @@ def score_split(
             totals[name] += confusion
         scored.append(image_id)
     names = tuple(images.class_names)
-    return SplitScore(tuple(images.ids), tuple(scored), failed, names, totals)
+    split = tuple(images.ids[place] for place in wanted)
+    return SplitScore(split, tuple(scored), failed, names, totals)
 
 
 def save_score(score: SplitScore, folder: str | Path) -> None:

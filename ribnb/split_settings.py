@@ -17,8 +17,8 @@ NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the p
 
 
 @dataclass(frozen=True)
-class SplitSettings(Settings):
-    """Parameters of both ``voc_classifier`` and ``voc_rib``."""
+class DataSettings(Settings):
+    """Parameters of every chapter on a whole split."""
 
     dataset: str = setting(
         "scenes", "whose settings hold: the embedded scenes', or VOC's", choices=DATASETS
@@ -28,14 +28,13 @@ class SplitSettings(Settings):
         "folder in the layout of VOC 2012; without one, scenes are drawn in memory",
         identity=False,
     )
-    split: str = setting("train", "images to make maps of: a list's name or path")
+    split: str = setting("train", "images to work on: a list's name or path")
     num_images: int = setting(100, "how many of them, spread over the list; 0: all", minimum=0)
     labels_from: str = setting(
         "annotations",
         "the images' labels; masks, for a folder without annotations",
         choices=("annotations", "masks"),
     )
-    shard: str = setting("0/1", "i/n, only every n-th image from the i-th, for n processes")
     seed: int = setting(3, "of all that is drawn", minimum=0)
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
     precision: str = setting("float32", "float32, tf32 or bfloat16", choices=PRECISIONS)
@@ -47,23 +46,14 @@ class SplitSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            parse_shard(self.shard)
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
         if self.dataset == "voc" and not self.data_root:
             raise SettingsError(
                 "dataset = 'voc' needs a data_root, a folder that holds VOCdevkit/VOC2012; "
                 "`python data_scripts/get_voc.py data` fetches it to data"
             )
 
-    @property
-    def part(self) -> tuple[int, int]:
-        """The shard as (i, n)."""
-        return parse_shard(self.shard)
-
     def images(self) -> ImageSet:
-        """The images to make maps of.
+        """The images to work on.
 
         Raises:
             FileNotFoundError: no such folder or split; says what is there.
@@ -84,3 +74,49 @@ class SplitSettings(Settings):
                 f"split = {split!r}: scenes without a data_root have the splits {known}"
             )
         return SceneImages(count or NUM_SCENES, seed=self.seed, split=name)
+
+
+@dataclass(frozen=True)
+class ScoredSettings(DataSettings):
+    """Parameters of the chapters that may score fewer images than they work on."""
+
+    score_on: str = setting(
+        "", "score only images that are in this list too; VOC's train is in train_aug"
+    )
+
+    def scored_ids(self, images: ImageSet) -> list[str]:
+        """Ids of the images to score, in their order.
+
+        Raises:
+            FileNotFoundError: no such list.
+            ValueError: none of the images is in it.
+        """
+        if not self.score_on:
+            return list(images.ids)
+        listed = set(self.image_set(self.score_on, 0).ids)
+        found = [name for name in images.ids if name in listed]
+        if not found:
+            raise SettingsError(
+                f"score_on = {self.score_on!r}: none of the {len(images)} images of "
+                f"{self.split} is in that list"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class SplitSettings(DataSettings):
+    """Parameters of the chapters whose images several processes may share."""
+
+    shard: str = setting("0/1", "i/n, only every n-th image from the i-th, for n processes")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            parse_shard(self.shard)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """The shard as (i, n)."""
+        return parse_shard(self.shard)

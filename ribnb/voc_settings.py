@@ -16,7 +16,7 @@ from ribnb.randomness import seeded
 from ribnb.rib_settings import RIBSettings
 from ribnb.scene_nets import CHECKPOINTS, TRAINED
 from ribnb.settings import Settings, SettingsError, optional, setting
-from ribnb.split_settings import SplitSettings
+from ribnb.split_settings import ScoredSettings, SplitSettings
 
 SHARED = ("seed", "precision", "variant")  # one value for the chapter and for its method
 IMAGENET = "IMAGENET1K_V1"  # of torchvision's; what the authors started from
@@ -114,7 +114,7 @@ class VOCClassifierSettings(SplitSettings, optional(ClassifierSettings, without=
 
 
 @dataclass(frozen=True)
-class VOCRIBSettings(SplitSettings, optional(RIBSettings, without=SHARED)):
+class VOCRIBSettings(SplitSettings, ScoredSettings, optional(RIBSettings, without=SHARED)):
     """Parameters of ``voc_rib``.
 
     What is None has the value of its variant: that of ``RIBSettings.scenes(variant)`` for scenes,

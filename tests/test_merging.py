@@ -89,12 +89,20 @@ def test_time_and_origin_of_all_shards_are_kept(runs):
 def test_what_is_written_is_what_is_given(runs, tmp_path):
     together = merged(runs, "A", "B", output=tmp_path / "C")
     assert result_of(tmp_path / "C") == together
-    assert sorted(path.name for path in (tmp_path / "C").iterdir()) == ["result.json", "scores.npz"]
+    written = {"result.json", "scores.npz", "maps", "steps", "maps.json", "cam"}
+    assert {path.name for path in (tmp_path / "C").iterdir()} == written
     score, whole = load_score(tmp_path / "C"), load_score(runs / "whole")
     assert (score.split, score.scored) == (whole.split, whole.scored)
     assert all(
         (score.confusions[name] == whole.confusions[name]).all() for name in ("seeds", "cam")
     )
+    # the shards' maps lie there as one run leaves them, steps and records included
+    for kind in ("maps/*.npz", "steps/*.json", "cam/maps/*.npz", "maps.json", "cam/maps.json"):
+        found = {p.name: p.read_bytes() for p in (tmp_path / "C").glob(kind)}
+        there = {p.name: p for p in (runs / "whole").glob(kind)}
+        assert found.keys() == there.keys() != set()
+        if "npz" in kind:
+            assert all(found[name] == path.read_bytes() for name, path in there.items())
     # once more, from one folder: a merged run is a run
     assert merge_runs([tmp_path / "C"])["metrics"] == together["metrics"]
 

@@ -7,7 +7,7 @@ from small_voc import IDS, make_voc
 
 from ribnb.scenes import SceneImages
 from ribnb.settings import SettingsError
-from ribnb.split_settings import SplitSettings
+from ribnb.split_settings import ScoredSettings, SplitSettings
 
 OTHER = {
     "dataset": "voc",
@@ -122,6 +122,24 @@ def test_an_unknown_split_of_a_folder_is_refused_with_those_there_are(tmp_path):
 def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no folder in VOC 2012's layout"):
         settings(data_root=str(tmp_path)).images()
+
+
+@pytest.mark.parametrize("score_on", ["", "two"])
+def test_only_the_images_of_the_list_are_scored(tmp_path, score_on):
+    folder = make_voc(tmp_path)
+    lists = folder / "ImageSets" / "Segmentation"
+    ids = (lists / "train.txt").read_text().split()
+    (lists / "two.txt").write_text("\n".join(["elsewhere", ids[2], ids[0]]))
+    (folder / "JPEGImages" / "elsewhere.jpg").touch()
+    scored = ScoredSettings(data_root=str(tmp_path), score_on=score_on)
+    found = scored.scored_ids(scored.images())
+    assert found == ([ids[0], ids[2]] if score_on else ids)
+
+
+def test_a_list_without_any_of_the_images_is_refused():
+    scored = ScoredSettings(num_images=5, score_on="val")
+    with pytest.raises(SettingsError, match=r"score_on = 'val': none of the 5 images of train"):
+        scored.scored_ids(scored.images())
 
 
 # Hash -------------------------------------------------------------------------------------

@@ -138,6 +138,25 @@ def test_settings_that_no_chapter_has_all_of_are_refused(book, executor):
     assert executor.executed == []
 
 
+def test_a_chapters_section_is_for_it_alone(book, executor):
+    chapters.run(book, {"iterations": 3, "first": {"iterations": 5}}, executor)
+    assert dict(executor.executed) == {"first": {"iterations": 5}, "second": {}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"firts": {"iterations": 3}}, "'firts'; did you mean 'first'"),
+        ({"second": {"iterations": 3}}, "second has no parameter 'iterations'"),
+        ({"first": {"iteratons": 3}}, "did you mean 'iterations'"),
+    ],
+)
+def test_a_section_that_no_chapter_can_take_is_refused(book, executor, settings, message):
+    with pytest.raises(SystemExit, match=message):
+        chapters.run(book, settings, executor)
+    assert executor.executed == []
+
+
 def test_an_unknown_setting_is_refused_with_the_nearest_name(book, executor):
     with pytest.raises(SystemExit, match=r"'iteratons'; did you mean 'iterations'"):
         chapters.run(book, {"iteratons": 3}, executor)
@@ -146,9 +165,9 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(book, executor):
 
 def test_settings_that_are_no_mapping_are_refused(tmp_path):
     (tmp_path / "settings.yml").write_text("- iterations\n")
-    with pytest.raises(SystemExit, match="parameter: value"):
+    with pytest.raises(SystemExit, match="must be a mapping"):
         chapters.read_settings(tmp_path / "settings.yml")
-    with pytest.raises(SystemExit, match=r"no settings file .*absent\.yml"):
+    with pytest.raises(SystemExit, match=r"no file of parameters .*absent\.yml"):
         chapters.read_settings(tmp_path / "absent.yml")
 
 

@@ -5,8 +5,8 @@
 
 `run` executes what has not yet run here with the present notebook, module code, settings,
 Python and torch, into _build/executed, and lays the book with these outputs out in
-_build/source. A settings file is flat YAML, parameter: value, for the chapters that have all of
-these parameters; the others run with their defaults.
+_build/source. A settings file is YAML, parameter: value, for the chapters that have all of these
+parameters; the others run with their defaults. What stands below a chapter's name is for it alone.
 `store` executes every chapter with its defaults and puts the outputs into book/ itself.
 """
 
@@ -29,10 +29,13 @@ import nbformat
 import yaml
 
 from ribnb.settings import SettingsError, refuse_unknown
+from ribnb.settings_files import for_chapter, read_settings_file
 
 Execute = Callable[[Path, Path, Mapping], object]
 
-PATHS = ("data_root", "classifier", "output_dir")  # parameters that name a folder
+PATHS = (  # parameters that name a file or a folder
+    "data_root", "classifier", "output_dir", "rib", "saliency", "irn_rib", "irn_cam", "masks",
+)  # fmt: skip
 
 NOT_COPIED = shutil.ignore_patterns("tools", ".ipynb_checkpoints", "__pycache__")
 
@@ -144,33 +147,42 @@ def changes(book: Book, chapter: str, wanted: Mapping) -> list[str]:
 
 
 def read_settings(file: Path | None) -> dict:
-    """Parameter names and values from a flat YAML file."""
+    """Parameter names and values from a YAML file, see ``ribnb.settings_files``."""
     if file is None:
         return {}
-    if not file.is_file():
-        sys.exit(f"There is no settings file {file}.")
-    settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    if not isinstance(settings, dict):
-        sys.exit(f"{file} must hold lines of the form `parameter: value`.")
-    # Chapters run in an empty folder, so a relative path must be told from where it counts.
-    paths = {name: settings[name] for name in PATHS if settings.get(name)}
-    return settings | {name: str(Path(path).resolve()) for name, path in paths.items()}
+    try:
+        return read_settings_file(file)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
 
 
 def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
-    """The settings for each chapter that has them all, else none; refused if no chapter has."""
+    """The settings for each chapter that has them all, else none.
+
+    Refused are names that no chapter has, settings that no chapter has all of, and a chapter's
+    own section beside names that it does not have.
+    """
     known = {chapter: _parameters(book.notebook(chapter)) for chapter in book.chapters()}
+    everything = sorted(set().union(*known.values()))
+    shares = {}
     try:
-        refuse_unknown(settings, sorted(set().union(*known.values())), "the book")
+        for chapter, names in known.items():
+            wanted = for_chapter(settings, chapter, known)
+            refuse_unknown(wanted, everything, "the book")
+            if chapter in settings:
+                refuse_unknown(wanted, sorted(names), chapter)
+            shares[chapter] = _with_whole_paths(wanted) if wanted.keys() <= names else {}
     except SettingsError as error:
         sys.exit(str(error))
-    shares = {
-        chapter: dict(settings) if settings.keys() <= names else {}
-        for chapter, names in known.items()
-    }
     if settings and not any(shares.values()):
         sys.exit(f"No chapter has all of these parameters: {', '.join(settings)}.")
     return shares
+
+
+def _with_whole_paths(settings: Mapping) -> dict:
+    """Chapters run in an empty folder, so a relative path must be told from where it counts."""
+    paths = {name: settings[name] for name in PATHS if settings.get(name)}
+    return {**settings, **{name: str(Path(path).resolve()) for name, path in paths.items()}}
 
 
 def _parameters(notebook: Path) -> set[str]:

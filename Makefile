@@ -11,6 +11,11 @@ help: ## List these targets
 
 install: .venv/installed ## Install the package and its tools into .venv
 
+# The dense CRF is optional: where it cannot be compiled, the book runs without it. Its own build
+# asks for a Cython whose code Python 3.13 refuses; without isolation the Cython here is taken.
+CRF = $(BIN)/pip install --quiet "cython>=3.0.11" "setuptools>=70.1" && \
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[crf]"
+
 # The stamp makes a second call do nothing until pyproject.toml changes.
 .venv/installed: pyproject.toml
 	@PYTHON=$(PYTHON) sh book/tools/system.sh venv
@@ -18,6 +23,8 @@ install: .venv/installed ## Install the package and its tools into .venv
 		{ echo "This needs Python 3.10 to 3.13: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable ".[book,test]"
+	@PYTHON=$(BIN)/python sh book/tools/system.sh compiler && $(CRF) || \
+		echo "The dense CRF could not be compiled (above). All else works; results say 'no CRF'." >&2
 	@touch $@
 
 book: install ## Run the chapters that have not yet run here (SETTINGS=file.yml), build the pages

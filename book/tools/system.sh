@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make sure that what pip cannot install is there: system.sh venv|chromium ...
+# Make sure that what pip cannot install is there: system.sh venv|chromium|compiler ...
 # Installs Debian packages when run as root, otherwise says which ones to install.
 set -eu
 PYTHON=${PYTHON:-python3}
@@ -8,13 +8,21 @@ present() {
     case $1 in
         venv) "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ;;
         chromium) command -v chromium >/dev/null ;;
-        *) echo "system.sh knows venv and chromium, not $1" >&2; exit 2 ;;
+        compiler) compiles ;;
+        *) echo "system.sh knows venv, chromium and compiler, not $1" >&2; exit 2 ;;
     esac
+}
+
+# A Python that is not Debian's brings its headers along, so that only trying tells.
+compiles() {
+    include=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_paths()["include"])') || return 1
+    echo '#include <Python.h>' | ${CXX:-g++} -x c++ -fsyntax-only -I"$include" - 2>/dev/null
 }
 
 packages() {
     case $1 in
         venv) echo python3-venv ;;
+        compiler) echo g++ python3-dev ;;
         chromium) echo chromium fonts-dejavu-core ;; # a page without a font shows no letters
     esac
 }

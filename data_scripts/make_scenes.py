@@ -1,4 +1,8 @@
-"""Draw a data set of scenes into a folder, laid out as PASCAL VOC 2012 is."""
+"""Draw a data set of scenes into a folder, laid out as PASCAL VOC 2012 is.
+
+Beside VOC's folders it has SegmentationPart, masks of heads and bodies, and Saliency, grey maps of
+what a saliency detector would see. A folder that lacks some files is completed.
+"""
 
 from __future__ import annotations
 

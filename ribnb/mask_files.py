@@ -44,6 +44,8 @@ def read_mask_file(path: str | Path, num_classes: int | None = None) -> UInt8[nd
     """
     try:
         with Image.open(path) as image:
+            image.verify()  # the checksums, at which loading does not look
+        with Image.open(path) as image:
             image.load()
             mode, mask = image.mode, np.array(image)
     except FileNotFoundError:

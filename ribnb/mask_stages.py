@@ -72,7 +72,7 @@ class MaskFolder:
         if path.exists():
             there = read_masks_record(self.folder)
             if there != here:
-                different = differences(there, here) or "it has other entries"
+                different = differences(_flat(there), _flat(here)) or "it has other entries"
                 raise ValueError(
                     f"{self.folder} holds masks that were made otherwise ({different}). Choose "
                     "another output_dir, or move that one away"
@@ -109,6 +109,17 @@ class MaskFolder:
     def read(self, image_id: str) -> UInt8[ndarray, "H W"]:
         """See ``read_mask_file``."""
         return read_mask_file(self.path(image_id))
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"settings": {"rate": 1}}`` as ``{"settings.rate": 1}``, so that what differs is short."""
+    flat = {}
+    for name, value in record.items():
+        if isinstance(value, dict) and value:
+            flat |= {f"{name}.{inner}": one for inner, one in _flat(value).items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def read_masks_record(folder: str | Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy import ndarray
 from ribnb.backgrounds import draw_background
 from ribnb.scene_classes import SCENE_CLASSES
 from ribnb.scene_objects import Placed, overlap, place_objects
+from ribnb.scene_saliency import draw_saliency
 
 CLASS_NAMES = tuple(each.name for each in SCENE_CLASSES)
 DRAWING = 1  # to be raised by one whenever the same seed gives another scene
@@ -78,16 +79,27 @@ class Scene:
         return tuple(sorted({item.class_id for item in self.objects}))
 
     @property
-    def main_object(self) -> int:
-        """Index of the object that a viewer sees first: large and near the middle."""
+    def prominence(self) -> tuple[float, ...]:
+        """How soon a viewer sees each object: large and near the middle is soon."""
         height, width = self.mask.shape
 
-        def weight(item: SceneObject) -> float:
+        def of(item: SceneObject) -> float:
             left, top, right, bottom = item.box
             x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
             return item.pixels * (1 - math.hypot(x, y))
 
-        return max(range(len(self.objects)), key=lambda index: weight(self.objects[index]))
+        return tuple(map(of, self.objects))
+
+    @property
+    def main_object(self) -> int:
+        """Index of the object that a viewer sees first."""
+        prominence = self.prominence
+        return max(range(len(prominence)), key=prominence.__getitem__)
+
+    @property
+    def saliency(self) -> UInt8[ndarray, "H W"]:
+        """255 where a saliency detector would see something, 0 where not; see ``draw_saliency``."""
+        return draw_saliency(self.instances, self.prominence)
 
 
 def render_scene(

@@ -7,8 +7,11 @@ that only tends to be its class's: hue, texture and proportions are each its own
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
@@ -75,6 +78,10 @@ class SceneImages(Dataset):
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was drawn: another process draws a scene sooner than it is sent all."""
+        return {**self.__dict__, "_kept": [None] * len(self)}
+
     def scene(self, index: int) -> Scene:
         """Everything about image ``index``. What it returns is kept: do not write to it."""
         if not 0 <= index < len(self):
@@ -108,3 +115,7 @@ class SceneImages(Dataset):
     def parts(self, index: int) -> UInt8[ndarray, "H W"]:
         """1 head or marker, 2 body, 0 elsewhere."""
         return self.scene(index).parts.copy()
+
+    def saliency(self, index: int) -> Float32[ndarray, "H W"]:
+        """In [0, 1]: what a saliency detector would see, one or a few of the objects."""
+        return self.scene(index).saliency.astype(np.float32) / 255

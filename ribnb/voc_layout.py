@@ -36,6 +36,7 @@ _FILES = {
     "SegmentationClass": ".png",
     "SegmentationObject": ".png",
     "SegmentationPart": ".png",
+    "Saliency": ".png",
     "Annotations": ".xml",
 }
 _PART = ".part"  # ends the name of a file that is not whole yet
@@ -78,13 +79,15 @@ def write_scenes(
 
     ``JPEGImages``, ``SegmentationClass`` and ``SegmentationObject`` (palette PNG, 255 on a thin
     border), ``Annotations`` and ``ImageSets`` are VOC's. ``SegmentationPart`` (1 head or marker,
-    2 body), ``classes.txt`` and ``scenes.json``, which says what made it, are ours. The splits
-    have VOC's proportions: of 12,031 images val gets 1,449 and train_aug the others; the first
-    1,464 of these are train. Image k of train_aug is image k of ``SceneImages(split="train")``,
-    image k of val that of ``split="val"``, but for JPEG's losses.
+    2 body), ``Saliency`` (grey PNG, 255 where a saliency detector would see something),
+    ``classes.txt`` and ``scenes.json``, which says what made it, are ours. The splits have VOC's
+    proportions: of 12,031 images val gets 1,449 and train_aug the others; the first 1,464 of
+    these are train. Image k of train_aug is image k of ``SceneImages(split="train")``, image k of
+    val that of ``split="val"``, but for JPEG's losses.
 
     The bytes depend on neither ``workers`` nor ``root``. A call that was broken off goes on
-    where it stopped when it is repeated; only one may write into a folder at a time.
+    where it stopped when it is repeated, and scenes that lack a file, such as those of a version
+    that knew no saliency, get it; only one call may write into a folder at a time.
 
     Args:
         root: is made if it does not exist.
@@ -204,6 +207,7 @@ def _write_scene(root: Path, settings: SceneSettings, job: tuple[str, str, int])
         "SegmentationClass": encode_mask(scene.mask),
         "SegmentationObject": encode_mask(scene.instances),
         "SegmentationPart": encode_mask(scene.parts),
+        "Saliency": _encode(Image.fromarray(scene.saliency), "PNG"),
         "Annotations": _annotation(image_id, scene).encode(),
     }
     for folder, end in _FILES.items():

@@ -41,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_folders_are_vocs(devkit):
     found = {str(path.parent) for path in map(Path, contents(root(devkit)))}
-    ours = {".", "SegmentationPart"}
+    ours = {".", "SegmentationPart", "Saliency"}
     assert found - ours == {
         "JPEGImages",
         "SegmentationClass",

@@ -5,21 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from ribnb import provenance
 from ribnb.batches import ImageSet
 from ribnb.classifier import classifier_metadata, save_classifier
-from ribnb.models import CAMNet, read_state_dict
+from ribnb.models import CAMNet, load_checked, read_state_dict
 from ribnb.settings import Settings, differences
 from ribnb.whole_files import whole_file
 
-RESULT = "classifier.safetensors"
 STATE = "training.pt"
 START = "sum of the initial weights"
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """The file of a trained net, which ends a training.
+
+    Attributes:
+        name: in the training's folder.
+        save: writes net, path, metadata.
+        metadata: path -> what was written beside the weights.
+        weights: path -> the weights' state dict.
+    """
+
+    name: str
+    save: Callable[[nn.Module, Path, Mapping[str, Any]], None]
+    metadata: Callable[[Path], dict[str, Any]]
+    weights: Callable[[Path], dict[str, Tensor]] = read_state_dict
+
+
+CLASSIFIER = ResultFile("classifier.safetensors", save_classifier, classifier_metadata)
 
 
 def training_identity(model: CAMNet, images: ImageSet, settings: Settings) -> dict[str, Any]:
@@ -47,7 +69,7 @@ def image_set_digest(images: ImageSet) -> str:
     return hashlib.sha256(text.encode() + labels).hexdigest()[:12]
 
 
-def weight_sum(model: CAMNet) -> str:
+def weight_sum(model: nn.Module) -> str:
     """The sum of all weights to four digits: enough to tell seeds and pretrained weights apart.
 
     Unlike a hash it is the same on machines whose generators differ in the last bit.
@@ -59,23 +81,32 @@ def weight_sum(model: CAMNet) -> str:
 class TrainingFolder:
     """What a training leaves in its folder, as long as it is the same training.
 
-    ``training.pt`` is the state after an epoch; ``classifier.safetensors`` takes its place at the
-    end. Both are written beside their names and renamed, so that a kill leaves whole files.
+    ``training.pt`` is the state after an epoch; the file of the trained net,
+    ``classifier.safetensors``, takes its place at the end. Both are written beside their names
+    and renamed, so that a kill leaves whole files.
 
     Args:
         folder: made if need be; None keeps nothing.
-        identity: of the training, see ``training_identity``.
+        identity: of the training, see ``training_identity``; ``class_names`` and ``START`` are
+            among it.
+        result: the file of another kind of net.
 
     Raises:
         OSError: the folder cannot be made; said before anything is computed.
     """
 
-    def __init__(self, folder: str | Path | None, identity: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None,
+        identity: dict[str, Any],
+        result: ResultFile = CLASSIFIER,
+    ) -> None:
         self.folder, self.identity = Path(folder) if folder else None, identity
+        self.result = result
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def load(self, model: CAMNet) -> dict[str, Any] | None:
+    def load(self, model: nn.Module) -> dict[str, Any] | None:
         """The finished training's record, its weights copied into the model; None if there is none.
 
         A model that has these weights already, as when a notebook's cell runs twice, is welcome.
@@ -83,20 +114,20 @@ class TrainingFolder:
         Raises:
             ValueError: the file is of another training (what differs is named) or not whole.
         """
-        if self.folder is None or not (self.folder / RESULT).exists():
+        if self.folder is None or not (self.folder / self.result.name).exists():
             return None
-        path = self.folder / RESULT
-        record = classifier_metadata(path)
+        path = self.folder / self.result.name
+        record = self.result.metadata(path)
         if "identity" not in record:
             raise ValueError(f"{path} does not say how it was trained. Choose another folder")
         there = record["identity"]
         if self.identity[START] == record["sum of the weights"]:
             there = {**there, START: self.identity[START]}
         self._refuse_other(path, there)
-        model.load_state_dict(read_state_dict(path))
+        load_checked(model, self.result.weights(path), f"{path}", f"{record['arch']}")
         return record
 
-    def resume(self, model: CAMNet, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         """The record of a training that was killed; model and optimizer get its state.
 
         A state that cannot be read is named in a warning, and the training starts anew.
@@ -121,7 +152,9 @@ class TrainingFolder:
         optimizer.load_state_dict(moments)
         return record
 
-    def keep(self, model: CAMNet, optimizer: torch.optim.Optimizer, record: dict[str, Any]) -> None:
+    def keep(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, record: dict[str, Any]
+    ) -> None:
         """Write the state after an epoch, in place of the one before."""
         if self.folder is None:
             return
@@ -134,7 +167,7 @@ class TrainingFolder:
         with whole_file(self.folder / STATE) as temporary:
             torch.save(state, temporary)
 
-    def finish(self, model: CAMNet, record: dict[str, Any]) -> None:
+    def finish(self, model: nn.Module, record: dict[str, Any]) -> None:
         """Write the trained net with the record and its provenance; the state is removed."""
         if self.folder is None:
             return
@@ -147,7 +180,7 @@ class TrainingFolder:
             "date": provenance.now(),
             **record,
         }
-        save_classifier(model, self.folder / RESULT, metadata)
+        self.result.save(model, self.folder / self.result.name, metadata)
         for left in [self.folder / STATE, *self.folder.glob(f".{STATE}.*")]:  # killed in writing
             left.unlink(missing_ok=True)
 

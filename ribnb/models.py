@@ -219,18 +219,31 @@ class CAMNet(nn.Module):
         return features
 
     def _load(self, weights: torchvision.models.WeightsEnum | str | Path) -> None:
-        if isinstance(weights, torchvision.models.WeightsEnum):
-            known = () if self.arch == "scenes" else torchvision.models.get_model_weights(self.arch)
-            if weights not in known:
-                raise ValueError(f"{weights} are not weights of {self.arch}: {list(known)}")
-            state = pretrained_state(weights)
-        else:
-            state = read_state_dict(weights)
-        if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
-            raise ValueError(f"{weights} is no state dict of names and tensors")
+        state = starting_weights(self.arch, weights)
         own = any(name.startswith("backbone.") for name in state)
         state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        _load_checked(self if own else self.backbone, state, f"{weights}", self.arch)
+        load_checked(self if own else self.backbone, state, f"{weights}", self.arch)
+
+
+def starting_weights(
+    arch: str, weights: torchvision.models.WeightsEnum | str | Path
+) -> dict[str, Tensor]:
+    """The state dict of torchvision's weights of an architecture, or the one in a file.
+
+    Raises:
+        ValueError: weights of another architecture; a file that holds no whole state dict.
+        OSError: there is no such file, or published weights cannot be had.
+    """
+    if isinstance(weights, torchvision.models.WeightsEnum):
+        known = () if arch == "scenes" else torchvision.models.get_model_weights(arch)
+        if weights not in known:
+            raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
+        state = pretrained_state(weights)
+    else:
+        state = read_state_dict(weights)
+    if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
+        raise ValueError(f"{weights} is no state dict of names and tensors")
+    return state
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -256,8 +269,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is no state dict that is safe to read ({error})") from error
 
 
-def _load_checked(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
-    """Load strictly; say in one line what does not fit."""
+def load_checked(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
+    """Load strictly; say in one line what does not fit.
+
+    Raises:
+        ValueError: names that are missing or unknown, or tensors of another shape.
+    """
     wanted = module.state_dict()
     counters = {name for name in wanted if name.endswith("num_batches_tracked")}
     missing = wanted.keys() - state.keys() - counters  # old files lack the counters
@@ -283,3 +300,12 @@ def _remove_stride(block: nn.Module) -> None:
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)
+
+
+def __getattr__(name: str) -> type:
+    """The segmentation network is built on these, in a file of its own."""
+    if name == "DeepLabV2":
+        from ribnb.deeplab import DeepLabV2
+
+        return DeepLabV2
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

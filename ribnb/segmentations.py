@@ -1,0 +1,91 @@
+"""What the chapter ``voc_segmentation`` learns from, and the networks that learned from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ribnb.batches import ImageSet
+from ribnb.scene_masks import unpack_masks
+from ribnb.segment_files import load_segmentation, segmentation_metadata
+from ribnb.segment_training import SegmentationTraining, train_segmentation
+from ribnb.settings import SettingsError
+from ribnb.voc_segmentation_settings import IN_VIEW, TRUTH, VOCSegmentationSettings
+
+
+def masks_for(
+    settings: VOCSegmentationSettings, kind: str, images: ImageSet, folder: str | Path
+) -> Path | None:
+    """The folder of the masks of one kind; None for the truth, which the images have.
+
+    Args:
+        settings: with ``masks``, the folder of a run of ``voc_masks``; without, the package's.
+        kind: such as ``"rib_irn"``.
+        images: whose masks are wanted.
+        folder: for the package's masks.
+
+    Raises:
+        FileNotFoundError: the run has no masks of that kind; says which there are.
+        ValueError: see ``unpack_masks``.
+    """
+    if kind == TRUTH:
+        return None
+    if not settings.masks:
+        return unpack_masks(settings.seed, kind, images, Path(folder) / "masks" / kind)
+    there = Path(settings.masks) / "masks"
+    if not (there / kind).is_dir():
+        known = sorted(path.name for path in there.glob("*") if path.is_dir())
+        raise FileNotFoundError(
+            f"supervision {kind!r}: there is no folder {there / kind}. The run {settings.masks} "
+            f"has the kinds {', '.join(known) or 'none'}, and {TRUTH} is always there"
+        )
+    return there / kind
+
+
+def segmentation_net(
+    settings: VOCSegmentationSettings,
+    kind: str,
+    images: ImageSet | None = None,
+    masks_dir: Path | None = None,
+    folder: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> SegmentationTraining:
+    """The network that learned from one kind of masks: one that comes along, or trained here.
+
+    Args:
+        settings: see ``VOCSegmentationSettings.trained``.
+        kind: of the masks.
+        images: to train on; without them only a network that comes along is given.
+        masks_dir: their masks, None for the truth.
+        folder: keeps the training in a folder of its own, from which it goes on after a kill;
+            None keeps nothing.
+        device: the network is there.
+
+    Raises:
+        ValueError: no images, and no such network comes along; no masks but for the truth, or
+            masks for it; see ``train_segmentation`` too.
+    """
+    path = settings.trained(kind)
+    if path is not None and (images is None or kind != IN_VIEW):
+        record = segmentation_metadata(path)
+        net = load_segmentation(path).to(device)
+        return SegmentationTraining(net, record["history"], True, record["seconds"])
+    if images is None:
+        raise SettingsError(
+            f"no network of the seed {settings.seed} that learned from {kind!r} comes along"
+        )
+    if (masks_dir is None) != (kind == TRUTH):
+        raise ValueError(
+            f"supervision {kind!r} with masks_dir = {masks_dir}: all kinds but {TRUTH!r} need the "
+            "folder of their masks, which masks_for gives"
+        )
+    return train_segmentation(
+        settings.net(len(images.class_names)),
+        images,
+        masks_dir,
+        settings.recipe,
+        Path(folder) / f"segmentation_{kind}" if folder else None,
+        device,
+        settings.workers,
+    )

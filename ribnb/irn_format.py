@@ -1,8 +1,9 @@
-"""Localisation maps in the format of IRN's scripts, which those of RIB's authors build on.
+"""Maps and masks in the format of IRN's scripts, which those of RIB's authors build on.
 
     python -m ribnb.irn_format RUN_FOLDER OUTPUT
+    python -m ribnb.irn_format MASKS_FOLDER OUTPUT
 
-Each ``maps/<id>.npz`` becomes ``<id>.npy``, and in its place what these scripts load::
+Of a run, each ``maps/<id>.npz`` becomes ``<id>.npy``, and in its place what these scripts load::
 
     found = np.load("OUTPUT/2007_000032.npy", allow_pickle=True).item()
     found["keys"]      # (n,) int64 array, 0-based class ids
@@ -12,6 +13,9 @@ Each ``maps/<id>.npz`` becomes ``<id>.npy``, and in its place what these scripts
 These files hold pickles, because a dictionary in an ``.npy`` file is one and the scripts accept
 nothing else. Loading a pickle can run any code: load only files that you made yourself. This
 package writes them and never reads them; its own maps need no pickle.
+
+Of a folder of masks or of confident labels, each ``<id>.png`` becomes one of 8-bit greys: the
+scripts read them with ``imageio.imread``, which makes colours of a palette.
 """
 
 from __future__ import annotations
@@ -20,15 +24,18 @@ import argparse
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ribnb.map_files import Maps, read_maps
+from ribnb.mask_files import read_mask_file
+from ribnb.mask_stages import RECORD as MASKS
 from ribnb.progress import progress
 from ribnb.split_scores import FILE as SCORES
 from ribnb.whole_files import whole_file
@@ -36,13 +43,13 @@ from ribnb.whole_files import whole_file
 
 @dataclass
 class ExportReport:
-    """What became of the map files.
+    """What became of the map files, or of the masks.
 
     Attributes:
-        folder: where the ``.npy`` files are.
+        folder: where the ``.npy`` files, or the grey masks, are.
         written: ids of the images exported now.
         kept: how many had been exported before.
-        failed: id -> what is wrong with its map file.
+        failed: id -> what is wrong with its file.
     """
 
     folder: Path
@@ -83,29 +90,67 @@ def export_irn(maps_dir: str | Path, output_dir: str | Path) -> ExportReport:
             f"{maps_dir} {what}; give the folder of a run, or its maps. A merged result has none: "
             "export each of its shards to one folder"
         )
-    report = ExportReport(Path(output_dir))
-    report.folder.mkdir(parents=True, exist_ok=True)
+    return _export(paths, Path(output_dir), ".npy", _write_maps)
+
+
+def export_irn_masks(masks_dir: str | Path, output_dir: str | Path) -> ExportReport:
+    """Write each mask of a folder as a PNG of 8-bit greys, as IRN's scripts read them.
+
+    For confident labels (the scripts' ``ir_label_out_dir``) and for masks
+    (``sem_seg_out_dir``). Resumed and reported like ``export_irn``.
+
+    Args:
+        masks_dir: holds ``<id>.png``, as every stage that makes masks writes them.
+        output_dir: is made if it does not exist; another folder.
+
+    Raises:
+        FileNotFoundError: ``masks_dir`` is no folder, or holds no mask.
+        ValueError: both are one folder.
+        OSError: a file cannot be written.
+    """
+    paths = sorted(Path(masks_dir).glob("*.png"))
+    if not paths:
+        what = "holds no masks, <id>.png" if Path(masks_dir).is_dir() else "is no folder"
+        raise FileNotFoundError(f"{masks_dir} {what}; give the output folder of a stage of masks")
+    if Path(masks_dir).resolve() == Path(output_dir).resolve():
+        raise ValueError(f"the output {output_dir} is the folder of the masks; give another one")
+    return _export(paths, Path(output_dir), ".png", _write_grey)
+
+
+def _export(
+    paths: Sequence[Path], folder: Path, suffix: str, write: Callable[[Path, Path], None]
+) -> ExportReport:
+    """``write(path, temporary)`` for each of the files whose output is not of its time."""
+    report = ExportReport(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     for path in progress(paths, "IRN's format"):
-        output = report.folder / f"{path.stem}.npy"
+        output = folder / f"{path.stem}{suffix}"
         time = path.stat().st_mtime_ns
         if output.is_file() and output.stat().st_mtime_ns == time:
             report.kept += 1
             continue
         try:
-            maps = read_maps(path)
+            with whole_file(output) as temporary:
+                write(path, temporary)
+                os.utime(temporary, ns=(time, time))
         except ValueError as error:
             report.failed[path.stem] = str(error)
-            output.unlink(missing_ok=True)  # it is of other maps than the damaged ones
+            output.unlink(missing_ok=True)  # it is of another file than the damaged one
             continue
-        try:
-            with whole_file(output) as temporary:
-                with open(temporary, "wb") as file:
-                    _save(file, maps)
-                os.utime(temporary, ns=(time, time))
         except OSError as error:
             raise OSError(f"cannot write {output}: {error.strerror or error}") from error
         report.written.append(path.stem)
     return report
+
+
+def _write_maps(path: Path, temporary: Path) -> None:
+    maps = read_maps(path)
+    with open(temporary, "wb") as file:
+        _save(file, maps)
+
+
+def _write_grey(path: Path, temporary: Path) -> None:
+    Image.fromarray(read_mask_file(path)).save(temporary, "PNG")
 
 
 def _save(file: BinaryIO, maps: Maps) -> None:
@@ -144,18 +189,21 @@ class _Pickler(pickle.Pickler):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export a run's maps for IRN's scripts; 1 if some failed, 2 for arguments that make no sense.
+    """Export maps or masks for IRN's scripts; 1 if some failed, 2 for arguments without sense.
 
     Repeated after it was stopped, the same command goes on from there.
     """
     parser = argparse.ArgumentParser(prog="python -m ribnb.irn_format", description=main.__doc__)
-    parser.add_argument("run_folder", type=Path, help="holds maps/, or is that folder")
-    parser.add_argument("output", type=Path, help="for <id>.npy; the scripts' cam_out_dir")
+    parser.add_argument("run_folder", type=Path, help="holds maps/, or is that folder; or masks")
+    parser.add_argument("output", type=Path, help="for <id>.npy (cam_out_dir) or <id>.png")
     given = parser.parse_args(arguments)
     inside = given.run_folder / "maps"
     try:
-        report = export_irn(inside if inside.is_dir() else given.run_folder, given.output)
-    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        if (given.run_folder / MASKS).is_file():
+            report = export_irn_masks(given.run_folder, given.output)
+        else:
+            report = export_irn(inside if inside.is_dir() else given.run_folder, given.output)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError) as error:
         print(f"ribnb.irn_format: {error}", file=sys.stderr)
         return 2
     except OSError as error:

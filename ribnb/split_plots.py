@@ -89,12 +89,15 @@ def training_curves(losses: Sequence[float], precisions: Sequence[float]) -> Fig
 
 
 @styled_figure
-def threshold_sweep(scores: Mapping[str, SeedScore], title: str) -> Figure:
-    """Seed mIoU against the background threshold; the best of each is marked.
+def threshold_sweep(
+    scores: Mapping[str, SeedScore], title: str, ylabel: str = "seed mIoU (%)"
+) -> Figure:
+    """mIoU against the background threshold; the best of each is marked.
 
     Args:
         scores: name of the maps -> their scores.
         title: what to see.
+        ylabel: whose mIoU it is.
     """
     figure, axis = plt.subplots(figsize=(5.6, 3.2))
     styles = cycle((METHOD_STYLES[0], METHOD_STYLES[3], METHOD_STYLES[4]))
@@ -103,7 +106,7 @@ def threshold_sweep(scores: Mapping[str, SeedScore], title: str) -> Figure:
         best = score.best_threshold, score.best_miou
         axis.plot(*best, marker, color=color, markersize=8)
         axis.annotate(f"{best[1]:.1f}", best, (5, 5), textcoords="offset points", color=color)
-    axis.set(xlabel="background threshold", ylabel="seed mIoU (%)", title=title)
+    axis.set(xlabel="background threshold", ylabel=ylabel, title=title)
     axis.margins(y=0.15)
     legend_below(figure, axis)
     return figure

@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_split import LABELS, Noise
 
-from ribnb.image_sets import Part, readable, spread_out
+from ribnb.image_sets import Part, followed, readable, spread_out
 
 
 class Masked(Noise):
@@ -79,3 +79,39 @@ def test_no_more_images_are_read_than_needed():
     whole = Masked()
     readable(whole, 2)
     assert whole.shown == [0, 1]
+
+
+# Images 3, 5 and 6 show several classes, image 4 none.
+
+
+def test_an_image_with_several_classes_is_followed_if_there_is_one():
+    whole = Masked()
+    assert followed(whole, whole.ids) == 3
+    assert followed(whole, ["n006", "n000", "n005"]) == 5  # in the order of the images
+    assert followed(whole, ["n007", "n002", "n004"]) == 2
+    assert followed(whole, {"n008"}) == 8
+
+
+def test_an_image_is_followed_that_can_be_read():
+    assert followed(Masked(broken=(3,), maskless=(5,)), Noise().ids) == 6
+    assert followed(Masked(broken=(3, 5, 6, 0)), Noise().ids) == 1
+
+
+def test_the_image_to_follow_is_counted_within_its_set():
+    """The chapter asks the set itself for image and mask."""
+    part = Part(Masked(), [8, 7, 6, 3])
+    assert part.ids[followed(part, ["n003"])] == "n003"
+    assert followed(part, part.ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        (["n004"], "none shows a class"),
+        ([], "none shows a class"),
+        (["n000"], "n000 cannot be read"),
+    ],
+)
+def test_nothing_to_follow_is_said_in_words(ids, why):
+    with pytest.raises(ValueError, match=f"nothing to look at in the .*{why}"):
+        followed(Masked(broken=(0,)), ids)

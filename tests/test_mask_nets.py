@@ -10,6 +10,7 @@ from plain_adaptation import one_thread  # noqa: F401
 from ribnb import voc_masks_settings
 from ribnb.irn import irn_labels
 from ribnb.irn_net import IRN, irn_metadata, save_irn
+from ribnb.load_or_train import START, weight_sum
 from ribnb.localization import weights_digest
 from ribnb.map_files import read_maps
 from ribnb.map_records import maps_digest
@@ -116,7 +117,9 @@ def test_an_irn_is_trained_as_the_settings_say(trained):
     identity = irn_metadata(folder / "irn.safetensors")["identity"]
     here = {name: identity[name] for name in ("epochs", "batch_size", "crop_size", "seed")}
     assert here == {"epochs": 2, "batch_size": 2, "crop_size": 48, "seed": 3}
-    assert identity["trunk"] == IRN(few().trunk(6)).trunk_digest
+    start = IRN(few().trunk(6), seed=3)
+    assert identity["trunk"] == start.trunk_digest
+    assert identity[START] == weight_sum(start.branches)
 
 
 def test_a_finished_training_is_loaded(run, trained):

@@ -129,7 +129,7 @@ def test_panels_take_as_many_rows_as_needed(columns, count):
         ({**SHOWN, "last": ("heat", HEAT)}, "last: kind must be one of image, .*; got .heat."),
         ({}, "there is no picture to show"),
     ],
-)  # fmt: skip
+)
 def test_panels_refuse_in_words(shown, message):
     with pytest.raises(ValueError, match=message):
         mask_plots.panels(shown, TITLE)

@@ -109,7 +109,7 @@ def key(book: Book, chapter: str, parameters: Mapping) -> dict:
         "module code": _digest(
             f"{path.relative_to(book.root).as_posix()}\n{_content(path)}"
             for path in sorted((book.root / "ribnb").rglob("*.*"))
-            if path.suffix in (".py", ".safetensors")  # the nets that come along count as code
+            if path.suffix in (".py", ".safetensors", ".npz")  # nets that come along count as code
         ),
         "settings": dict(parameters),
         "Python": platform.python_version(),

@@ -57,7 +57,7 @@ def crf_masks(
         "threshold": threshold,
         "maps": maps_digest(maps_dir, images),
     }
-    make = _RefinedSeed(images, SeedOf(Path(maps_dir), threshold), settings)
+    make = _RefinedSeed(images, SeedOf(images, Path(maps_dir), threshold), settings)
     return make_masks(make, images.ids, MaskFolder(output_dir, record), "CRF", workers)
 
 
@@ -70,7 +70,7 @@ class _RefinedSeed:
     settings: CRFSettings
 
     def __call__(self, image_id: str) -> UInt8[ndarray, "H W"]:
-        maps = self.seeds.maps(image_id)
-        image = np.asarray(self.images.image(self.images.ids.index(image_id)))
+        maps, place = self.seeds.maps(image_id), self.seeds.places[image_id]
+        image = np.asarray(self.images.image(place))
         seed = seed_mask(maps, self.seeds.threshold)
         return crf_mask(image, seed, [0, *(maps.class_ids + 1).tolist()], self.settings)

@@ -23,7 +23,7 @@ from torch import Tensor
 from ribnb.batches import ImageSet
 from ribnb.classifier import as_device
 from ribnb.devices import float32_mode
-from ribnb.irn_labels import confident, irn_labels, maps_of_size
+from ribnb.irn_labels import confident, irn_labels
 from ribnb.irn_net import IRN, boundary_map, irn_metadata, load_irn, save_irn
 from ribnb.irn_pairs import affinities, pair_kinds, pair_offsets, path
 from ribnb.irn_settings import IRNSettings
@@ -37,6 +37,7 @@ from ribnb.irn_training import (
 from ribnb.localization import weights_digest
 from ribnb.map_files import Maps
 from ribnb.map_records import images_digest, maps_digest
+from ribnb.mask_maps import maps_for_masks
 from ribnb.mask_stages import MaskFolder, MasksReport, make_masks
 from ribnb.modes import evaluation
 from ribnb.random_walk import random_walk, random_walks, transition_matrix, walk_step
@@ -117,7 +118,8 @@ def irn_masks(
 
     def make(name: str) -> UInt8[ndarray, "H W"]:
         image = images.image(places[name])
-        maps = maps_of_size(Path(maps_dir) / f"{name}.npz", (image.height, image.width))
+        path, size = Path(maps_dir) / f"{name}.npz", (image.height, image.width)
+        maps = maps_for_masks(path, len(images.class_names), size)
         boundary = boundary_map(net, image, settings.precision)
         return walked_mask(maps, boundary, settings)
 
@@ -137,7 +139,8 @@ def walked_scores(
     """Scores of an image's classes after the walk, in [0, 1]: divided by the largest of all.
 
     The maps go to the boundary map's positions and to the power of the settings, walk, and come
-    back to the image's size.
+    back to the image's size. A position is as wide as the net's stride, so that the last one may
+    reach beyond the image, as in IRN's code.
 
     Args:
         maps: of the image, with n classes.
@@ -151,8 +154,10 @@ def walked_scores(
     else:
         alone = random_walk(values.numpy(), boundary.cpu().numpy(), **how)
         walked = torch.from_numpy(alone)[None]
-    size = maps.high_res.shape[1:]
-    scores = F.interpolate(walked, size=size, mode="bilinear", align_corners=False)[0]
+    height, width = maps.high_res.shape[1:]
+    strides = -(-height // boundary.shape[0]), -(-width // boundary.shape[1])
+    scores = F.interpolate(walked, scale_factor=strides, mode="bilinear", align_corners=False)
+    scores = scores[0, :, :height, :width]
     largest = scores.amax()
     return (scores / largest if largest > 0 else scores).cpu().numpy()
 

@@ -72,8 +72,8 @@ def export_irn(maps_dir: str | Path, output_dir: str | Path) -> ExportReport:
     left alone, and any other is written anew, so that none stays from older maps. Files are whole
     or not there. A damaged map file is named in the report, and the rest goes on.
 
-    An image without labels gets arrays of n = 0. IRN's evaluation takes them; its random walk
-    does not, so leave such images out of the list that it works through.
+    An image without labels gets arrays of n = 0. IRN's evaluation takes them; its confident labels
+    and its random walk do not, so leave such images out of the lists that they work through.
 
     Args:
         maps_dir: holds ``<id>.npz``, as ``localization_maps`` writes them to ``maps``.

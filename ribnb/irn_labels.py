@@ -13,8 +13,9 @@ from numpy import ndarray
 
 from ribnb.batches import ImageSet
 from ribnb.irn_settings import IRNSettings
-from ribnb.map_files import Maps, read_maps
+from ribnb.map_files import Maps
 from ribnb.map_records import images_digest, maps_digest
+from ribnb.mask_maps import maps_for_masks
 from ribnb.mask_stages import MaskFolder, MasksReport, make_masks
 from ribnb.metrics import seed_mask
 
@@ -115,17 +116,6 @@ class _Labels:
 
     def __call__(self, name: str) -> UInt8[ndarray, "H W"]:
         image = np.asarray(self.images.image(self.places[name]))
-        maps = maps_of_size(self.maps_dir / f"{name}.npz", image.shape[:2])
+        path = self.maps_dir / f"{name}.npz"
+        maps = maps_for_masks(path, len(self.images.class_names), image.shape[:2])
         return confident(maps, self.settings, image, self.crf)
-
-
-def maps_of_size(path: Path, size: tuple[int, int]) -> Maps:
-    """An image's maps; ValueError if they are not of the image's (height, width)."""
-    maps = read_maps(path)
-    if maps.high_res.shape[1:] != size:
-        there = " x ".join(map(str, maps.high_res.shape[1:]))
-        raise ValueError(
-            f"the maps {path} are {there} pixels, the image is {size[0]} x {size[1]}: they are "
-            "of another image or another size; make them again"
-        )
-    return maps

@@ -8,7 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
@@ -58,47 +58,6 @@ def panels(shown: Mapping[str, tuple[str, Any]], title: str, columns: int = 6) -
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     figure.suptitle(title)
-    return figure
-
-
-@styled_figure
-def displacement_field(
-    image: Image.Image,
-    displacement: Float[ndarray, "2 h w"],
-    mask: UInt8[ndarray, "H W"],
-    title: str,
-) -> Figure:
-    """Arrows on the image: from the positions of objects to where their middle is said to be.
-
-    Args:
-        image: of size (H, W).
-        displacement: (dy, dx) in positions of the grid (h, w).
-        mask: arrows are drawn where it is not 0.
-        title: what to see.
-
-    Raises:
-        ValueError: image and mask of different sizes.
-    """
-    height, width = mask.shape
-    if image.size != (width, height):
-        raise ValueError(
-            f"the mask is {width} x {height} pixels, the image {image.width} x {image.height}"
-        )
-    _, rows, columns = displacement.shape
-    y, x = np.mgrid[:rows, :columns]
-    stride = height / rows, width / columns
-    middle_y, middle_x = (y + 0.5) * stride[0] - 0.5, (x + 0.5) * stride[1] - 0.5
-    inside = mask[middle_y.astype(int), middle_x.astype(int)] > 0
-    inside &= (y % 3 == 0) & (x % 3 == 0)  # more arrows would hide each other
-    figure, axis = plt.subplots(figsize=(3.4, 3.4 * height / width + 0.4))
-    axis.imshow(coarse(np.asarray(image) / 255), alpha=0.6)
-    axis.quiver(
-        middle_x[inside], middle_y[inside],
-        displacement[1][inside] * stride[1], displacement[0][inside] * stride[0],
-        angles="xy", scale_units="xy", scale=1, width=0.006, color="#0072B2",
-    )  # fmt: skip
-    axis.set(title=title, xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    bare(np.array([axis]))
     return figure
 
 

@@ -72,7 +72,9 @@ class MaskFolder:
         if path.exists():
             there = read_masks_record(self.folder)
             if there != here:
-                different = differences(_flat(there), _flat(here)) or "it has other entries"
+                different = (
+                    differences(_flat(there, here), _flat(here, there)) or "it has other entries"
+                )
                 raise ValueError(
                     f"{self.folder} holds masks that were made otherwise ({different}). Choose "
                     "another output_dir, or move that one away"
@@ -111,12 +113,16 @@ class MaskFolder:
         return read_mask_file(self.path(image_id))
 
 
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"settings": {"rate": 1}}`` as ``{"settings.rate": 1}``, so that what differs is short."""
+def _flat(record: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"settings": {"rate": 1}}`` as ``{"settings.rate": 1}``, so that what differs is short.
+
+    What the other record does not hold as a dictionary too ("no CRF") stays whole.
+    """
     flat = {}
     for name, value in record.items():
-        if isinstance(value, dict) and value:
-            flat |= {f"{name}.{inner}": one for inner, one in _flat(value).items()}
+        beside = other.get(name)
+        if value and isinstance(value, dict) and isinstance(beside, dict):
+            flat |= {f"{name}.{inner}": one for inner, one in _flat(value, beside).items()}
         else:
             flat[name] = value
     return flat

@@ -16,7 +16,7 @@ seems, that the detector missed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from ribnb.batches import ImageSet
-from ribnb.confusion import IGNORED, read_map
-from ribnb.map_files import Maps, read_maps
+from ribnb.confusion import IGNORED
+from ribnb.map_files import Maps
 from ribnb.map_records import maps_digest
+from ribnb.mask_maps import image_size, maps_for_masks
 from ribnb.mask_stages import MaskFolder, MasksReport, make_masks
 from ribnb.saliency_maps import (
     OwnSaliency,
@@ -161,20 +162,30 @@ def saliency_masks(
         "saliency": getattr(saliency, "name", None) or getattr(saliency, "__qualname__", "given"),
     }
     folder = MaskFolder(output_dir, record)
-    make = partial(_mask_of, Path(maps_dir), saliency, settings, len(images.class_names))
+    make = _SalientMask(images, Path(maps_dir), saliency, settings)
     return make_masks(make, images.ids, folder, "saliency", workers)
 
 
-def _mask_of(
-    maps_dir: Path, saliency: Saliency, settings: SaliencySettings, num_classes: int, image_id: str
-) -> UInt8[ndarray, "H W"]:
-    path = maps_dir / f"{image_id}.npz"
-    maps = read_maps(path)
-    read_map(maps, num_classes, str(path))  # refuses values and classes that are out of range
-    size = maps.high_res.shape[1:]
-    if not len(maps.class_ids):
-        return np.zeros(size, np.uint8)
-    return saliency_mask(maps, saliency(image_id, size), settings)
+@dataclass(frozen=True)
+class _SalientMask:
+    """Image id -> its mask; a job for several processes."""
+
+    images: ImageSet
+    maps_dir: Path
+    saliency: Saliency
+    settings: SaliencySettings
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {image_id: place for place, image_id in enumerate(self.images.ids)}
+
+    def __call__(self, image_id: str) -> UInt8[ndarray, "H W"]:
+        size = image_size(self.images, self.places[image_id])
+        path = self.maps_dir / f"{image_id}.npz"
+        maps = maps_for_masks(path, len(self.images.class_names), size)
+        if not len(maps.class_ids):
+            return np.zeros(size, np.uint8)
+        return saliency_mask(maps, self.saliency(image_id, size), self.settings)
 
 
 def _strongest(maps: Maps, strength: Float32[ndarray, "H W"]) -> UInt8[ndarray, "H W"]:

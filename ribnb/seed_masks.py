@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -10,8 +11,9 @@ from numpy import ndarray
 
 from ribnb.batches import ImageSet
 from ribnb.confusion import checked_thresholds
-from ribnb.map_files import Maps, read_maps
+from ribnb.map_files import Maps
 from ribnb.map_records import maps_digest
+from ribnb.mask_maps import image_size, maps_for_masks
 from ribnb.mask_stages import MaskFolder, MasksReport, make_masks
 from ribnb.metrics import seed_mask
 
@@ -43,7 +45,7 @@ def seed_masks(
     """
     checked_thresholds([threshold])
     record = {"stage": "seeds", "threshold": threshold, "maps": maps_digest(maps_dir, images)}
-    make = SeedOf(Path(maps_dir), threshold)
+    make = SeedOf(images, Path(maps_dir), threshold)
     return make_masks(make, images.ids, MaskFolder(output_dir, record), "seeds", workers)
 
 
@@ -52,22 +54,32 @@ class SeedOf:
     """Image id -> its seed, from its map file; a job for several processes.
 
     Args:
+        images: those that the maps are of.
         maps_dir: folder of map files ``<id>.npz``.
         threshold: the background's score, in (0, 1).
     """
 
+    images: ImageSet
     maps_dir: Path
     threshold: float
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Image id -> index."""
+        return {image_id: place for place, image_id in enumerate(self.images.ids)}
+
     def maps(self, image_id: str) -> Maps:
-        """The image's maps; see ``read_maps``."""
-        return read_maps(self.maps_dir / f"{image_id}.npz")
+        """The image's maps; see ``maps_for_masks``."""
+        size = image_size(self.images, self.places[image_id])
+        path = self.maps_dir / f"{image_id}.npz"
+        return maps_for_masks(path, len(self.images.class_names), size)
 
     def __call__(self, image_id: str) -> UInt8[ndarray, "H W"]:
         """0 background, class_id + 1.
 
         Raises:
             FileNotFoundError: the image has no map file.
-            ValueError: the file is damaged, or its maps are out of range.
+            OSError: the image cannot be read.
+            ValueError: see ``maps_for_masks``.
         """
         return seed_mask(self.maps(image_id), self.threshold)

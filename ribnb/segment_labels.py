@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image
 
 from ribnb.batches import ImageSet
 from ribnb.deeplab import DeepLabV2
 from ribnb.mask_files import read_mask_file
+from ribnb.mask_maps import image_size
 from ribnb.mask_stages import RECORD, read_masks_record
 from ribnb.progress import progress
 from ribnb.voc_folder import IGNORED
@@ -92,7 +92,7 @@ class TrainingMasks:
         """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
         try:
             mask = self.mask(index)
-            width, height = self._size(index)
+            height, width = image_size(self.images, index)
         except (OSError, ValueError) as error:
             return str(error), b"", 0
         if mask.shape != (height, width):
@@ -100,13 +100,6 @@ class TrainingMasks:
             return f"{fault}{width} x {height}", b"", 0
         pixels = hashlib.sha256(f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes())
         return "", pixels.digest(), int((mask != IGNORED).sum())
-
-    def _size(self, index: int) -> tuple[int, int]:
-        """(width, height), from the header of the image's file where there is one."""
-        if not hasattr(self.images, "image_path"):
-            return self.images.image(index).size
-        with Image.open(self.images.image_path(index)) as image:
-            return image.size
 
     def _origin(self) -> dict[str, Any]:
         if self.folder is None:

@@ -126,7 +126,7 @@ def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figur
     values = np.array([[one[name] for name in names] for one in scores.values()])
     places = np.arange(len(names))
     axis.hlines(places, values.min(axis=0), values.max(axis=0), color="#BBBBBB", linewidth=2)
-    styles = cycle((METHOD_STYLES[0], METHOD_STYLES[3], METHOD_STYLES[4]))
+    styles = cycle(METHOD_STYLES[place] for place in (0, 3, 4, 2, 1))
     for (name, row), (color, marker) in zip(zip(scores, values, strict=True), styles, strict=False):
         axis.plot(row, places, marker, color=color, label=name)
     axis.set_yticks(places, names)

@@ -13,6 +13,7 @@ from ribnb.crf_settings import CRFSettings
 from ribnb.irn_settings import LABELS, PRESETS, IRNSettings
 from ribnb.models import ARCHITECTURES, CAMNet
 from ribnb.rib_settings import RIBSettings
+from ribnb.scene_masks import masks_path
 from ribnb.scene_nets import CHECKPOINTS, TRAINED
 from ribnb.settings import SettingsError, differences, optional, setting
 from ribnb.split_settings import ScoredSettings
@@ -123,6 +124,11 @@ class VOCMasksSettings(ScoredSettings, optional(IRNSettings, without=SHARED)):
         if weights == IMAGENET:
             weights = torchvision.models.get_model_weights(self.arch)[IMAGENET]
         return CAMNet(self.arch, num_classes, weights=weights)
+
+    @property
+    def packaged_seeds(self) -> list[int]:
+        """Seeds whose masks come along and are those of these settings; none for other images."""
+        return [seed for seed in TRAINED if self._packaged and masks_path(seed).is_file()]
 
     @property
     def _packaged(self) -> bool:

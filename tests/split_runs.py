@@ -35,7 +35,7 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
                     exec(compile(cell.source, chapter, "exec"), namespace)
                 if "parameters" in cell.metadata.get("tags", []):
                     exec(injected, namespace)
-                if "save_score(score" in cell.source and not to_its_end:
+                if "run.finish(" in cell.source and not to_its_end:
                     break
     finally:
         torch.set_num_threads(threads)

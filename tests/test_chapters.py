@@ -37,6 +37,8 @@ from ribnb.scene_rib import SceneRIBSettings
 from ribnb.settings import SettingsError
 from ribnb.settings_files import for_chapter, read_settings_file
 from ribnb.toy import RibLossSettings, ToySettings
+from ribnb.voc_masks_settings import VOCMasksSettings
+from ribnb.voc_segmentation_settings import VOCSegmentationSettings
 from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
 
 BOOK = Book()
@@ -47,6 +49,8 @@ SETTINGS = {
     "rib": SceneRIBSettings,
     "voc_classifier": VOCClassifierSettings,
     "voc_rib": VOCRIBSettings,
+    "voc_masks": VOCMasksSettings,
+    "voc_segmentation": VOCSegmentationSettings,
 }
 REAL = ROOT.parent / "shared" / "data"
 real_digits = pytest.mark.skipif(
@@ -71,7 +75,7 @@ def cell_with(chapter: str, text: str) -> str:
 def test_the_first_cell_installs_the_package_from_the_address_of_the_project(chapter):
     address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     first = code_cells(BOOK.notebook(chapter))[0].source
-    assert f'"ribnb @ git+{address}"' in first
+    assert re.search(rf'"ribnb(\[crf\])? @ git\+{re.escape(address)}"', first)
     assert first.count("http") == 1
 
 
@@ -87,12 +91,19 @@ def test_the_parameters_are_the_settings_with_their_defaults(chapter):
         for node in ast.parse(source).body
     }
     fields = SETTINGS[chapter].__dataclass_fields__.values()
-    assert in_cell == {field.name: (shown_type(field.type), field.default) for field in fields}
+    assert in_cell == {
+        field.name: (shown_type(field.type), shown_default(field.default)) for field in fields
+    }
 
 
 def shown_type(kind: str) -> str:
     """As a parameters cell has it, for papermill knows neither unions nor tuples."""
-    return kind.replace(" | None", "").replace("tuple[float, ...]", "list")
+    return re.sub(r"tuple\[\w+, \.\.\.\]", "list", kind.replace(" | None", ""))
+
+
+def shown_default(value):
+    """As a parameters cell has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 @pytest.mark.parametrize("chapter", SETTINGS)
@@ -221,6 +232,8 @@ SMALL_RUNS = {
     "rib": SCENES | {"iterations": 2, "batch_size": 2},
     "voc_classifier": {"num_images": 12, "num_training": 80, "num_validation": 40, "epochs": 1},
     "voc_rib": {"num_images": 12, "iterations": 3, "seed": 4},
+    "voc_masks": {"num_images": 6, "retrain": True, "epochs": 1, "seed": 4},
+    "voc_segmentation": {"num_images": 16, "num_validation": 4, "steps": 3, "crf": False},
 }
 
 
@@ -239,6 +252,15 @@ SPLIT_METRICS = {
 SCENE_METRICS = {
     "voc_classifier": {"map", *SPLIT_METRICS},
     "voc_rib": SPLIT_METRICS,
+    "voc_masks": {"mask_miou", "boundary_f", "non_salient_recall", "images", "failed"},
+    "voc_segmentation": {
+        "val_miou",
+        "val_iou_per_class",
+        "boundary_f",
+        "val_miou_by_seed",
+        "images",
+        "failed",
+    },
     "cam_and_gndrp": {"map", "cam_on_parts", "kept_by_gndrp", "cam_seed_miou"},
     "rib": {
         "map",

@@ -153,7 +153,7 @@ def test_images_that_the_crf_cannot_do_are_named(tmp_path, maps_dir, monkeypatch
     monkeypatch.setattr(module, "crf_mask", fails)
     report = crf_masks(images, maps_dir, tmp_path / "out", 0.4, SETTINGS)
     assert report.failed.keys() == {"n000", "n004", "n006"}
-    assert "24 x 32 pixels; what is refined is 8 x 8" in report.failed["n000"]
+    assert "are 8 x 8 pixels, the image is 24 x 32" in report.failed["n000"]
     assert "image n004 cannot be read" in report.failed["n004"]
     assert report.failed["n006"] == "pydensecrf failed"
     assert len(report.written) == 6

@@ -53,6 +53,20 @@ def test_a_seed_fills_its_room_and_stops_at_the_wall():
     assert (mask[:, 17:] == 0).all()
 
 
+def test_positions_stay_where_they_are_if_the_last_reach_beyond_the_image():
+    """15 x 13 pixels have the 4 x 4 positions of 16 x 16 pixels, and the same scores."""
+    strided = np.zeros((2, 4, 4), np.float32)
+    strided[0, 0, 1], strided[1, 2, 2] = 1, 0.7
+    boundary = torch.linspace(0, 0.6, 16).reshape(4, 4)
+    whole, part = (
+        walked_scores(maps_of(np.ones((2, *size)), strided=strided), boundary, SETTINGS)
+        for size in ((16, 16), (15, 13))
+    )
+    assert part.shape == (2, 15, 13)
+    assert whole.max() == whole[:, :15, :13].max()
+    np.testing.assert_allclose(part, whole[:, :15, :13], rtol=1e-6)
+
+
 def test_scores_are_divided_by_the_largest_of_all_classes():
     high_res = np.zeros((2, 16, 16), np.float32)
     high_res[0, :, :8], high_res[1, :, 8:] = 1, 0.5

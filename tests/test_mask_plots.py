@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from drawing import assert_gives_a_figure
 from matplotlib.figure import Figure
-from matplotlib.quiver import Quiver
 from PIL import Image
 
 from ribnb import mask_plots
@@ -17,9 +16,6 @@ TITLE = "What to see"
 IMAGES = [Image.new("RGB", (16, 12), colour) for colour in ("red", "blue")]
 MASKS = [np.full((12, 16), value, np.uint8) for value in (1, 255)]
 HEAT = np.linspace(0, 1, 12 * 16).reshape(12, 16)
-FIELD = np.stack([np.full((6, 8), 0.5), np.full((6, 8), -1.5)])  # two pixels a position
-OBJECT = np.zeros((12, 16), np.uint8)
-OBJECT[6:] = 3
 SHOWN = {
     "image": ("image", IMAGES[0]),
     "seed": ("mask", MASKS[0]),
@@ -32,7 +28,6 @@ NETS = {"CAM": [40.0, 42.0, 38.0], "RIB": [50.0, 49.0, 54.0], "truth": [70.0, 71
 
 CALLS = {
     "panels": (SHOWN, TITLE),
-    "displacement_field": (IMAGES[0], FIELD, OBJECT, TITLE),
     "mask_grid": (IMAGES, {"CAM": MASKS, "truth": MASKS[::-1]}, ["owl", "cat"], TITLE),
     "scores_by_row": (SCORES, LABELS, TITLE),
     "loss_curves": ({"CAM": [1.5, 0.5], "truth": [1.0, 0.7, 0.1]}, "epoch", TITLE),
@@ -133,44 +128,6 @@ def test_panels_take_as_many_rows_as_needed(columns, count):
 def test_panels_refuse_in_words(shown, message):
     with pytest.raises(ValueError, match=message):
         mask_plots.panels(shown, TITLE)
-    assert plt.get_fignums() == []
-
-
-# Displacements ----------------------------------------------------------------------------
-
-
-def arrows(figure) -> Quiver:
-    (found,) = [one for one in figure.axes[0].collections if isinstance(one, Quiver)]
-    return found
-
-
-def test_arrows_start_on_objects_and_end_where_they_point():
-    """In pixels of the image: positions are 2 pixels apart, y goes down."""
-    found = arrows(draw("displacement_field"))
-    starts = np.column_stack([found.X, found.Y])
-    assert starts.tolist() == [[0.5, 6.5], [6.5, 6.5], [12.5, 6.5]]
-    assert set(found.U) == {-3.0}  # -1.5 positions
-    assert set(found.V) == {1.0}
-    assert (found.angles, found.scale_units, found.scale) == ("xy", "xy", 1)
-    axes = found.axes
-    assert axes.get_ylim() == (11.5, -0.5)
-    assert axes.get_xlim() == (-0.5, 15.5)
-
-
-def test_arrows_on_an_image_that_its_positions_do_not_divide():
-    figure = draw("displacement_field", Image.new("RGB", (15, 11)), FIELD, OBJECT[1:, 1:], TITLE)
-    found = arrows(figure)
-    assert found.N == 3
-    assert (np.abs(found.Y - (3.5 * 11 / 6 - 0.5)) < 1e-6).all()
-
-
-def test_no_arrow_without_an_object():
-    assert arrows(draw("displacement_field", IMAGES[0], FIELD, 0 * OBJECT, TITLE)).N == 0
-
-
-def test_arrows_on_a_mask_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="the mask is 8 x 12 pixels, the image 16 x 12"):
-        mask_plots.displacement_field(IMAGES[0], FIELD, OBJECT[:, :8], TITLE)
     assert plt.get_fignums() == []
 
 

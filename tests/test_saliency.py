@@ -127,7 +127,8 @@ SIZE = (8, 12)
 @pytest.fixture
 def run(tmp_path):
     """The images of a split, their maps and a folder of their saliency maps."""
-    images, maps, saliency = Noise(), tmp_path / "run" / "maps", tmp_path / "saliency"
+    images = Noise(sizes=(SIZE[::-1],))
+    maps, saliency = tmp_path / "run" / "maps", tmp_path / "saliency"
     maps.mkdir(parents=True)
     saliency.mkdir()
     record = {"settings": {}, "images": images_digest(images)}

@@ -1,0 +1,71 @@
+"""Make the IRNs, masks and segmentation networks of scenes that come with the package.
+
+    python data_scripts/train_scene_masks.py --seeds 3 4 5 --work runs/scene_masks
+
+The chapters make them: voc_rib the maps of 400 scenes of train, voc_masks an IRN for each kind of
+maps and the masks, voc_segmentation a network for each kind of masks. They are written to
+ribnb/checkpoints, for each seed scenes_<seed>_irn_<kind>.safetensors, scenes_<seed>_masks.npz and
+scenes_<seed>_deeplab_<kind>.safetensors. About ten minutes a seed on one CPU core; a call that was
+stopped goes on where it was when it is repeated.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ribnb.irn_net import irn_metadata, load_irn, save_irn
+from ribnb.runs import execute_chapter
+from ribnb.scene_masks import NUM_MASKS, network_path, pack_masks
+from ribnb.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.segment_files import load_segmentation, save_segmentation, segmentation_metadata
+from ribnb.voc_masks_settings import KINDS, VOCMasksSettings
+from ribnb.voc_segmentation_settings import SUPERVISION
+
+PACKED = ("cam", "cam_crf", "cam_irn", "rib", "rib_crf", "rib_irn")  # kinds of masks
+BOOK = Path(__file__).resolve().parents[1] / "book"
+
+
+def make(seed: int, work: Path, output: Path) -> None:
+    """All that comes along for one seed."""
+    runs = {name: work / f"{name}_{seed}" for name in ("voc_rib", "voc_masks", "voc_segmentation")}
+    common = {"seed": seed, "num_images": NUM_MASKS}
+    given = {
+        "voc_rib": {},
+        "voc_masks": {"rib": str(runs["voc_rib"])},
+        "voc_segmentation": {"masks": str(runs["voc_masks"])},
+    }
+    for chapter, folder in runs.items():
+        parameters = {**common, **given[chapter], "output_dir": str(folder)}
+        folder.mkdir(parents=True, exist_ok=True)
+        execute_chapter(BOOK / f"{chapter}.ipynb", folder / f"{chapter}.ipynb", parameters)
+    command = f"python data_scripts/train_scene_masks.py --seeds {seed}"
+    settings = VOCMasksSettings(seed=seed, num_images=NUM_MASKS)
+    trunk = settings.trunk(len(settings.images().class_names))
+    for kind in KINDS:
+        trained = runs["voc_masks"] / f"irn_{kind}" / "irn.safetensors"
+        metadata = {**irn_metadata(trained), "command": command}
+        path = output / f"scenes_{seed}_irn_{kind}.safetensors"
+        save_irn(load_irn(trained, trunk), path, metadata)
+    masks = {kind: runs["voc_masks"] / "masks" / kind for kind in PACKED}
+    pack_masks(output / f"scenes_{seed}_masks.npz", settings.images().ids, masks)
+    for kind in SUPERVISION:
+        trained = runs["voc_segmentation"] / f"segmentation_{kind}" / "segmentation.safetensors"
+        metadata = {**segmentation_metadata(trained), "command": command}
+        path = output / network_path(seed, kind).name
+        save_segmentation(load_segmentation(trained), path, metadata, torch.float16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=TRAINED)
+    parser.add_argument("--work", type=Path, default=Path("runs/scene_masks"), help="for the runs")
+    parser.add_argument("--output", type=Path, default=CHECKPOINTS, help="for what comes along")
+    given = parser.parse_args()
+    for seed in given.seeds:
+        make(seed, given.work, given.output)
+        print(f"made what comes along for the scenes of seed {seed}, in {given.output}")
+
+
+if __name__ == "__main__":
+    main()

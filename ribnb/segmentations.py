@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from ribnb.batches import ImageSet
+from ribnb.image_sets import Part
 from ribnb.scene_masks import unpack_masks
 from ribnb.segment_files import load_segmentation, segmentation_metadata
 from ribnb.segment_training import SegmentationTraining, train_segmentation
@@ -41,6 +43,39 @@ def masks_for(
             f"has the kinds {', '.join(known) or 'none'}, and {TRUTH} is always there"
         )
     return there / kind
+
+
+def with_masks(images: ImageSet, folders: Iterable[Path | None]) -> tuple[ImageSet, dict[str, str]]:
+    """The images that have a mask in every folder, so that all networks learn from the same.
+
+    Args:
+        images: to train on.
+        folders: of masks ``<id>.png``; None for the truth.
+
+    Returns:
+        Those images, and id -> why another was left out.
+
+    Raises:
+        ValueError: more than one image in twenty has no mask: these are masks of other images.
+    """
+    lacking: dict[str, str] = {}
+    for folder in folders:
+        if folder is None:
+            continue
+        there = {path.stem for path in Path(folder).glob("*.png")}
+        for name in images.ids:
+            if name not in there:
+                lacking.setdefault(name, f"there is no mask of it in {folder}")
+    if len(lacking) > len(images) / 20:
+        name, why = next(iter(lacking.items()))
+        raise ValueError(
+            f"{len(lacking)} of the {len(images)} images have no mask; of {name}, for example, "
+            f"{why}. Are the masks of another split or another num_images? Take those that the "
+            "masks were made with"
+        )
+    if not lacking:
+        return images, lacking
+    return Part(images, [i for i, name in enumerate(images.ids) if name not in lacking]), lacking
 
 
 def segmentation_net(

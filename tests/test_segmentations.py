@@ -12,7 +12,7 @@ from ribnb.scene_masks import masks_path, network_path, pack_masks
 from ribnb.scene_nets import TRAINED
 from ribnb.scenes import SceneImages
 from ribnb.segment_files import save_segmentation, segmentation_digest, segmentation_metadata
-from ribnb.segmentations import masks_for, segmentation_net
+from ribnb.segmentations import masks_for, segmentation_net, with_masks
 from ribnb.settings import SettingsError
 from ribnb.voc_segmentation_settings import IN_VIEW, SUPERVISION, TRUTH, VOCSegmentationSettings
 
@@ -203,3 +203,38 @@ def test_the_package_has_networks_of_todays_settings(seed, kind):
     identity = segmentation_metadata(path)["identity"]
     recipe = {name: identity[name] for name in settings.recipe.training()}
     assert recipe == settings.recipe.training()
+
+
+# Images without a mask --------------------------------------------------------------------
+
+
+def masks_of(folder, ids):
+    folder.mkdir()
+    for name in ids:
+        (folder / f"{name}.png").touch()
+    return folder
+
+
+def test_only_images_with_every_mask_are_learned_from(tmp_path):
+    images = SceneImages(40, seed=3)
+    folders = [
+        masks_of(tmp_path / "one", images.ids[1:]),
+        None,
+        masks_of(tmp_path / "two", images.ids[:-1]),
+    ]
+    part, lacking = with_masks(images, folders)
+    assert part.ids == images.ids[1:-1]
+    assert lacking.keys() == {images.ids[0], images.ids[-1]}
+    assert str(tmp_path / "one") in lacking[images.ids[0]]
+
+
+def test_if_all_have_masks_the_images_stay_what_they_are(tmp_path):
+    images = SceneImages(3, seed=3)
+    assert with_masks(images, [None, masks_of(tmp_path / "one", images.ids)]) == (images, {})
+
+
+def test_masks_of_other_images_are_refused(tmp_path):
+    images = SceneImages(10, seed=3)
+    folder = masks_of(tmp_path / "one", images.ids[:9])
+    with pytest.raises(ValueError, match=r"1 of the 10 images have no mask.*another split"):
+        with_masks(images, [folder])

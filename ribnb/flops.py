@@ -16,8 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from ribnb.deeplab import DeepLabV2
+from ribnb.irn_settings import IRNSettings
 from ribnb.models import ARCHITECTURES, CAMNet
 from ribnb.rib_settings import RIBSettings
+from ribnb.segment_settings import SegmentationSettings
 
 TRAINING_BATCH, TRAINING_CROP = 16, 512  # of the recipe for VOC
 
@@ -112,6 +115,36 @@ def stage_flops(
         "rib_image_released": sum(rib_flops(model, size, released).values()),
         "released_loop_image": sum(rib_flops(model, size, released, plain=True).values()),
     }
+
+
+def mask_flops(
+    trunk: str = "resnet50", arch: str = "resnet101", size: tuple[int, int] = (375, 500)
+) -> dict[str, int]:
+    """FLOPs of the stages after the maps with the settings for VOC, for one image or one step.
+
+    Args:
+        trunk: of ``CAMNet``, that IRN's branches sit on.
+        arch: of ``DeepLabV2``.
+        size: (H, W) of the image in pixels.
+
+    Returns:
+        ``irn_step``: the trunk's part of a training step of IRN, which is by far most of it;
+        ``deeplab_step``: a training step; ``deeplab_image``: an image at all test scales.
+    """
+    irn, recipe = IRNSettings.rib(), SegmentationSettings.voc()
+    with torch.device("meta"):
+        model, net = CAMNet(trunk, 20), DeepLabV2(arch, 20)
+        crops = torch.empty(irn.batch_size, 3, irn.crop_size, irn.crop_size)
+        batch = torch.empty(recipe.batch_size, 3, recipe.crop_size, recipe.crop_size)
+        sizes = [[round(side * scale) for side in size] for scale in recipe.test_scales]
+        views = [torch.empty(2 if recipe.test_flip else 1, 3, *one) for one in sizes]
+    step = count(lambda: net(batch).sum().backward())
+    with torch.no_grad():
+        return {
+            "irn_step": count(lambda: model.features(crops)),
+            "deeplab_step": step,
+            "deeplab_image": sum(count(lambda v=view: net(v)) for view in views),
+        }
 
 
 def _on_meta(model: CAMNet) -> CAMNet:

@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from ribnb import flops
-from ribnb.flops import cam_flops, classifier_flops, count, rib_flops, stage_flops
+from ribnb.flops import (
+    cam_flops,
+    classifier_flops,
+    count,
+    mask_flops,
+    rib_flops,
+    stage_flops,
+)
 from ribnb.models import CAMNet
 from ribnb.rib_settings import RIBSettings
 
@@ -72,6 +79,19 @@ def test_the_authors_loop_takes_what_was_counted_before():
     assert found["released_loop_image"] == pytest.approx(47.5e12, rel=2e-3)
     assert found["cam_image"] < found["classifier_step"] < found["rib_image_released"]
     assert found["rib_image_released"] < found["rib_image_paper"] < found["released_loop_image"]
+
+
+def test_the_stages_after_the_maps_by_their_own_arithmetic():
+    found = mask_flops("resnet18", "resnet18", size=(320, 320))
+    # a trunk sees 32 crops of 512 x 512; the counts of a forward pass go with the area
+    with torch.device("meta"):
+        one = CAMNet("resnet18", 20)
+        image = torch.empty(1, 3, 512, 512)
+    with torch.no_grad():
+        assert found["irn_step"] == 32 * count(lambda: one.features(image))
+    scales = sum(scale**2 for scale in (0.5, 0.75, 1, 1.25, 1.5))
+    each = found["deeplab_image"] / (2 * scales)  # of one image of 320 x 320, no gradients
+    assert 2.5 * 10 * each < found["deeplab_step"] < 3.3 * 10 * each  # forward and backward
 
 
 def test_the_net_is_left_alone():

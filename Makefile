@@ -37,10 +37,14 @@ html: install ## Build the pages with the stored outputs; executes nothing
 chapters: install ## Run all chapters and store their outputs in book/
 	$(BIN)/python book/tools/chapters.py store
 
+# Two processes, each with whole files: a notebook's cells follow on each other.
+SPREAD = --numprocesses 2 --dist loadfile
+
 test: install lint ## Run all tests
 	@sh book/tools/system.sh chromium
-	$(BIN)/pytest
-	RIBNB_PROGRESS=off $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1200 book
+	$(BIN)/pytest $(SPREAD)
+	RIBNB_PROGRESS=off $(BIN)/pytest $(SPREAD) --nbval --nbval-current-env \
+		--nbval-cell-timeout=1200 book
 
 lint: install ## Check the style of code and notebooks
 	$(BIN)/ruff check .

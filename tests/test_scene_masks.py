@@ -156,7 +156,8 @@ def test_the_package_has_masks_of_the_first_scenes_of_train(seed):
         pytest.skip(f"{masks_path(seed)} is not there; data_scripts/train_scene_masks.py makes it")
     ids, kinds = packaged_masks(seed)
     assert ids == SceneImages(NUM_MASKS, seed=seed).ids
-    assert {*kinds} == {f"{maps}{stage}" for maps in ("cam", "rib") for stage in ("", "_crf", "_irn")}
+    stages = ("", "_crf", "_irn")
+    assert {*kinds} == {f"{maps}{stage}" for maps in ("cam", "rib") for stage in stages}
     assert {*SUPERVISION} - {TRUTH} <= {*kinds}
     for masks in kinds.values():
         assert (masks.shape, masks.dtype) == ((NUM_MASKS, 96, 96), np.uint8)

@@ -38,7 +38,7 @@ def adapt(
 
     Each step follows theta_k = theta_{k-1} - lambda grad L. The model has theta_0 again when
     this returns, also when it raises. Batch norm uses its running statistics throughout; the
-    model's frozen stages do not move.
+    frozen stages, the model's or those of ``moving_stages``, do not move.
 
     Nothing is computed that no map depends on: a step whose update is never looked at takes no
     batch, and a stop is tested before the work that it spares.
@@ -51,8 +51,8 @@ def adapt(
         batches: for each update, the other images (b, 3, H, W), normalised, and their labels
             (b, C); b may be 0. Taken one at a time and only when needed.
         settings: how. With ``iterations=0`` there are no steps, and M is the CAM.
-        trace: keep every step, and skip nothing: in the variant ``released`` this also makes
-            the update that no map looks at, and takes its batch. The maps are the same.
+        trace: keep every step, and skip nothing: without ``last_map`` this also makes the update
+            that no map looks at, and takes its batch. The maps are the same.
         after_update: called with k after step k's update, while the model has theta_{k+1}.
 
     Raises:
@@ -67,13 +67,14 @@ def adapt(
     losses, target_losses, steps = [], [], []
     stopped_at = stop_reason = None
     maps = MapSum(views[0].shape[-2:], settings, model.output_stride)
-    paper, batches = settings.variant == "paper", iter(batches)
-    stops = not paper and settings.iterations > 0  # at the margin, which caps logits in the paper
+    batches = iter(batches)
+    stops = settings.margin_rule == "stop" and settings.iterations > 0
     updates = settings.iterations if trace else settings.num_updates
     precise = float32_mode(settings.precision)
-    with _gradients(), _restored(model), evaluation(model), precise:
+    moving = model.stages_moving(settings.moving_stages)
+    with _gradients(), moving, _restored(model), evaluation(model), precise:
         walk = _Walk(model, settings, views, labels)
-        for k in range(max(settings.iterations + paper, 1)):
+        for k in range(max(settings.iterations + settings.last_map, 1)):
             step = Step(k)
             with torch.set_grad_enabled(k < updates):
                 rows = walk.look(step)
@@ -201,11 +202,11 @@ class _Walk:
         """Logits (rows, C). GNDRP takes each row's own CAM."""
         if self.settings.pooling == "gap":
             return gap(class_maps)
-        if self.settings.variant == "paper":
+        if self.settings.pooling_variant == "paper":
             cam = normalize(class_maps.detach())
         else:  # a class that is negative everywhere becomes >= 1 everywhere: nothing is kept
             cam = class_maps.detach() / class_maps.detach().amax(dim=(2, 3), keepdim=True)
-        return gndrp(class_maps, cam, self.settings.threshold, self.settings.variant)
+        return gndrp(class_maps, cam, self.settings.threshold, self.settings.pooling_variant)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
@@ -213,7 +214,7 @@ class _Walk:
             if ((labels != 0) & (labels != 1)).any():
                 raise ValueError(f"labels must be 0 or 1; got {labels.unique().tolist()}")
             return F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
-        margin = self.settings.margin if self.settings.variant == "paper" else math.inf
+        margin = self.settings.margin if self.settings.margin_rule == "cap" else math.inf
         return rib_loss(logits, labels, margin)
 
 

@@ -73,13 +73,14 @@ def rib_flops(
     """
     if not settings.crop_size:
         raise ValueError("crop_size = 0: the size of the other images is unknown; set crop_size")
-    paper = settings.variant == "paper"
-    looks = max(settings.iterations + paper, 1)
-    updates = settings.iterations if plain or paper else settings.num_updates
+    looks = max(settings.iterations + settings.last_map, 1)
+    updates = settings.iterations if plain else settings.num_updates
     model = _on_meta(model)
     crop = settings.crop_size
-    views = [_passes(model, view) for view in _views(size, settings)]
-    batch = _passes(model, torch.empty(settings.num_others, 3, crop, crop, device="meta"))
+    others = torch.empty(settings.num_others, 3, crop, crop, device="meta")
+    with model.stages_moving(settings.moving_stages):
+        views = [_passes(model, view) for view in _views(size, settings)]
+        batch = _passes(model, others)
     in_loss = [v for s, v in zip(settings.scales, views, strict=True) if s in settings.loss_scales]
     return {
         "frozen_target": (looks if plain else 1) * sum(frozen for frozen, _, _ in views),

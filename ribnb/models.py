@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -207,6 +208,18 @@ class CAMNet(nn.Module):
         return nn.Sequential(
             *(getattr(self.backbone, stage) for stage in STAGES[: self._first_moving()])
         )
+
+    @contextmanager
+    def stages_moving(self, count: int | None) -> Iterator[None]:
+        """Within it the last ``count`` residual stages move, 0 to 4; None changes nothing."""
+        before = self.frozen_stages
+        if count is not None:
+            residual = [f"layer{stage}" for stage in range(1, 5 - count)]
+            self.frozen_stages = ("conv1", "bn1", *residual)
+        try:
+            yield
+        finally:
+            self.frozen_stages = before
 
     def _first_moving(self) -> int:
         still = {*self.frozen_stages, "relu", "maxpool"}  # those two have nothing to move

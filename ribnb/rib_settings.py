@@ -8,6 +8,14 @@ from ribnb.devices import PRECISIONS
 from ribnb.pooling import VARIANTS
 from ribnb.settings import Settings, SettingsError, setting
 
+# What has no one default, in the order of VARIANTS.
+BY_VARIANT = {
+    "margin_rule": ("cap", "stop"),
+    "last_map": (True, False),
+    "pooling_variant": VARIANTS,
+    "image_in_batch": (True, False),
+}
+
 
 @dataclass(frozen=True)
 class RIBSettings(Settings):
@@ -35,9 +43,28 @@ class RIBSettings(Settings):
     threshold: float = setting(0.4, "tau of GNDRP [released code]", minimum=0, maximum=1)
     variant: str = setting(
         "released",
-        "paper: min(m, y) in the loss, maps k = 0..K, GNDRP as a mean; released: stop once the "
-        "target's logits sum to more than m, maps k = 0..K-1, GNDRP over all positions",
+        "the paper's formulas or what its code does, for the four settings that follow",
         choices=VARIANTS,
+    )
+    margin_rule: str | None = setting(
+        None,
+        "cap: min(m, y) in the loss [paper]; stop: once the target's logits sum to more than m "
+        "[released code]; None: the variant's",
+        choices=("cap", "stop"),
+    )
+    last_map: bool | None = setting(
+        None,
+        "maps k = 0..K [paper], or without theta_K's [released code]; None: the variant's",
+    )
+    pooling_variant: str | None = setting(
+        None,
+        "GNDRP as a mean over U_tau [paper], or over all positions [released code]; None: the "
+        "variant's",
+        choices=VARIANTS,
+    )
+    image_in_batch: bool | None = setting(
+        None,
+        "B counts the image itself [paper], or only others [released code]; None: the variant's",
     )
     batch_size: int = setting(
         20, "B, other images in each step; paper: B counts the image itself [paper]", minimum=1
@@ -76,12 +103,22 @@ class RIBSettings(Settings):
     normalize_maps: bool = setting(
         False, "divide each step's CAM by its maximum before adding [released code: raw maps]"
     )
+    moving_stages: int | None = setting(
+        None,
+        "last residual stages that move, beside the class layer; None: as the net says, which "
+        "is layer3 and layer4 [released code]",
+        minimum=0,
+        maximum=4,
+    )
     precision: str = setting(
         "float32", "of the forward passes; float32 is without TF32", choices=PRECISIONS
     )
     seed: int = setting(0, "of the choice and the crops of the other images", minimum=0)
 
     def __post_init__(self) -> None:
+        for name, values in BY_VARIANT.items():
+            if getattr(self, name) is None and self.variant in VARIANTS:
+                object.__setattr__(self, name, values[VARIANTS.index(self.variant)])
         super().__post_init__()
         if self.scales[0] != 1.0:
             raise SettingsError(f"scales = {self.scales}: 1 must come first, the image as it is")
@@ -149,12 +186,12 @@ class RIBSettings(Settings):
     @property
     def num_others(self) -> int:
         """Other images in a step's batch: B - 1 in the paper, B in the authors' code."""
-        return self.batch_size - (self.variant == "paper")
+        return self.batch_size - self.image_in_batch
 
     @property
     def num_updates(self) -> int:
         """Steps whose result some map is made with: K in the paper, K - 1 in the authors' code."""
-        return max(0, self.iterations - (self.variant == "released"))
+        return max(0, self.iterations - (not self.last_map))
 
     def rate(self, k: int) -> float:
         """Learning rate of the backbone at step k."""

@@ -118,8 +118,9 @@ class VOCRIBSettings(SplitSettings, ScoredSettings, optional(RIBSettings, withou
     """Parameters of ``voc_rib``.
 
     What is None has the value of its variant: that of ``RIBSettings.scenes(variant)`` for scenes,
-    else of ``RIBSettings.paper()`` or ``.released()``. After ``__init__`` only the flood rule's
-    two may be None, in the variant without it; ``flood_share=1`` switches it off in the other.
+    else of ``RIBSettings.paper()`` or ``.released()``. After ``__init__`` only ``moving_stages``
+    may be None, which leaves it to the net, and the flood rule's two, in the variant without it;
+    ``flood_share=1`` switches it off in the other.
     """
 
     variant: str = setting("released", "the paper's formulas or its code", choices=VARIANTS)

@@ -93,15 +93,17 @@ def some_batches(count, size=3, num_classes=5, side=32, seed=2):
 
 def plain_adaptation(model, views, labels, batches, settings):
     """(high_res, losses with every step's, target losses, reason of the stop)."""
-    net, paper = copy.deepcopy(model).eval(), settings.variant == "paper"
+    net, moving = copy.deepcopy(model).eval(), settings.moving_stages
+    stages = range(5 - (2 if moving is None else moving), 5)
+    prefixes = (*(f"backbone.layer{stage}." for stage in stages), "class_layer.")
     weights = {
         name: weight.requires_grad_()
         for name, weight in net.named_parameters()
-        if name.startswith(("backbone.layer3.", "backbone.layer4.", "class_layer."))
+        if name.startswith(prefixes)
     }
     present = [c for c, label in enumerate(labels.tolist()) if label]
     steps, losses, target_losses, speeds, stop = [], [], [], {}, None
-    for k in range(max(settings.iterations + (1 if paper else 0), 1)):
+    for k in range(max(settings.iterations + (1 if settings.last_map else 0), 1)):
         cams, rows = [], []
         for scale, view in zip(settings.scales, views, strict=True):
             maps = net.class_maps(view)
@@ -121,7 +123,7 @@ def plain_adaptation(model, views, labels, batches, settings):
             loss = summed_loss(logits, labels.expand_as(logits), settings)
             loss = loss + summed_loss(pooled(net.class_maps(images), settings), others, settings)
             losses.append(loss.item())
-        if not paper and abs(target_losses[-1]) > settings.margin:
+        if settings.margin_rule == "stop" and abs(target_losses[-1]) > settings.margin:
             stop = "margin"
             break
         if k < settings.iterations:
@@ -136,7 +138,7 @@ def pooled(maps, settings):
         top = one.max().item()
         if settings.pooling == "gap":
             logits.append(one.mean())
-        elif settings.variant == "paper":
+        elif settings.pooling_variant == "paper":
             cam = one.clamp(min=0) / top if top > 0 else torch.zeros_like(one)
             kept = one[cam <= settings.threshold]
             logits.append(kept.mean() if len(kept) else 0 * one.sum())
@@ -150,7 +152,7 @@ def summed_loss(logits, labels, settings):
     if settings.loss == "bce":
         chances = logits.double().sigmoid()
         return -torch.where(labels == 1, chances, 1 - chances).log().sum()
-    cap = settings.margin if settings.variant == "paper" else float("inf")
+    cap = settings.margin if settings.margin_rule == "cap" else float("inf")
     return -(labels * logits.clamp(max=cap)).sum()
 
 

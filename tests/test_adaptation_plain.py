@@ -47,6 +47,15 @@ CASES = {
     "early flood": {"flood_share": 0.7, "flood_level": 0.3},
     "flood of raw maps": {"flood_share": 0.65, "flood_level": 0.5, "normalize_maps": False},
     "flood of normalised maps": {"flood_share": 0.65, "flood_level": 0.5, "normalize_maps": True},
+    "margin caps": {"margin_rule": "cap", "margin": 0.3},
+    "margin stops": {"margin_rule": "stop", "margin": 1.4},
+    "with theta_K's map": {"last_map": True},
+    "without theta_K's map": {"last_map": False},
+    "GNDRP as a mean": {"pooling_variant": "paper"},
+    "GNDRP over all positions": {"pooling_variant": "released"},
+    "class layer alone moves": {"moving_stages": 0},
+    "one stage moves": {"moving_stages": 1},
+    "all stages move": {"moving_stages": 4},
     "K = 0": {"iterations": 0},
     "K = 1": {"iterations": 1},
     "K = 2": {"iterations": 2},
@@ -107,6 +116,9 @@ def test_each_case_changes_the_map(variant):
         views, batches = some_views(settings), some_batches(4)
         maps[case] = adapt(small_net(), views, LABELS, batches, settings).high_res
     alike = {case for case in CASES if (maps[case] - maps["as it is"]).abs().max() < 4 * TOLERANCE}
-    defaults = {"paper": {"normalised maps", "constant rate"}, "released": {"raw maps"}}
+    defaults = {
+        "paper": {"normalised maps", "constant rate", "with theta_K's map", "GNDRP as a mean"},
+        "released": {"raw maps", "without theta_K's map", "GNDRP over all positions"},
+    }
     not_reached = {"margin"} if variant == "paper" else set()  # by any logit
     assert alike == {"as it is"} | defaults[variant] | not_reached

@@ -45,6 +45,22 @@ PAPER = {
     "flood_share": None,
     "normalize_maps": True,
 }
+BY_VARIANT = {
+    "released": {
+        "margin_rule": "stop",
+        "last_map": False,
+        "pooling_variant": "released",
+        "image_in_batch": False,
+    },
+    "paper": {
+        "margin_rule": "cap",
+        "last_map": True,
+        "pooling_variant": "paper",
+        "image_in_batch": True,
+    },
+}
+RELEASED |= {**BY_VARIANT["released"], "moving_stages": None}
+PAPER |= BY_VARIANT["paper"]
 OTHER = {
     "iterations": 11,
     "learning_rate": 8.1e-6,
@@ -57,6 +73,11 @@ OTHER = {
     "pooling": "gap",
     "threshold": 0.5,
     "variant": "paper",
+    "margin_rule": "cap",
+    "last_map": True,
+    "pooling_variant": "paper",
+    "image_in_batch": True,
+    "moving_stages": 2,
     "batch_size": 19,
     "batch_choice": "random",
     "crop_size": 511,
@@ -94,6 +115,20 @@ def test_the_settings_for_scenes_are_the_papers_formulas_on_the_image_alone():
     assert scenes.num_others == 0
     assert scenes.scales == scenes.loss_scales == (1,)
     assert RIBSettings.scenes(iterations=3, pooling="gap").pooling == "gap"
+
+
+@pytest.mark.parametrize("variant", BY_VARIANT)
+@pytest.mark.parametrize("name", BY_VARIANT["paper"])
+def test_each_difference_of_the_variants_can_be_switched_alone(variant, name):
+    other = BY_VARIANT["paper" if variant == "released" else "released"][name]
+    here, changed = getattr(RIBSettings, variant), {name: other}
+    assert values(here(**changed)) == {**values(here()), **changed}
+
+
+def test_a_batch_counts_the_image_or_only_others():
+    assert RIBSettings.paper(batch_size=5).num_others == 4
+    assert RIBSettings.paper(batch_size=5, image_in_batch=False).num_others == 5
+    assert RIBSettings.released(batch_size=5, image_in_batch=True).num_others == 4
 
 
 def test_changes_are_set_on_top_of_a_variant():

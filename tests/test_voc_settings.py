@@ -63,10 +63,10 @@ def test_the_nets_and_numbers_of_images_are_the_data_sets():
 @BOTH
 @pytest.mark.parametrize("dataset", ["scenes", "voc"])
 def test_no_field_is_left_open(kind, dataset):
-    """But the two of the flood rule, for a variant without it."""
+    """But the two of the flood rule, for a variant without it, and what the net itself says."""
     given = {"dataset": dataset, "data_root": "data", "classifier": "x", "variant": "paper"}
     values = kind(**given).as_dict()
-    allowed = {"flood_level", "flood_share"} if kind is VOCRIBSettings else set()
+    allowed = {"flood_level", "flood_share", "moving_stages"} if kind is VOCRIBSettings else set()
     assert {name for name, value in values.items() if value is None} == allowed
 
 
@@ -83,6 +83,11 @@ GIVEN_RIB = {
     "margin": 7.0,
     "pooling": "gap",
     "threshold": 0.2,
+    "margin_rule": "cap",
+    "last_map": True,
+    "pooling_variant": "paper",
+    "image_in_batch": True,
+    "moving_stages": 1,
     "batch_size": 4,
     "batch_choice": "random",
     "crop_size": 100,

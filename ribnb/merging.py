@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.map_gathering import gather_maps
-from ribnb.runs import RESULT, read_result, write_result
+from ribnb.result_files import RESULT, ResultError, read_result, signed, stale, write_result
 from ribnb.settings import Settings
 from ribnb.split_scores import load_score, merge_scores, save_score
 from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
@@ -68,13 +68,15 @@ def merge_runs(
             for result in results
         ],
     }
-    if output_dir is not None:
+    if output_dir is None:
+        merged = signed(merged)
+    else:
         folder = Path(output_dir)
         _refuse_other_result(folder, merged, names)
         folder.mkdir(parents=True, exist_ok=True)
         gather_maps(names, folder)
         save_score(score, folder)
-        write_result(folder, merged)  # last: with it the merged run counts as finished
+        merged = write_result(folder, merged)  # last: with it the merged run counts as finished
     return merged
 
 
@@ -85,8 +87,10 @@ def _result(folder: Path) -> dict[str, Any]:
             f"{folder} holds no {RESULT}: its run is not finished, or not there"
         )
     result = read_result(path)
-    if result is None or result["chapter"] not in CHAPTERS or not result.keys() >= NEEDED:
+    if result["chapter"] not in CHAPTERS or not result.keys() >= NEEDED:
         raise ValueError(f"{path} is no result of a run over a split, of {' or '.join(CHAPTERS)}")
+    if stale(result):
+        raise ValueError(f"{path} {stale(result)}")
     return result
 
 
@@ -125,12 +129,15 @@ def _of_all(results: Sequence[dict], key: str) -> Any:
 def _refuse_other_result(folder: Path, merged: dict[str, Any], names: Sequence[str]) -> None:
     if folder.resolve() in [Path(name).resolve() for name in names]:
         raise ValueError(f"the merged result cannot go to {folder}, which holds a shard's")
-    there = read_result(folder / RESULT)
-    if there is None and (folder / RESULT).exists():
-        raise ValueError(f"{folder / RESULT} is no whole result; choose another folder")
-    if there is not None and there["settings_hash"] != merged["settings_hash"]:
+    if not (folder / RESULT).exists():
+        return
+    try:
+        there = read_result(folder / RESULT)
+    except ResultError as error:
+        raise ValueError(f"{error}. Choose another folder, or move that file away") from error
+    if there["settings_hash"] != merged["settings_hash"]:
         raise ValueError(f"{folder / RESULT} is a result of other settings; choose another folder")
-    if there is not None and "shards" not in there:
+    if "shards" not in there:
         raise ValueError(
             f"{folder / RESULT} is of a run that was not sharded; choose another folder"
         )

@@ -5,38 +5,64 @@ From the command line::
     python -m ribnb.runs book/toy_bottleneck.ipynb -p seeds=5 -p output_dir=runs/five
     python -m ribnb.runs table runs --by digits,seeds
     python -m ribnb.runs merge runs/shard_0 runs/shard_1 --output-dir runs/whole
+    python -m ribnb.runs pack runs --output runs.zip
+    python -m ribnb.runs verify runs.zip
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import logging
 import math
 import os
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ribnb import provenance
 from ribnb.devices import device_name, resolve_device
 from ribnb.execution import execute_chapter
+from ribnb.result_files import (
+    FORMAT,
+    RESULT,
+    ResultError,
+    find_results,
+    load_results,
+    read_result,
+    signed,
+    stale,
+    write_result,
+)
+from ribnb.result_tables import flat, results_table
 from ribnb.settings import Settings, differences, name_and_value
 from ribnb.settings_files import for_chapter, read_settings_file
-from ribnb.whole_files import whole_file
 
-__all__ = ["Run", "execute_chapter", "load_results", "results_table"]
+__all__ = [
+    "FORMAT",
+    "RESULT",
+    "ResultError",
+    "Run",
+    "execute_chapter",
+    "find_results",
+    "load_results",
+    "read_result",
+    "results_table",
+    "stale",
+    "write_result",
+]
 
-FORMAT = 1
-RESULT = "result.json"
-NEEDED = {"chapter", "metrics", "settings", "settings_hash"}
+# The other commands, looked up when called for.
+COMMANDS = {
+    "table": "ribnb.result_tables",
+    "merge": "ribnb.merging",
+    "pack": "ribnb.packing",
+    "verify": "ribnb.verifying",
+}
 
 
 class Run:
@@ -106,7 +132,7 @@ class Run:
         Raises:
             ValueError: a metric that is not a finite number.
         """
-        for name, value in _flat(metrics).items():
+        for name, value in flat(metrics).items():
             if not math.isfinite(value):
                 raise ValueError(f"the metric {name} is {value}; no result is written")
         result = {
@@ -131,21 +157,22 @@ class Run:
             "seconds": round(time.perf_counter() - self._start, 1),
             "date": provenance.now(),
         }
-        if self.folder:
-            self._refuse_other_result()  # another run may have ended there meanwhile
-            write_result(self.folder, result)
-        return result
+        if not self.folder:
+            return signed(result)
+        self._refuse_other_result()  # another run may have ended there meanwhile
+        return write_result(self.folder, result)
 
     def _refuse_other_result(self) -> None:
         path = self.folder / RESULT
         if not path.exists():
             return
-        there = read_result(path)
-        if there is None:
+        try:
+            there = read_result(path)
+        except ResultError as error:
             raise ValueError(
-                f"{path} is there already, but is no whole result of format {FORMAT}. "
+                f"{path} is there already, and {error.reason}. "
                 "Choose another output_dir, or move that one away"
-            )
+            ) from error
         if (there["chapter"], there["settings_hash"]) == (self.chapter, self.settings.hash()):
             return
         here = self.settings.as_dict()
@@ -155,76 +182,6 @@ class Run:
             f"{path} is a result of other settings ({other or there['chapter']}). "
             "Choose another output_dir, or move that one away"
         )
-
-
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write ``folder/result.json``, whole or not at all."""
-    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    with whole_file(folder / RESULT) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def load_results(folder: str | Path) -> list[dict[str, Any]]:
-    """All results below a folder, each with its ``path``; what cannot be read is warned of."""
-    results = []
-    for path in sorted(Path(folder).rglob(RESULT)):
-        result = read_result(path)
-        if result is None:
-            warnings.warn(
-                f"{path} is not a whole result of format {FORMAT}; left out", stacklevel=2
-            )
-        else:
-            results.append({**result, "path": str(path)})
-    return results
-
-
-def results_table(results: Iterable[Mapping[str, Any]], by: Sequence[str] = ()) -> pd.DataFrame:
-    """One row a result: its chapter, the settings named in ``by``, every metric, its origin.
-
-    Nested metrics get dotted names, list entries their index from 0: ``hgr.background.5``.
-
-    Raises:
-        KeyError: a name in ``by`` that a result's settings do not have.
-    """
-    rows = []
-    for result in results:
-        missing = [name for name in by if name not in result["settings"]]
-        if missing:
-            raise KeyError(f"{result['path']} has no setting {missing[0]!r}")
-        rows.append(
-            {
-                "chapter": result["chapter"],
-                **{name: result["settings"][name] for name in by},
-                **_flat(result["metrics"]),
-                **{key: result[key] for key in ("images", "device", "git_commit", "date", "path")},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
-        return {name: value}
-    return {
-        dotted: leaf
-        for key, inner in items
-        for dotted, leaf in _flat(inner, f"{name}.{key}" if name else str(key)).items()
-    }
-
-
-def read_result(path: Path) -> dict[str, Any] | None:
-    """A result; None for what is none, or of another format."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(result, dict) or result.get("format") != FORMAT:
-        return None
-    return result if result.keys() >= NEEDED else None
 
 
 def _check_writable(folder: Path) -> None:
@@ -249,7 +206,7 @@ def _run_chapter(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ribnb.runs", description="Run a chapter with other parameters."
     )
-    parser.add_argument("chapter", help="its notebook; or 'table' or 'merge', see their --help")
+    parser.add_argument("chapter", help=f"its notebook; or {', '.join(COMMANDS)}: see their --help")
     parser.add_argument(
         "-p",
         dest="parameter",
@@ -288,35 +245,11 @@ def _run_chapter(words: Sequence[str]) -> int:
     return 0
 
 
-def _print_table(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m ribnb.runs table", description="Print the results below a folder as CSV."
-    )
-    parser.add_argument("folder")
-    parser.add_argument("--by", default="", help="settings to show, separated by commas")
-    arguments = parser.parse_args(words)
-    by = [name for name in arguments.by.split(",") if name]
-    results = load_results(arguments.folder)
-    if not results:
-        print(f"no {RESULT} below {arguments.folder}", file=sys.stderr)
-        return 1
-    try:
-        print(results_table(results, by).to_csv(index=False), end="")
-    except KeyError as error:
-        print(error.args[0], file=sys.stderr)
-        return 2
-    return 0
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """The command line; see the module's docstring."""
     words = sys.argv[1:] if words is None else list(words)
-    if words[:1] == ["table"]:
-        return _print_table(words[1:])
-    if words[:1] == ["merge"]:
-        from ribnb.merging import main as merge
-
-        return merge(words[1:])
+    if words and words[0] in COMMANDS:
+        return importlib.import_module(COMMANDS[words[0]]).main(words[1:])
     return _run_chapter(words)
 
 

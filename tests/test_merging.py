@@ -10,6 +10,7 @@ from plain_adaptation import one_thread  # noqa: F401
 from split_runs import result_of, run_chapter, without_time
 
 from ribnb.merging import merge_runs
+from ribnb.result_files import write_result
 from ribnb.runs import main
 from ribnb.scene_nets import CHECKPOINTS
 from ribnb.split_scores import load_score
@@ -17,7 +18,7 @@ from ribnb.split_scores import load_score
 # Some images are stopped by either rule, others by none.
 SMALL = {"num_images": 7, "iterations": 4, "margin": 11.0, "flood_share": 0.26}
 OTHER_NET = str(CHECKPOINTS / "scenes_4.safetensors")
-PROVENANCE = ("seconds", "date", "metrics", "shards")
+PROVENANCE = ("seconds", "date", "metrics", "shards", "digest")
 
 
 TOGETHER = "these runs do not belong together: "
@@ -112,7 +113,7 @@ def test_from_other_devices_and_numbers_of_workers(runs, tmp_path):
     result = result_of(tmp_path / "B")
     result["device"], result["settings"]["device"] = "NVIDIA H200", "cuda"
     result["settings"]["workers"] = 4
-    (tmp_path / "B" / "result.json").write_text(json.dumps(result))
+    write_result(tmp_path / "B", result)
     together = merge_runs([runs / "A", tmp_path / "B"])
     assert together["device"] == [result_of(runs / "A")["device"], "NVIDIA H200"]
     assert together["settings_hash"] == result_of(runs / "whole")["settings_hash"]
@@ -186,8 +187,9 @@ def half(runs, tmp_path):
         ("scores.npz", b"", "scores.npz cannot be read"),
         ("scores.npz", b"PK\x03\x04 half a file", "scores.npz cannot be read"),
         ("scores.npz", None, "half holds no scores.npz: it is no finished run over a split"),
-        ("result.json", b'{"format": 1, "metr', "result.json is no result of a run over a split"),
-        ("result.json", b"[]", "result.json is no result of a run over a split"),
+        ("result.json", b'{"format": 2, "metr', "result.json is not whole JSON"),
+        ("result.json", b'{"format": 1}', "result.json is of format 1, older than this version's"),
+        ("result.json", b"[]", "result.json is no result of a run"),
         ("result.json", None, "half holds no result.json: its run is not finished"),
     ],
 )
@@ -200,12 +202,24 @@ def test_refuses_a_folder_that_is_damaged(runs, half, capsys, name, content, mes
 def test_refuses_a_result_that_lacks_something(runs, half, capsys, key):
     result = result_of(half)
     del result[key]
+    write_result(half, result)
+    said = refused([runs / "A", half], capsys)
+    assert "is no result of a run over a split" in said or "run: it lacks date" in said
+
+
+def test_refuses_a_result_that_was_edited_or_is_stale(runs, half, capsys):
+    result = result_of(half)
+    result["metrics"]["stopped_margin"] += 1
     (half / "result.json").write_text(json.dumps(result))
-    assert "is no result of a run over a split" in refused([runs / "A", half], capsys)
+    assert "half/result.json was edited after it was written" in refused([runs / "A", half], capsys)
+    del result["settings"]["margin_rule"]
+    write_result(half, result)
+    said = refused([runs / "A", half], capsys)
+    assert "half/result.json is stale: voc_rib has got margin_rule since" in said
 
 
 def test_refuses_the_result_of_another_kind_of_chapter(runs, half, capsys):
-    (half / "result.json").write_text(json.dumps(result_of(half) | {"chapter": "rib"}))
+    write_result(half, result_of(half) | {"chapter": "rib"})
     said = refused([runs / "A", half], capsys)
     assert "is no result of a run over a split, of voc_classifier or voc_rib" in said
 
@@ -220,7 +234,7 @@ def test_does_not_write_over_a_shard_or_another_result(runs, half, tmp_path, cap
     assert result_of(tmp_path / "taken") == result_of(runs / "iterations")
     (tmp_path / "taken" / "result.json").write_text("half a")
     said = refused([runs / "A", half], capsys, "-o", tmp_path / "taken")
-    assert "is no whole result" in said
+    assert "result.json is not whole JSON" in said
 
 
 def test_does_not_write_over_the_run_that_was_not_sharded(runs, tmp_path, capsys):

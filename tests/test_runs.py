@@ -8,13 +8,13 @@ import os
 import re
 import subprocess
 import sys
-import warnings
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from ribnb.runs import Run, execute_chapter, load_results, main, results_table
+from ribnb.result_files import digest
+from ribnb.runs import Run, execute_chapter, load_results, main, results_table, stale
 from ribnb.toy import ToySettings
 
 FIELDS = {
@@ -38,6 +38,7 @@ FIELDS = {
     "device",
     "seconds",
     "date",
+    "digest",
 }
 METRICS = {"hgr": {"background": [0.9, 0.1]}, "accuracy": 0.98}
 
@@ -124,55 +125,31 @@ def test_a_run_may_be_repeated_with_the_same_settings_on_another_device(tmp_path
     assert json.loads((tmp_path / "result.json").read_text())["metrics"] == {"accuracy": 0.9}
 
 
-@pytest.mark.parametrize("content", ["", '{"format": 1, "metr', '{"format": 1}', '{"format": 2}'])
+@pytest.mark.parametrize("content", ["", '{"format": 2, "metr', '{"format": 1}', '{"format": 2}'])
 def test_what_is_no_whole_result_is_not_overwritten(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
-    with pytest.raises(ValueError, match=r"result\.json is there already, but is no whole result"):
+    with pytest.raises(ValueError, match=r"result\.json is there already, and is .*output_dir"):
         finish(tmp_path)
     assert (tmp_path / "result.json").read_text() == content
 
 
-# Many results -----------------------------------------------------------------------------
+# Results are read with ribnb.result_files ------------------------------------------------
 
 
-def test_results_are_read_from_all_folders_below(tmp_path):
-    finish(tmp_path / "a", seeds=1)
-    finish(tmp_path / "b" / "c", seeds=2)
-    found = load_results(tmp_path)
-    assert [one["settings"]["seeds"] for one in found] == [1, 2]
-    assert [one["path"] for one in found] == [
-        str(tmp_path / name / "result.json") for name in ("a", "b/c")
-    ]
-    assert load_results(tmp_path / "none") == []
+def test_the_result_of_a_run_is_whole_and_signed(tmp_path):
+    result = finish(tmp_path)
+    assert load_results(tmp_path) == [{**result, "path": str(tmp_path / "result.json")}]
+    assert stale(result) == ""
+    # without a folder it is the same, but for when it was
+    unwritten = finish("")
+    assert unwritten.keys() == result.keys()
+    assert unwritten["digest"] == digest(unwritten)
 
 
-@pytest.mark.parametrize(
-    "content", ["", '{"format": 1, "metr', "[]", '{"format": 99}', '{"format": 1}']
-)
-def test_what_is_no_whole_result_is_warned_of_and_left_out(tmp_path, content):
-    finish(tmp_path / "good")
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "result.json").write_text(content)
-    with pytest.warns(UserWarning, match=r"half.*is not a whole result of format 1; left out"):
-        assert len(load_results(tmp_path)) == 1
-
-
-def test_a_table_has_one_row_a_result_and_a_column_for_each_number(tmp_path):
-    finish(tmp_path / "a", seeds=1)
-    finish(tmp_path / "b", {"accuracy": 0.5}, seeds=2)
-    table = results_table(load_results(tmp_path), by=["seeds", "digits"])
-    assert table["seeds"].tolist() == [1, 2]
-    assert table["digits"].tolist() == ["embedded"] * 2
-    assert table["accuracy"].tolist() == [0.98, 0.5]
-    assert table.loc[0, ["hgr.background.0", "hgr.background.1"]].tolist() == [0.9, 0.1]
-    assert table.loc[1, ["hgr.background.0", "hgr.background.1"]].isna().all()
-    assert {"chapter", "images", "device", "git_commit", "date", "path"} <= set(table.columns)
-
-
-def test_a_table_by_a_setting_that_is_not_there_is_refused_with_the_file(tmp_path):
+def test_a_run_has_one_row_in_the_table(tmp_path):
     finish(tmp_path)
-    with pytest.raises(KeyError, match=r"result\.json has no setting 'margin'"):
-        results_table(load_results(tmp_path), by=["margin"])
+    table = results_table(load_results(tmp_path), by=["digits"])
+    assert table.loc[0, ["digits", "seed", "accuracy"]].tolist() == ["embedded", "0, 1", 0.98]
 
 
 # The command line -------------------------------------------------------------------------
@@ -284,26 +261,12 @@ def test_a_parameter_without_a_value_is_refused(chapter, capsys):
     assert "'number' is not of the form name=value" in capsys.readouterr().err
 
 
-def test_the_table_is_printed_as_csv(tmp_path, capsys):
-    finish(tmp_path / "a", seeds=2)
-    finish(tmp_path / "b", seeds=5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert main(["table", str(tmp_path), "--by", "seeds,digits"]) == 0
-    header, *rows = capsys.readouterr().out.splitlines()
-    assert header.startswith("chapter,seeds,digits,hgr.background.0,hgr.background.1,accuracy,")
-    assert [row.split(",")[:3] for row in rows] == [
-        ["toy_bottleneck", "2", "embedded"],
-        ["toy_bottleneck", "5", "embedded"],
-    ]
-
-
-def test_a_table_of_nothing_or_by_nothing_known_is_refused(tmp_path, capsys):
-    assert main(["table", str(tmp_path)]) == 1
-    assert f"no result.json below {tmp_path}" in capsys.readouterr().err
-    finish(tmp_path)
-    assert main(["table", str(tmp_path), "--by", "sedes"]) == 2
-    assert "has no setting 'sedes'" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["table", "merge", "pack", "verify"])
+def test_other_commands_have_their_own_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert f"usage: python -m ribnb.runs {command}" in capsys.readouterr().out
 
 
 # Runs over a split ------------------------------------------------------------------------

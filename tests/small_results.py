@@ -1,0 +1,52 @@
+"""Made-up results, for tests of what reads them."""
+
+from pathlib import Path
+
+from ribnb.chapter_settings import chapter_settings
+from ribnb.result_files import signed, write_result
+
+ORACLE = "oracle"
+
+
+def made_up(chapter: str = "voc_rib", metrics: dict | None = None, **parameters) -> dict:
+    """A whole result of these parameters; what no setting decides is always the same."""
+    if chapter.startswith("voc_"):
+        parameters = {"seed": 3, **parameters}
+    settings = chapter_settings(chapter, parameters)
+    return signed(
+        {
+            "chapter": chapter,
+            "metrics": {"seed_miou": 50.0} if metrics is None else metrics,
+            "split": "train",
+            "images": 100,
+            "threshold": 0.2,
+            "threshold_choice": ORACLE,
+            "post_processing": "none",
+            "settings": {k: v for k, v in settings.as_dict().items() if k != "output_dir"},
+            "settings_hash": settings.hash(),
+            "seed": parameters.get("seed", [0, 1]),
+            "git_commit": "0" * 40,
+            "device": "CPU",
+            "date": "2026-01-01T00:00:00+00:00",
+        }
+    )
+
+
+def put(folder: Path, result: dict | None = None, **values) -> Path:
+    """A result as a file below a folder; ``values`` are those of ``made_up``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_result(folder, result or made_up(**values))
+    return folder / "result.json"
+
+
+def at(path: str, value: float = 50.0, **values) -> dict:
+    """A result with this seed_miou that lies there."""
+    return made_up(**{"metrics": {"seed_miou": value}, **values}) | {"path": path}
+
+
+def three(values=(50.0, 52.0, 57.0), name="", **parameters) -> list[dict]:
+    """The same with each of the seeds 3 to 5."""
+    return [
+        at(f"{name}{seed}", value, seed=seed, **parameters)
+        for seed, value in zip((5, 3, 4), values, strict=True)
+    ]

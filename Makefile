@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html chapters test lint clean
+.PHONY: help install book html chapters ablations test lint clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -22,7 +22,7 @@ CRF = $(BIN)/pip install --quiet "cython>=3.0.11" "setuptools>=70.1" && \
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' || \
 		{ echo "This needs Python 3.10 to 3.13: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable ".[book,test]"
+	$(BIN)/pip install --quiet --editable ".[book,batch,test]"
 	@PYTHON=$(BIN)/python sh book/tools/system.sh compiler && $(CRF) || \
 		echo "The dense CRF could not be compiled (above). All else works; results say 'no CRF'." >&2
 	@touch $@
@@ -36,6 +36,10 @@ html: install ## Build the pages with the stored outputs; executes nothing
 
 chapters: install ## Run all chapters and store their outputs in book/
 	$(BIN)/python book/tools/chapters.py store
+
+CORES ?= all
+ablations: install ## Run the ablations (CONFIG=file.yml: what it says), as many at a time as CORES
+	$(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
 # Two processes, each with whole files: a notebook's cells follow on each other.
 SPREAD = --numprocesses 2 --dist loadfile

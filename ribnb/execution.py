@@ -16,7 +16,10 @@ from ribnb.settings import refuse_unknown
 
 
 def execute_chapter(
-    path: str | Path, output: str | Path, parameters: Mapping[str, Any] | None = None
+    path: str | Path,
+    output: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    result_only: bool = False,
 ) -> Path:
     """Run a chapter with the given parameters and keep the executed notebook.
 
@@ -25,6 +28,8 @@ def execute_chapter(
         output: where the executed notebook goes; it is written while the chapter runs, so after
             a failure it shows how far it came.
         parameters: values for names of the chapter's parameters cell.
+        result_only: end with the cell tagged ``result``, which writes ``result.json``: no claims,
+            which are made for the chapter's own parameters, and no exercises.
 
     Returns:
         ``output``.
@@ -47,11 +52,28 @@ def execute_chapter(
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot write to '{output.parent}': {error.strerror}") from error
+    notebook = _until_result(path) if result_only else str(path)
     with _progress_on_terminal():
         papermill.execute_notebook(
-            str(path), str(output), parameters=parameters, progress_bar=False, log_output=False
+            notebook, str(output), parameters=parameters, progress_bar=False, log_output=False
         )
     return output
+
+
+def _until_result(path: Path) -> Any:
+    """The chapter without what follows its result.
+
+    Raises:
+        ValueError: it has no cell tagged ``result``.
+    """
+    import nbformat  # comes with papermill
+
+    notebook = nbformat.read(path, as_version=4)
+    for place, cell in enumerate(notebook.cells):
+        if "result" in cell.metadata.get("tags", []):
+            notebook.cells = notebook.cells[: place + 1]
+            return notebook
+    raise ValueError(f"{path.name} has no cell tagged 'result', with which a batch would end")
 
 
 @contextmanager

@@ -4,7 +4,8 @@
     voc_rib:
       split: train_aug
 
-Every chapter gets ``dataset``, and the chapter ``voc_rib`` also ``split``.
+Every chapter gets ``dataset``, and the chapter ``voc_rib`` also ``split``. A section ``batch``
+is for a batch of chapters, see ``ribnb.batch``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.settings import refuse_unknown
+
+BATCH = "batch"  # name of the section that is for no chapter
 
 
 def read_settings_file(path: str | Path) -> dict[str, Any]:
@@ -49,6 +52,6 @@ def for_chapter(values: Mapping[str, Any], chapter: str, chapters: Iterable[str]
         SettingsError: a section for a chapter that does not exist; names the nearest.
     """
     sections = {name: value for name, value in values.items() if isinstance(value, Mapping)}
-    refuse_unknown(sections, chapters, "the book (for a section of parameters)")
+    refuse_unknown(sections, [*chapters, BATCH], "the book (for a section of parameters)")
     common = {name: value for name, value in values.items() if name not in sections}
     return {**common, **sections.get(chapter, {})}

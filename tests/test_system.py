@@ -78,7 +78,7 @@ def test_a_python_without_headers_is_noticed(commands, tmp_path):
 def test_an_unknown_need_is_refused(commands):
     done = call(commands, "sh", str(SCRIPT), "compilers")
     assert done.returncode == 2
-    assert "knows venv, chromium and compiler, not compilers" in done.stderr
+    assert "knows venv, chromium, compiler and slurm, not compilers" in done.stderr
 
 
 def install(commands, **environment):
@@ -97,7 +97,7 @@ def test_the_crf_is_installed_after_the_rest(commands):
     assert done.returncode == 0 and "no CRF" not in done.stderr
     assert (commands.parent / ".venv" / "installed").exists()
     lines = pip.splitlines()
-    assert lines[0].endswith("--editable .[book,test]")
+    assert lines[0].endswith("--editable .[book,batch,test]")
     assert lines[-1].endswith("--no-build-isolation --editable .[crf]")
 
 

@@ -1,0 +1,75 @@
+# The paper's ablations, or the whole reproduction, as a batch of chapters.
+#
+#   make ablations                                         the ablations on scenes, on this machine
+#   snakemake --configfile book/settings/voc_full.yml      every stage on VOC 2012
+#   snakemake --configfile FILE --cores 8 --resources gpu=4
+#   snakemake --configfile FILE --executor slurm ...       the page "running" says more
+#
+# A job's folder is named by what it computes: settings that change are another folder, and what
+# is there is not run again. profiles/default sets what every call has.
+
+import os
+import shlex
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+from ribnb import batch_check, batch_progress
+from ribnb.batch import read_batch
+from ribnb.jobs import done_file
+from ribnb.settings_files import BATCH as SECTION
+
+PYTHON = shlex.quote(sys.executable)
+try:
+    if len(workflow.configfiles) > 1:
+        raise ValueError("one --configfile at a time")
+    BATCH = read_batch(next(iter(workflow.configfiles), None), workflow.config_settings.overwrite_config.get(SECTION))
+except (OSError, ValueError) as error:
+    raise WorkflowError(str(error)) from None
+JOBS, FOLDER = BATCH.jobs, str(BATCH.folder)
+if workflow.is_main_process:
+    for line in batch_check.set_broken_aside(BATCH):
+        print(line, file=sys.stderr)
+
+
+def needed(wildcards):
+    """The files that say that what a job needs is done."""
+    return [f"{FOLDER}/{job.done}" for job in JOBS[wildcards.job].needs]
+
+
+def gpus(wildcards):
+    return int(batch_check.wants_gpu(JOBS[wildcards.job]))
+
+
+onstart:
+    batch_check.before_running(BATCH, local=workflow.local_exec)
+    batch_progress.begin(BATCH.folder, JOBS, BATCH.labels)
+
+
+onsuccess:
+    print(batch_progress.summary(BATCH.folder, JOBS))
+
+
+onerror:
+    print(batch_progress.summary(BATCH.folder, JOBS))
+
+
+rule all:
+    input:
+        [f"{FOLDER}/{job.done}" for job in JOBS.values()],
+
+
+# One rule for each stage, so that a cluster can give each its own time and memory.
+for kind in sorted({job.kind for job in JOBS.values()}):
+    rule:
+        name: kind
+        input:
+            needed,
+        output:
+            f"{FOLDER}/{{job}}/{done_file(kind)}",
+        wildcard_constraints:
+            job=rf"{kind}_[0-9a-f]{{10}}",
+        resources:
+            gpu=gpus,
+        shell:
+            f"{PYTHON} -m ribnb.run_job {FOLDER}/{{wildcards.job}}"

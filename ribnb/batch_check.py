@@ -1,0 +1,72 @@
+"""What is said at once, before a batch's first job."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cache
+
+from ribnb.batch import Batch
+from ribnb.file_locks import hold
+from ribnb.jobs import DATA, NOT_A_CHAPTER, Job
+from ribnb.result_files import read_result
+
+
+def wants_gpu(job: Job) -> bool:
+    """Whether a job takes a GPU: ``cuda`` does, and ``auto`` where there is one."""
+    if job.kind in NOT_A_CHAPTER:
+        return False
+    device = str(job.given.get("device", "auto"))
+    return device.startswith("cuda") or (device == "auto" and _has_cuda())
+
+
+def set_broken_aside(batch: Batch) -> list[str]:
+    """Rename results that are not whole, so that they are made again; says which, and why."""
+    said = []
+    for job in batch.jobs.values():
+        path = batch.folder / job.done
+        if job.kind == DATA or not path.is_file():
+            continue
+        try:
+            read_result(path)
+        except ValueError as error:
+            path.rename(path.with_suffix(".broken"))
+            said.append(f"{error}; made again")
+    return said
+
+
+def before_running(batch: Batch, local: bool) -> None:
+    """Refuse what cannot be run.
+
+    Args:
+        batch: the plan.
+        local: whether the jobs run on this machine, not on a cluster.
+
+    Raises:
+        ValueError: jobs that ask for a GPU on a machine without one; another call at work on the
+            same folder.
+    """
+    asked = [job for job in batch.jobs.values() if job.given.get("device", "").startswith("cuda")]
+    waiting = [job for job in asked if not (batch.folder / job.done).is_file()]
+    if local and waiting and not _has_cuda():
+        raise ValueError(
+            f"{len(waiting)} jobs ask for device = 'cuda', but PyTorch sees no CUDA GPU on this "
+            "machine. Run them where there is one, or take device: auto"
+        )
+    _hold(batch)
+
+
+_held = ExitStack()  # until this process ends
+
+
+def _hold(batch: Batch) -> None:
+    """Take the folder for this call."""
+    batch.folder.mkdir(parents=True, exist_ok=True)
+    if not _held.enter_context(hold(batch.folder / "lock", wait=False)):
+        raise ValueError(f"another call is running the jobs of {batch.folder}")
+
+
+@cache
+def _has_cuda() -> bool:
+    import torch  # takes seconds
+
+    return torch.cuda.is_available()

@@ -1,0 +1,123 @@
+"""A batch of a made-up chapter that takes a moment, with the project's own Snakefile."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+# Writes a whole result; before that it tells a file beside the batch that it began, and waits,
+# fails or sleeps where a file there says so.
+BODY = """
+import json, os, time
+from pathlib import Path
+from ribnb.chapter_settings import chapter_settings
+from ribnb.result_files import write_result
+
+folder = Path(output_dir)
+signals = folder.parents[2] / "signals"
+with open(signals / "begun", "a") as file:
+    file.write(f"{iterations} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')} {time.time()}\\n")
+while (signals / f"wait_{iterations}").exists():
+    time.sleep(0.05)
+assert not (signals / f"fail_{iterations}").exists(), f"told to fail at {iterations}"
+names = ("variant", "num_images", "iterations", "seed", "device")
+settings = chapter_settings("voc_rib", {name: globals()[name] for name in names})
+values = {k: v for k, v in settings.as_dict().items() if k != "output_dir"}
+write_result(folder, {
+    "chapter": "voc_rib", "metrics": {"seed_miou": 40.0 + iterations}, "settings": values,
+    "settings_hash": settings.hash(), "seed": seed, "images": num_images, "device": "cpu",
+    "git_commit": "none", "date": "today", "split": "train", "threshold_choice": "none",
+    "post_processing": "none",
+})
+with open(signals / "ended", "a") as file:
+    file.write(f"{iterations} {time.time()}\\n")
+"""
+PARAMETERS = """
+variant: str = "paper"
+num_images: int = 6
+iterations: int = 1
+seed: int = 3
+device: str = "cpu"
+output_dir: str = ""
+"""
+ABLATION = {
+    "name": "mini",
+    "chapter": "voc_rib",
+    "parameters": {"variant": "paper", "num_images": 6},
+    "grid": {"iterations": [1, 2, 3, 4]},
+    "seeds": [3],
+}
+
+
+class SmallBatch:
+    """The folder, and what one does there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.started = root, []
+        for name in ("book/settings/ablations", "signals"):
+            (root / name).mkdir(parents=True)
+        shutil.copy(ROOT / "Snakefile", root)
+        shutil.copytree(ROOT / "profiles", root / "profiles")
+        cells = [
+            nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell(BODY, metadata={"tags": ["result"]}),
+            nbformat.v4.new_code_cell("raise SystemError('a batch ends with the result')"),
+        ]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, root / "book" / "voc_rib.ipynb")
+        self.ablation()
+
+    def ablation(self, **changes) -> None:
+        """Write the ablation anew."""
+        path = self.root / "book" / "settings" / "ablations" / "mini.yml"
+        path.write_text(yaml.safe_dump({**ABLATION, **changes}))
+
+    def start(self, *options: str, output=subprocess.PIPE) -> subprocess.Popen:
+        """Snakemake at work; in a process group of its own."""
+        command = [sys.executable, "-m", "snakemake", *(options or ("--cores", "2"))]
+        process = subprocess.Popen(
+            command, cwd=self.root, text=True, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True, env={**os.environ, "RIBNB_PROGRESS": "off"},
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def run(self, *options: str) -> tuple[int, str]:
+        """(exit code, what it printed)."""
+        process = self.start(*options)
+        output, _ = process.communicate(timeout=240)
+        return process.returncode, output
+
+    def signal(self, name: str) -> Path:
+        """A file that tells the chapter something once it is there."""
+        return self.root / "signals" / name
+
+    def begun(self) -> list[int]:
+        """K of the chapters that began, in order."""
+        path = self.signal("begun")
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [int(line.split()[0]) for line in lines]
+
+    def results(self) -> list[Path]:
+        return sorted(self.root.glob("runs/*/*/result.json"))
+
+
+@pytest.fixture(name="batch")
+def small_batch(tmp_path):
+    """See ``SmallBatch``."""
+    pytest.importorskip("snakemake", reason="the batch needs Snakemake, and so Python 3.11")
+    small = SmallBatch(tmp_path)
+    yield small
+    for file in small.signal("").glob("wait_*"):
+        file.unlink()
+    for process in small.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)

@@ -26,7 +26,7 @@ try:
     BATCH = read_batch(next(iter(workflow.configfiles), None), workflow.config_settings.overwrite_config.get(SECTION))
 except (OSError, ValueError) as error:
     raise WorkflowError(str(error)) from None
-JOBS, FOLDER = BATCH.jobs, str(BATCH.folder)
+JOBS, LABELS, FOLDER = BATCH.jobs, BATCH.labels, str(BATCH.folder)
 if workflow.is_main_process:
     for line in batch_check.set_broken_aside(BATCH):
         print(line, file=sys.stderr)
@@ -37,13 +37,17 @@ def needed(wildcards):
     return [f"{FOLDER}/{job.done}" for job in JOBS[wildcards.job].needs]
 
 
+def labels(wildcards):
+    return {"run": LABELS[wildcards.job]}
+
+
 def gpus(wildcards):
     return int(batch_check.wants_gpu(JOBS[wildcards.job]))
 
 
 onstart:
     batch_check.before_running(BATCH, local=workflow.local_exec)
-    batch_progress.begin(BATCH.folder, JOBS, BATCH.labels)
+    batch_progress.begin(BATCH.folder, JOBS, LABELS)
 
 
 onsuccess:
@@ -66,7 +70,7 @@ for kind in sorted({job.kind for job in JOBS.values()}):
         input:
             needed,
         output:
-            f"{FOLDER}/{{job}}/{done_file(kind)}",
+            report(f"{FOLDER}/{{job}}/{done_file(kind)}", category=kind, labels=labels),
         wildcard_constraints:
             job=rf"{kind}_[0-9a-f]{{10}}",
         resources:

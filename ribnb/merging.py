@@ -9,13 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ribnb.image_scores import save_image_scores
+from ribnb.map_files import read_maps
 from ribnb.map_gathering import gather_maps
+from ribnb.metrics import image_confusions
 from ribnb.result_files import RESULT, ResultError, read_result, signed, stale, write_result
 from ribnb.settings import Settings
-from ribnb.split_scores import load_score, merge_scores, save_score
+from ribnb.split_scores import SplitScore, load_score, merge_scores, save_score
+from ribnb.split_settings import SplitSettings
 from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
 
 CHAPTERS = {"voc_classifier": VOCClassifierSettings, "voc_rib": VOCRIBSettings}
+PLACES = {"seeds": "maps", "cam": "cam/maps"}  # of the maps, in a run's folder
 STOPS = ("stopped_margin", "stopped_flood")
 NEEDED = {"inputs", "failures", "git_commit", "versions", "device", "seconds", "date"}
 
@@ -76,8 +81,36 @@ def merge_runs(
         folder.mkdir(parents=True, exist_ok=True)
         gather_maps(names, folder)
         save_score(score, folder)
+        _score_images(settings, score, folder)
         merged = write_result(folder, merged)  # last: with it the merged run counts as finished
     return merged
+
+
+def _score_images(settings: SplitSettings, score: SplitScore, folder: Path) -> None:
+    """Scores of single images at the merged thresholds, where their maps and masks are at hand.
+
+    The shards' own are of no use here: each shard has thresholds of its own.
+    """
+    folders = {name: folder / PLACES[name] for name in score.confusions}
+    files = [place / f"{one}.npz" for place in folders.values() for one in score.scored]
+    if not all(file.is_file() for file in files):
+        return
+    try:
+        images = settings.images()
+    except OSError:
+        return  # merged on a machine without the data
+    place_of = {name: place for place, name in enumerate(images.ids)}
+    thresholds = {name: score.seeds(name).best_threshold for name in folders}
+    confusions = {
+        name: image_confusions(
+            (read_maps(place / f"{one}.npz") for one in score.scored),
+            (images.mask(place_of[one]) for one in score.scored),
+            thresholds[name],
+            len(images.class_names),
+        )
+        for name, place in folders.items()
+    }
+    save_image_scores(folder, score.scored, confusions, thresholds, images.class_names)
 
 
 def _result(folder: Path) -> dict[str, Any]:

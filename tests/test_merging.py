@@ -9,6 +9,7 @@ import pytest
 from plain_adaptation import one_thread  # noqa: F401
 from split_runs import result_of, run_chapter, without_time
 
+from ribnb.image_scores import check_against, load_image_scores
 from ribnb.merging import merge_runs
 from ribnb.result_files import write_result
 from ribnb.runs import main
@@ -67,6 +68,24 @@ def test_shards_are_one_run(runs, whole, shards):
     assert together.keys() == {*alone, "shards"}
 
 
+def test_scores_of_single_images_are_those_of_the_merged_thresholds(runs, tmp_path):
+    result = merged(runs, "A", "B", output=tmp_path)
+    together, alone = load_image_scores(tmp_path), load_image_scores(runs / "whole")
+    check_against(result, together)
+    assert together.thresholds == alone.thresholds
+    for name, matrix in alone.confusions.items():
+        assert (together.in_order(alone.ids, name) == matrix).all()
+    for path in (runs / "A" / "maps").glob("*.npz"):
+        if path.stem in alone.ids:
+            break
+    without = tmp_path / "without"
+    for name in ("A", "B"):
+        shutil.copytree(runs / name, without / name)
+    (without / "A" / "maps" / path.name).unlink()
+    merged(without, "A", "B", output=without / "out")
+    assert not (without / "out" / "image_scores.npz").exists()
+
+
 def test_the_runs_are_no_trivial_ones(runs):
     """Or the tests of merging would not see what is not added up."""
     metrics = result_of(runs / "whole")["metrics"]
@@ -90,7 +109,7 @@ def test_time_and_origin_of_all_shards_are_kept(runs):
 def test_what_is_written_is_what_is_given(runs, tmp_path):
     together = merged(runs, "A", "B", output=tmp_path / "C")
     assert result_of(tmp_path / "C") == together
-    written = {"result.json", "scores.npz", "maps", "steps", "maps.json", "cam"}
+    written = {"result.json", "scores.npz", "image_scores.npz", "maps", "steps", "maps.json", "cam"}
     assert {path.name for path in (tmp_path / "C").iterdir()} == written
     score, whole = load_score(tmp_path / "C"), load_score(runs / "whole")
     assert (score.split, score.scored) == (whole.split, whole.scored)

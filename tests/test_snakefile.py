@@ -31,6 +31,9 @@ def test_runs_what_is_missing_and_then_nothing(batch):
     os.utime(batch.root / "book" / "voc_rib.ipynb")
     code, output = batch.run()
     assert (code, len(batch.begun())) == (0, 4), output
+    code, output = batch.run("--report", "report.html")
+    assert code == 0, output
+    assert "mini: iterations 2, seed 3" in (batch.root / "report.html").read_text()
 
 
 def test_settings_that_change_run_again_and_those_that_stay_do_not(batch):

@@ -20,10 +20,13 @@ from ribnb.jobs import done_file
 from ribnb.settings_files import BATCH as SECTION
 
 PYTHON = shlex.quote(sys.executable)
+given = workflow.config_settings.config
 try:
     if len(workflow.configfiles) > 1:
-        raise ValueError("one --configfile at a time")
-    BATCH = read_batch(next(iter(workflow.configfiles), None), workflow.config_settings.overwrite_config.get(SECTION))
+        raise ValueError("one --configfile at a time; its sections are what chapters get")
+    if others := [name for name in given if name != SECTION]:
+        raise ValueError(f"--config can change the section {SECTION} only, not {', '.join(others)}")
+    BATCH = read_batch(next(iter(workflow.configfiles), None), given.get(SECTION))
 except (OSError, ValueError) as error:
     raise WorkflowError(str(error)) from None
 JOBS, LABELS, FOLDER = BATCH.jobs, BATCH.labels, str(BATCH.folder)

@@ -140,4 +140,9 @@ def test_a_mistake_is_said_before_anything_runs(batch):
     assert code != 0
     assert "mini.yml:4: " in output or "mini.yml:5: " in output
     assert "poolng" in output
+    batch.ablation()
+    for given, said in (("num_images=5", "not num_images"), ("batch={shard: 2}", "'shards'?")):
+        code, output = batch.run("--cores", "2", "--config", given)
+        assert code != 0
+        assert said in output
     assert not batch.begun()

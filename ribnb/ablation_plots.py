@@ -7,39 +7,36 @@ are several. What has no result (NaN, or no row) is never drawn as a number, and
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import cycle, pairwise, product
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-from numpy import ndarray
+from matplotlib.ticker import LogLocator, NullLocator
 
+from ribnb.label_places import place_labels
 from ribnb.map_plots import METHOD_STYLES
+from ribnb.plot_frames import (
+    add_legend,
+    along,
+    baseline_of,
+    checked,
+    drawable,
+    gaps_in_words,
+    line_name,
+    line_styles,
+    name_of,
+    seeds_in_words,
+    word_of,
+    words_of,
+)
 from ribnb.plot_style import styled_figure
 
 BLUE = METHOD_STYLES[3][0]
-NAMES = {  # column -> how a reader knows it
-    "iterations": "RIB steps K",
-    "learning_rate": "step size λ",
-    "margin": "margin m",
-    "threshold": "τ of GNDRP",
-    "batch_size": "batch size B",
-    "seed_miou": "seed mIoU (%)",
-    "cam_seed_miou": "CAM",
-    "seconds_per_image": "seconds an image",
-}
-# Okabe and Ito's; grey is the baseline's
-LINES = [METHOD_STYLES[place] for place in (3, 4, 2, 1)] + [("#E69F00", "^"), ("#56B4E9", "P")]
-FAR = np.array([5, 12, 24, 40, 60, 84])  # of a label from its point, in points
-SIDES = [(1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)]
 
 
 @styled_figure
@@ -68,16 +65,16 @@ def curves(
             seed; log with numbers not above 0.
     """
     keys = [x, *([by] if by else [])]
-    runs = _runs(frame, y, keys, baseline)
+    runs = drawable(frame, y, keys, baseline)
     figure, axis = plt.subplots(figsize=(6.6, 4))
-    places = runs[f"{x} at"] = _along(axis, runs[x], log)
+    places = runs[f"{x} at"] = along(axis, runs[x], log)
     if by is None:
-        groups = {_name(y): runs}
+        groups = {name_of(y): runs}
     else:
-        groups = {word: runs[runs[by].map(_word) == word] for word in _words(runs[by])}
+        groups = {word: runs[runs[by].map(word_of) == word] for word in words_of(runs[by])}
         named = not pd.api.types.is_string_dtype(runs[by].dropna())
-        groups = {_line(by, word, named): group for word, group in groups.items()}
-    for (label, group), (color, marker, dashes) in zip(groups.items(), _styles(), strict=False):
+        groups = {line_name(by, word, named): group for word, group in groups.items()}
+    for (label, group), (color, marker, dashes) in zip(groups.items(), line_styles(), strict=False):
         at = group.groupby(f"{x} at")[y]
         mean, std = at.mean(), at.std()
         axis.fill_between(mean.index, mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
@@ -86,12 +83,15 @@ def curves(
             mean.index, mean, dashes, marker=marker, color=color, markersize=5, label=label
         )  # fmt: skip
     if baseline:
-        line = _baseline(runs, baseline, places)
-        axis.plot(line.index, line, "--", color="#444444", label=_name(baseline), zorder=1)
-    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
+        line = baseline_of(runs, baseline, places)
+        axis.plot(line.index, line, "--", color="#444444", label=name_of(baseline), zorder=1)
+    axis.set(xlabel=name_of(x), ylabel=name_of(y), title=title)
     axis.margins(y=0.1)
-    note = [_seeds(runs, "line: mean, band: ± std over {} seeds, dots: seeds"), _gaps(runs[y])]
-    _legend(figure, *axis.get_legend_handles_labels(), note)
+    note = [
+        seeds_in_words(runs, "line: mean, band: ± std over {} seeds, dots: seeds"),
+        gaps_in_words(runs[y]),
+    ]
+    add_legend(figure, *axis.get_legend_handles_labels(), note)
     return figure
 
 
@@ -111,9 +111,9 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
     Raises:
         ValueError: see ``curves``.
     """
-    runs = _runs(frame, value, [x, y])
-    columns, rows = _words(runs[x]), _words(runs[y])
-    cells = runs.groupby([runs[y].map(_word), runs[x].map(_word)])[value]
+    runs = drawable(frame, value, [x, y])
+    columns, rows = words_of(runs[x]), words_of(runs[y])
+    cells = runs.groupby([runs[y].map(word_of), runs[x].map(word_of)])[value]
     tables = [table.unstack().reindex(rows, columns=columns).to_numpy(float) for table in (
         cells.mean(), cells.std(), cells.count()
     )]  # fmt: skip
@@ -138,16 +138,16 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
     tilt = 30 if max(map(len, columns)) > 9 else 0
     axis.set_xticks(range(len(columns)), columns, rotation=tilt, ha="right" if tilt else "center")
     axis.set_yticks(range(len(rows)), [textwrap.fill(row, 24) for row in rows])
-    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
+    axis.set(xlabel=name_of(x), ylabel=name_of(y), title=title)
     axis.grid(False)
-    figure.colorbar(shown, ax=axis, label=_name(value))
-    note, patch = [_seeds(runs, "mean ± std over {} seeds")], {}
+    figure.colorbar(shown, ax=axis, label=name_of(value))
+    note, patch = [seeds_in_words(runs, "mean ± std over {} seeds")], {}
     if np.isnan(mean).any():
         missing = f"no result ({np.isnan(mean).sum()} of {mean.size} cells)"
         patch[missing] = Patch(fc="none", hatch="////", ec="#999999", lw=0)
     if (count[count > 0] < count.max()).any():
         note.append("in brackets: of so many seeds only")
-    _legend(figure, patch.values(), patch, note)
+    add_legend(figure, patch.values(), patch, note)
     return figure
 
 
@@ -165,7 +165,7 @@ def differences(rows: pd.DataFrame | Iterable[Mapping[str, Any]], title: str) ->
     Raises:
         ValueError: no row, or nothing but NaN; a row that lacks one of these.
     """
-    frame = _checked(pd.DataFrame(rows), ["label", "difference", "low", "high", "by_seed"])
+    frame = checked(pd.DataFrame(rows), ["label", "difference", "low", "high", "by_seed"])
     numbers = frame[["difference", "low", "high"]].astype(float)
     if numbers["difference"].isna().all():
         raise ValueError("no row has a difference: there is nothing to draw yet; run the batch")
@@ -198,7 +198,7 @@ def differences(rows: pd.DataFrame | Iterable[Mapping[str, Any]], title: str) ->
         "a seed": {"marker": ".", "color": "#555555", "linewidth": 0},
     }.items():
         axis.plot([], [], label=label, **style)
-    _legend(figure, *axis.get_legend_handles_labels())
+    add_legend(figure, *axis.get_legend_handles_labels())
     return figure
 
 
@@ -228,14 +228,14 @@ def cost_and_quality(
     Raises:
         ValueError: see ``curves``.
     """
-    runs = _runs(frame, value, [label], baseline)
-    _checked(runs, [cost])
+    runs = drawable(frame, value, [label], baseline)
+    checked(runs, [cost])
     found = runs.dropna(subset=[cost, value])
     if found.empty:
         raise ValueError(f"no run has both {cost} and {value}: there is nothing to draw yet")
     if log and not (found[cost] > 0).all():
         raise ValueError(f"a logarithmic axis needs {cost} above 0; got {found[cost].min()}")
-    points = found.groupby(found[label].map(_word), sort=False)[[cost, value]]
+    points = found.groupby(found[label].map(word_of), sort=False)[[cost, value]]
     mean, std = points.mean(), points.std()
     figure, axis = plt.subplots(figsize=(7, 4.6))
     if log:
@@ -250,14 +250,14 @@ def cost_and_quality(
     axis.errorbar(mean[cost], mean[value], std[value].to_numpy(), std[cost].to_numpy(), "o",
                   color=BLUE, ecolor="#88B5D3", elinewidth=1, label="_points")  # fmt: skip
     if baseline:
-        height = _baseline(runs, baseline, pd.Series(0, runs.index)).iloc[0]
-        axis.axhline(height, ls="--", color="#444444", label=_name(baseline), zorder=1)
-    axis.set(xlabel=_name(cost), ylabel=_name(value), title=title)
+        height = baseline_of(runs, baseline, pd.Series(0, runs.index)).iloc[0]
+        axis.axhline(height, ls="--", color="#444444", label=name_of(baseline), zorder=1)
+    axis.set(xlabel=name_of(cost), ylabel=name_of(value), title=title)
     axis.margins(x=0.18, y=0.15)
-    left_out = [word for word in _words(runs[label]) if word not in mean.index]
-    note = [_seeds(runs, "mean ± std over {} seeds")]
+    left_out = [word for word in words_of(runs[label]) if word not in mean.index]
+    note = [seeds_in_words(runs, "mean ± std over {} seeds")]
     note += [f"no result: {', '.join(left_out)}"] if left_out else []
-    _legend(figure, *axis.get_legend_handles_labels(), note)
+    add_legend(figure, *axis.get_legend_handles_labels(), note)
     figure.draw_without_rendering()  # settles the layout, into which the labels are fitted
     figure.set_layout_engine("none")
     lines = [steps]
@@ -265,183 +265,5 @@ def cost_and_quality(
         lines += [mean.iloc[[place] * 2] + np.outer([-1, 1], half * one) for one in np.eye(2)]
     if baseline:
         lines.append(np.stack([axis.get_xlim(), [height] * 2], axis=1))
-    _place_labels(axis, mean, lines)
+    place_labels(axis, mean, lines)
     return figure
-
-
-# Labels that keep apart --------------------------------------------------------------------
-
-
-def _place_labels(axis: Axes, points: pd.DataFrame, lines: Sequence[Float[ndarray, "n 2"]]) -> None:
-    """Write each point's name where it covers no other name, no mark and no line.
-
-    Args:
-        axis: with its final limits and layout.
-        points: (n, 2) x and y; the index has the names.
-        lines: upright and level lines through such points.
-    """
-    pixels = axis.figure.dpi / 72
-    at, frame = axis.transData.transform(points), axis.get_window_extent().extents
-    # boxes are left, lower, right, upper; a name keeps so far from others' marks
-    solid = np.hstack([at - 5 * pixels, at + 5 * pixels])
-    ends = [pair for line in lines for pair in pairwise(axis.transData.transform(line))]
-    thin = np.array([[*np.min(pair, 0) - pixels, *np.max(pair, 0) + pixels] for pair in ends])
-    far, sides = np.repeat(FAR * pixels, len(SIDES)), np.tile(SIDES, (len(FAR), 1))
-    for place in np.argsort(at[:, 0]):
-        note = axis.annotate(
-            textwrap.fill(points.index[place], 20), points.iloc[place], (0, 0), fontsize=8,
-            textcoords="offset points", ha="center", va="center", in_layout=False,
-            arrowprops={"arrowstyle": "-", "color": "#AAAAAA", "lw": 0.7, "shrinkB": 3},
-        )  # fmt: skip
-        size = Text.get_window_extent(note).size  # without the line to the point
-        centres = at[place] + sides * (far[:, None] + size / 2)
-        boxes = np.hstack([centres - size / 2, centres + size / 2])
-        leaders = [_leader(at[place], centre) for centre in centres]
-        others = np.delete(solid, place, axis=0)  # its own mark is where it belongs
-        crossed = [_shared(leader, others).sum() for leader in leaders]
-        outside = np.prod(size) - _shared(boxes, frame[None])
-        # what makes it unreadable weighs most, then lines beneath, then the way to the point
-        unreadable = _shared(boxes, others) + outside + crossed
-        best = np.argmin(10 * unreadable + 4 * _shared(boxes, thin) + 2 * far)
-        note.set_position((centres[best] - at[place]) / pixels)
-        solid = np.vstack([solid, boxes[best], leaders[best]])
-
-
-def _leader(point: Float[ndarray, "2"], centre: Float[ndarray, "2"]) -> Float[ndarray, "8 4"]:
-    """The line from a point towards its text's centre, as small boxes."""
-    places = point + np.linspace(0.1, 0.8, 8)[:, None] * (centre - point)
-    return np.hstack([places - 1.5, places + 1.5])
-
-
-def _shared(boxes: Float[ndarray, "a 4"], others: Float[ndarray, "b 4"]) -> Float[ndarray, " a"]:
-    """The area that each box shares with all others together, in square pixels."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    return np.clip(high - low, 0, None).prod(axis=2).sum(axis=1)
-
-
-# What frames hold --------------------------------------------------------------------------
-
-
-def _checked(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    if frame.empty:
-        raise ValueError("there is no row to draw: run the batch first, or choose other results")
-    missing = [column for column in columns if column not in frame]
-    if missing:
-        known = ", ".join(map(str, frame.columns))
-        raise ValueError(f"the frame has no column {missing[0]!r}; it has {known}")
-    return frame
-
-
-def _runs(frame: pd.DataFrame, value: str, keys: list[str], baseline: str | None = None):
-    """A copy of the frame that can be drawn; ValueError says why it cannot."""
-    runs = _checked(frame, [*keys, value, *([baseline] if baseline else [])]).copy()
-    if not pd.api.types.is_numeric_dtype(runs[value]):
-        raise ValueError(f"the column {value!r} must hold numbers; it is {runs[value].dtype}")
-    if runs[value].isna().all():
-        raise ValueError(f"no run has a {value}: there is nothing to draw yet; run the batch")
-    words = runs[keys].map(_word)
-    if "seed" in runs:
-        words["seed"] = runs["seed"]
-    twice = words[words.duplicated()]
-    if len(twice) and "seed" in runs:
-        point = ", ".join(f"{key} = {word}" for key, word in twice.iloc[0].items())
-        raise ValueError(
-            f"two runs have {point}: they differ in another setting, or one is there twice; "
-            "choose the runs of one setting first"
-        )
-    return runs
-
-
-def _name(column: str) -> str:
-    return NAMES.get(column, column.replace("_", " "))
-
-
-def _line(by: str, word: str, named: bool) -> str:
-    """A line's name: a number or yes and no need the setting's before them, words do not."""
-    return textwrap.fill(f"{_name(by)} = {word}" if named else word, 60)
-
-
-def _word(value: Any) -> str:
-    """A setting's value for a reader; also makes lists comparable."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_word, value))
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _words(column: pd.Series) -> list[str]:
-    """The column's values, each once; numbers in their order, others as they come."""
-    values = column.sort_values() if _is_number(column) else column
-    return list(dict.fromkeys(map(_word, values)))
-
-
-def _is_number(column: pd.Series) -> bool:
-    kind = pd.api.types
-    return kind.is_numeric_dtype(column) and not kind.is_bool_dtype(column)
-
-
-def _along(axis: Axes, column: pd.Series, log: bool) -> pd.Series:
-    """Where the values are along the x-axis, which gets its ticks."""
-    if _is_number(column) and not column.isna().any():
-        values = np.unique(column)
-        if log and values[0] <= 0:
-            raise ValueError(f"a logarithmic axis needs {column.name} above 0; got {values[0]:g}")
-        if log:
-            axis.set_xscale("log")
-        elif pd.api.types.is_integer_dtype(column):
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        if log and len(values) <= 8:
-            axis.set_xticks(values, [f"{value:g}" for value in values])
-            axis.xaxis.set_minor_locator(NullLocator())
-        return column.astype(float)
-    if log:
-        raise ValueError(f"a logarithmic axis needs numbers; {column.name} holds others too")
-    words = _words(column)
-    axis.set_xticks(range(len(words)), [textwrap.fill(word, 14) for word in words])
-    return column.map(_word).map({word: place for place, word in enumerate(words)}).astype(float)
-
-
-def _styles() -> Iterator[tuple[str, str, str]]:
-    """Colour, marker and dashes; the dashes change once the colours are used up."""
-    return ((*line, dashes) for dashes in cycle(("-", "-.", ":")) for line in LINES)
-
-
-def _baseline(runs: pd.DataFrame, baseline: str, places: pd.Series) -> pd.Series:
-    """The baseline's mean over seeds along x; one height if the settings do not touch it."""
-    seed = runs["seed"] if "seed" in runs else pd.Series(0, runs.index)
-    of_seed = runs[baseline].groupby(seed)
-    if "seed" in runs and ((of_seed.max() - of_seed.min()).fillna(0) < 1e-6).all():
-        ends = [places.min(), places.max()]
-        return pd.Series(of_seed.mean().mean(), ends)
-    return runs[baseline].groupby(places).mean()
-
-
-def _seeds(runs: pd.DataFrame, words: str) -> str:
-    if "seed" not in runs:
-        return words.replace("{} seeds", "runs").replace("seeds", "runs")
-    number = runs["seed"].nunique()
-    return "one seed: no spread" if number == 1 else words.format(number)
-
-
-def _gaps(column: pd.Series) -> str:
-    gaps = column.isna().sum()
-    return f"{gaps} of {len(column)} runs have no result" if gaps else ""
-
-
-def _legend(
-    figure: Figure, handles: Iterable[Any], labels: Iterable[str], note: Sequence[str] = ()
-) -> None:
-    """Under the figure, in as many columns as there is room for; small print over it."""
-    handles, labels = list(handles), list(labels)
-    width = 13 * figure.get_figwidth()  # in letters
-    columns = max(1, int(width / (7 + max(map(len, labels), default=0))))
-    columns = min(columns, max(1, len(labels)))
-    rows = -(-len(labels) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.22 * max(0, rows - 1))  # not at the axes' cost
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns,
-        title=textwrap.fill("; ".join(filter(None, note)), int(1.2 * width)),
-        title_fontproperties={"size": 8},
-    )  # fmt: skip

@@ -40,6 +40,14 @@ def html(tmp_path_factory) -> Path:
     return output / "_build" / "html"
 
 
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    """What one test leaves open is not what the next one finds."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         """Say nothing: a test that fails says what went wrong."""

@@ -56,6 +56,11 @@ ABLATION = {
 }
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background ignores it, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class SmallBatch:
     """The folder, and what one does there."""
 
@@ -86,6 +91,7 @@ class SmallBatch:
         process = subprocess.Popen(
             command, cwd=self.root, text=True, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, "RIBNB_PROGRESS": "off"},
+            preexec_fn=_heed_ctrl_c,
         )  # fmt: skip
         self.started.append(process)
         return process

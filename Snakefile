@@ -8,7 +8,6 @@
 # A job's folder is named by what it computes: settings that change are another folder, and what
 # is there is not run again. profiles/default sets what every call has.
 
-import os
 import shlex
 import sys
 

@@ -20,11 +20,11 @@ from ribnb.batch_settings import STAGES, BatchSettings
 from ribnb.chapter_settings import WHERE
 from ribnb.jobs import DATA, MERGE, Job, with_needs
 from ribnb.settings import SettingsError
-from ribnb.settings_files import BATCH, for_chapter
-from ribnb.sweeps import Ablation, Point, read_ablations
-from ribnb.yaml_lines import Lines, read_with_lines
+from ribnb.settings_files import BATCH, for_chapter, settings_and_lines
+from ribnb.sweeps import FOLDER, Ablation, Point, read_ablations
+from ribnb.yaml_lines import Lines
 
-ABLATIONS = Path("book") / "settings" / "ablations"  # a batch runs in the repository
+MADE = "made"  # stands for what another job will make
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Batch:
 def read_batch(
     path: str | Path | None = None,
     changes: Mapping[str, Any] | None = None,
-    ablations: str | Path = ABLATIONS,
+    ablations: str | Path = FOLDER,
 ) -> Batch:
     """The plan of a settings file; without one, all ablations with their own parameters.
 
@@ -90,7 +90,7 @@ def read_batch(
         FileNotFoundError: a file that is not there.
         SettingsError: what is wrong, with file and line, before anything runs.
     """
-    values, lines = read_with_lines(path) if path else ({}, None)
+    values, lines = settings_and_lines(path) if path else ({}, None)
     where = _Place(path, lines)
     with where.of(BATCH):
         settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **(changes or {})})
@@ -148,14 +148,19 @@ class _Plan:
 
     def beneath(self) -> dict[str, Any]:
         """What lies beneath the ablations' own parameters."""
-        if not self.settings.stages:
-            return dict(self.values)
-        return {**self.values, "voc_rib": {**self.values.get("voc_rib", {}), "classifier": "made"}}
+        values = dict(self.values)
+        for chapter in STAGES:
+            made = self.stages(0, before=chapter) if self.settings.stages else {}
+            needs = dict.fromkeys(_needs(chapter, self.given(chapter), made), MADE)
+            values[chapter] = {**values.get(chapter, {}), **needs}
+        return values
 
-    def stages(self, seed: int) -> dict[str, Job]:
-        """The last job of each stage, for one seed."""
+    def stages(self, seed: int, before: str = "") -> dict[str, Job]:
+        """The last job of each stage, or of those before one, for one seed."""
         made: dict[str, Job] = {}
         for chapter in self.settings.stages or STAGES:
+            if chapter == before:
+                break
             with self.where.of(chapter):
                 given = {**self.given(chapter), "seed": seed}
                 made[chapter] = self.stage(chapter, given, made)
@@ -163,15 +168,7 @@ class _Plan:
 
     def stage(self, chapter: str, given: dict[str, Any], made: Mapping[str, Job]) -> Job:
         """One stage from those before it."""
-        needs = {}
-        if chapter != "voc_classifier" and "voc_classifier" in made:
-            starts = given.get("weights") or _default_weights(given)
-            if chapter == "voc_rib" or starts == "theta_0":
-                needs["classifier"] = (made["voc_classifier"], "classifier.safetensors")
-        if chapter == "voc_masks":
-            needs["rib"] = (made["voc_rib"], "")
-        if chapter == "voc_segmentation":
-            needs["masks"] = (made["voc_masks"], "")
+        needs = _needs(chapter, given, made)
         count = self.settings.shards
         if chapter != "voc_rib" or count == 1:
             return _checked(Job(chapter, given, needs, self.data))
@@ -180,17 +177,30 @@ class _Plan:
         return Job(MERGE, {}, after=tuple(shards))
 
     def runs(self, ablations: Iterable[Ablation]) -> Iterator[PlannedRun]:
-        """Every point with every seed; where the batch has stages, with a classifier of its own."""
+        """Every point with every seed; where the batch has stages, on those before its chapter."""
         for ablation in ablations:
+            chapter = ablation.chapter
             for seed in self.settings.seeds or ablation.seeds:
-                made = {}
-                if self.settings.stages:
-                    given = {**self.given("voc_classifier"), "seed": seed}
-                    made["voc_classifier"] = self.stage("voc_classifier", given, {})
+                made = self.stages(seed, before=chapter) if self.settings.stages else {}
                 for point in ablation.points:
-                    given = {**self.given(ablation.chapter), **point.parameters, "seed": seed}
-                    job = self.stage(ablation.chapter, given, made)
-                    yield PlannedRun(ablation.name, point, seed, job)
+                    own = {k: v for k, v in point.parameters.items() if v != MADE}
+                    given = {**self.given(chapter), **own, "seed": seed}
+                    yield PlannedRun(ablation.name, point, seed, self.stage(chapter, given, made))
+
+
+def _needs(
+    chapter: str, given: Mapping[str, Any], made: Mapping[str, Job]
+) -> dict[str, tuple[Job, str]]:
+    """Parameters of a chapter that the stages before it make, see ``Job.made``."""
+    needs = {}
+    starts = given.get("weights") or _default_weights(given)
+    if chapter == "voc_rib" or (chapter != "voc_classifier" and starts == "theta_0"):
+        needs["classifier"] = ("voc_classifier", "classifier.safetensors")
+    if chapter == "voc_masks":
+        needs["rib"] = ("voc_rib", "")
+    if chapter == "voc_segmentation":
+        needs["masks"] = ("voc_masks", "")
+    return {name: (made[stage], file) for name, (stage, file) in needs.items() if stage in made}
 
 
 def _checked(job: Job) -> Job:

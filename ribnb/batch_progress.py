@@ -50,7 +50,9 @@ def summary(folder: Path, jobs: Mapping[str, Job]) -> str:
         if unfinished.is_file():
             lines.append(f"  notebook, as far as it came: {unfinished}")
     done = sum((folder / job.done).is_file() for job in jobs.values())
-    lines.append(f"{done} of {len(jobs)} jobs are done, in {folder}. The same call goes on.")
+    lines.append(f"{done} of {len(jobs)} jobs are done, in {folder}")
+    if done < len(jobs):
+        lines[-1] += "; the same call goes on"
     return "\n".join(lines)
 
 

@@ -246,3 +246,35 @@ def check_size(index: int, **shapes: tuple[int, ...]) -> None:
     if len(set(shapes.values())) > 1:
         found = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
         raise ValueError(f"image {index}: sizes (H, W) differ: {found}")
+
+
+def check_sides(
+    a: Int[ndarray, "N C+1 C+1"],
+    b: Int[ndarray, "N C+1 C+1"],
+    where: str = "",
+    ids: Sequence[Any] | None = None,
+) -> None:
+    """Refuse matrices of single images that are not of the same images' truth.
+
+    Args:
+        a, b: one side each.
+        where: what the message begins with.
+        ids: of the images; their numbers if None.
+
+    Raises:
+        ValueError: other shapes, fewer than 2 images, or truths that differ.
+    """
+    if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape != b.shape or len(a) < 2:
+        raise ValueError(
+            f"{where}both sides must be (N, C + 1, C + 1) of the same N >= 2 images; got "
+            f"{a.shape} and {b.shape}"
+        )
+    differs = (a.sum(axis=2) != b.sum(axis=2)).any(axis=1)
+    if differs.any():
+        place = differs.argmax()
+        raise ValueError(
+            f"{where}the truth of image {place if ids is None else ids[place]} differs between "
+            "the two sides; score both on the same masks in the same order"
+        )
+    if not a.any():
+        raise ValueError(f"{where}there is no pixel to score, the masks ignore everything")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.chapter_settings import chapter_settings
+from ribnb.result_files import RESULT
 from ribnb.settings import Settings
 from ribnb.whole_files import whole_file
 
-PARAMETERS, JOB, RESULT, LOG = "parameters.yml", "job.json", "result.json", "log.txt"
+PARAMETERS, JOB, LOG = "parameters.yml", "job.json", "log.txt"
 DATA, MERGE = "data", "merge"  # what a job may be beside a chapter
 NOT_A_CHAPTER = (DATA, MERGE)
 

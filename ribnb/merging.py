@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ribnb.chapter_settings import settings_class
 from ribnb.image_scores import save_image_scores
 from ribnb.map_files import read_maps
 from ribnb.map_gathering import gather_maps
@@ -17,9 +18,8 @@ from ribnb.result_files import RESULT, ResultError, read_result, signed, stale, 
 from ribnb.settings import Settings
 from ribnb.split_scores import SplitScore, load_score, merge_scores, save_score
 from ribnb.split_settings import SplitSettings
-from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
 
-CHAPTERS = {"voc_classifier": VOCClassifierSettings, "voc_rib": VOCRIBSettings}
+CHAPTERS = ("voc_classifier", "voc_rib")
 PLACES = {"seeds": "maps", "cam": "cam/maps"}  # of the maps, in a run's folder
 STOPS = ("stopped_margin", "stopped_flood")
 NEEDED = {"inputs", "failures", "git_commit", "versions", "device", "seconds", "date"}
@@ -130,7 +130,7 @@ def _result(folder: Path) -> dict[str, Any]:
 def _common_settings(results: Sequence[dict], names: Sequence[str]) -> Settings:
     """The settings of all; ValueError names what differs."""
     first = results[0]
-    kind = CHAPTERS[first["chapter"]]
+    kind = settings_class(first["chapter"])
     fields = [
         name for name, field in kind.__dataclass_fields__.items() if field.metadata["identity"]
     ]

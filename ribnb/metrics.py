@@ -18,6 +18,7 @@ from numpy import ndarray
 from ribnb.confusion import (
     IGNORED,
     MOST_CLASSES,
+    check_sides,
     check_size,
     image_confusions,
     map_confusions,
@@ -199,7 +200,7 @@ def bootstrap_difference(
             repeats below 1; a level outside (0, 1).
     """
     sides = [np.asarray(confusions) for confusions in (confusions_a, confusions_b)]
-    _check_sides(*sides)
+    check_sides(*sides)
     if repeats < 1 or not 0 < level < 1:
         raise ValueError(
             f"repeats must be at least 1 and level within (0, 1); got {repeats} and {level}"
@@ -237,17 +238,3 @@ def _names(num_classes: int | None, class_names: Sequence[str] | None) -> tuple[
     if "background" in names or len(set(names)) < len(names):
         raise ValueError(f"class_names must differ and leave out background; got {names}")
     return "background", *names
-
-
-def _check_sides(a: ndarray, b: ndarray) -> None:
-    if a.ndim != 3 or a.shape != b.shape or len(a) < 2:
-        raise ValueError(
-            "both sides must be (N, C + 1, C + 1) of the same N >= 2 images; got "
-            f"{a.shape} and {b.shape}"
-        )
-    differs = (a.sum(axis=2) != b.sum(axis=2)).any(axis=1)
-    if differs.any():
-        raise ValueError(
-            f"the truth of image {differs.argmax()} differs between the two sides; score both on "
-            "the same masks in the same order"
-        )

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from ribnb.confusion import check_sides
 from ribnb.image_scores import ImageScores
 from ribnb.scores import share
 
@@ -139,7 +140,7 @@ def paired_scores(
                 known = ", ".join(scores.confusions)
                 raise ValueError(f"{where}: no maps {name!r} were scored, but {known}")
             side.append(scores.in_order(ids, name))
-        _check_sides(sides[0][-1], sides[1][-1], where, ids)  # here, where images have names
+        check_sides(sides[0][-1], sides[1][-1], f"{where}: ", ids)  # here, where images have names
     return paired_difference(*sides, rng, resamples)
 
 
@@ -172,7 +173,7 @@ def paired_difference(
         raise ValueError(f"resamples must be at least 1; got {resamples}")
     pairs = [tuple(map(np.asarray, pair)) for pair in zip(first, second, strict=True)]
     for place, pair in enumerate(pairs):
-        _check_sides(*pair, f"seed {place} (from 0)", range(len(pair[0])))
+        check_sides(*pair, f"seed {place} (from 0): ")
     truths = [a.sum(axis=2) for a, _ in pairs]
     shared = all(np.array_equal(truth, truths[0]) for truth in truths[1:])
     by_seed, resampled = [], []
@@ -218,19 +219,3 @@ def _check_seeds(first: Sequence[Any], second: Sequence[Any]) -> None:
         raise ValueError(
             f"both sides must have the same seeds, at least one; got {len(first)} and {len(second)}"
         )
-
-
-def _check_sides(a: ndarray, b: ndarray, where: str, ids: Sequence[Any]) -> None:
-    if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape != b.shape or len(a) < 2:
-        raise ValueError(
-            f"{where}: both sides must be (N, C + 1, C + 1) of the same N >= 2 images; got "
-            f"{a.shape} and {b.shape}"
-        )
-    differs = (a.sum(axis=2) != b.sum(axis=2)).any(axis=1)
-    if differs.any():
-        raise ValueError(
-            f"{where}: the truth of image {ids[differs.argmax()]} differs between the two sides; "
-            "score both on the same masks in the same order"
-        )
-    if not a.any():
-        raise ValueError(f"{where}: there is no pixel to score, the masks ignore everything")

@@ -12,32 +12,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ribnb.settings import refuse_unknown
+from ribnb.settings import SettingsError, refuse_unknown
+
+if TYPE_CHECKING:
+    from ribnb.yaml_lines import Lines
 
 BATCH = "batch"  # name of the section that is for no chapter
 
 
 def read_settings_file(path: str | Path) -> dict[str, Any]:
-    """What a file of parameters holds, sections included.
+    """What a file of parameters holds, sections included; see ``settings_and_lines``."""
+    return settings_and_lines(path)[0]
+
+
+def settings_and_lines(path: str | Path) -> tuple[dict[str, Any], Lines]:
+    """What a file of parameters holds, and where.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not YAML, or no mapping of names.
+        SettingsError: it is not YAML, or no mapping of names; with its line.
     """
-    import yaml  # comes with papermill
+    from ribnb.yaml_lines import read_with_lines  # YAML comes with papermill
 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of parameters {path}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise ValueError(f"{path} must be a mapping of parameter names to values")
-    return values
+    values, lines = read_with_lines(path)
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} must be a mapping of parameter names to values")
+    return values, lines
 
 
 def for_chapter(values: Mapping[str, Any], chapter: str, chapters: Iterable[str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ribnb.ablation import Ablation, Point
 from ribnb.settings import SettingsError
 from ribnb.sweep_file import SweepFile
 
-FOLDER = Path(__file__).resolve().parents[1] / "book" / "settings" / "ablations"
+FOLDER = Path("book") / "settings" / "ablations"  # in the repository, where a batch runs
 SUFFIXES = (".yml", ".yaml")
 
 __all__ = ["Ablation", "Point", "distinct_runs", "read_ablation", "read_ablations"]

@@ -131,6 +131,7 @@ def test_data_are_made_before_anything_reads_them(write):
     batch = read_batch(write("voc.yml", {**VOC, "batch": {"data": "make it", "shards": 2}}))
     first, *others = batch.jobs.values()
     assert (first.kind, first.given) == ("data", {"command": "make it"})
+    assert all(first in job.needs for job in others if job.kind != "merge")
     assert all(first in with_needs([job]) for job in others)
     other = read_batch(write("voc.yml", {**VOC, "batch": {"data": "make others", "shards": 2}}))
     assert batch.jobs.keys().isdisjoint(other.jobs)
@@ -143,6 +144,27 @@ def test_an_ablation_with_stages_trains_a_classifier_for_each_seed(write):
     nets = {run.seed: run.job.made["classifier"][0] for run in batch.runs}
     assert nets == {seed: batch.stages[seed]["voc_classifier"] for seed in (0, 1)}
     assert len(batch.jobs) == 2 + 8
+
+
+def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
+    values = {
+        "name": "walk",
+        "chapter": "voc_masks",
+        "grid": {"walk_exponent": [4, 6]},
+        "seeds": [0],
+    }
+    own = write("walk.yml", values)
+    settings = {"num_images": 9, "batch": {"stages": ["voc_classifier", "voc_rib"]}}
+    settings["batch"]["ablations"] = [own]
+    batch = read_batch(write("s.yml", settings))
+    stages = batch.stages[0]
+    for run in batch.runs:
+        assert run.job.made["rib"] == (stages["voc_rib"], "")
+        assert run.job.made["classifier"][0] == stages["voc_classifier"]
+        assert "made" not in run.job.given.values()
+    own = write("walk.yml", {**values, "seeds": [3]})
+    alone = read_batch(write("t.yml", {"batch": {"ablations": [own]}}))
+    assert [run.job.needs for run in alone.runs] == [[], []]  # scenes of seed 3 come with maps
 
 
 @pytest.mark.parametrize(
@@ -162,6 +184,7 @@ def test_an_ablation_with_stages_trains_a_classifier_for_each_seed(write):
         ({"voc_rib": {"iterations": -1}}, r"s.yml:2: iterations = -1 is not allowed"),
         ({"voc_rip": {"iterations": 1}}, r"s.yml:1: .*'voc_rip'; did you mean 'voc_rib'"),
         ({"batch": {"ablations": ["none"]}}, r"none.yml: there is no such file"),
+        (["device"], r"s.yml must be a mapping"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(write, values, message):

@@ -243,7 +243,7 @@ def test_a_cell_that_fails_ends_with_1_and_its_message(chapter, folder):
         (["missing.ipynb"], "no chapter at missing.ipynb"),
         (["{chapter}", "-f", "missing.yml"], "missing.yml"),
         (["{chapter}", "-f", "list.yml"], "list.yml must be a mapping"),
-        (["{chapter}", "-f", "broken.yml"], "broken.yml is not YAML"),
+        (["{chapter}", "-f", "broken.yml"], "broken.yml:2: not YAML"),
         (["{chapter}", "-p", "output_dir=list.yml/deeper"], "list.yml"),
     ],
 )

@@ -78,4 +78,4 @@ for kind in sorted({job.kind for job in JOBS.values()}):
         resources:
             gpu=gpus,
         shell:
-            f"{PYTHON} -m ribnb.run_job {FOLDER}/{{wildcards.job}}"
+            "{PYTHON} -m ribnb.run_job {FOLDER}/{wildcards.job}"

@@ -18,6 +18,9 @@ WHERE = {
     "voc_rib": ("ribnb.voc_settings", "VOCRIBSettings"),
     "voc_masks": ("ribnb.voc_masks_settings", "VOCMasksSettings"),
     "voc_segmentation": ("ribnb.voc_segmentation_settings", "VOCSegmentationSettings"),
+    "ablations": ("ribnb.ablations_settings", "AblationsSettings"),
+    "paper_and_code": ("ribnb.paper_and_code_settings", "PaperAndCodeSettings"),
+    "scoreboard": ("ribnb.scoreboard_settings", "ScoreboardSettings"),
 }
 
 

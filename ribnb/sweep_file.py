@@ -13,6 +13,7 @@ from typing import Any
 
 from ribnb.ablation import Ablation, Point
 from ribnb.chapter_settings import WHERE, settings_class
+from ribnb.result_files import FOLDER
 from ribnb.settings import Settings, SettingsError
 from ribnb.settings_files import for_chapter
 from ribnb.sweep_trial import BENEATH, Trial
@@ -121,14 +122,15 @@ class SweepFile:
             self.refuse(line, f"there is no chapter {chapter!r} with parameters; {near}")
             return None
         kind = settings_class(chapter)
-        if "seed" in kind.__dataclass_fields__:
+        if _sweepable(chapter):
             return kind
-        able = [c for c in WHERE if "seed" in settings_class(c).__dataclass_fields__]
-        self.refuse(
-            line,
-            f"the chapter {chapter} has no parameter 'seed': one run of it is already the mean "
-            f"over several nets. An ablation's chapter is one of {', '.join(able)}",
+        why = (
+            "has no parameter 'seed': one run of it is already the mean over several nets"
+            if FOLDER in kind.__dataclass_fields__
+            else "reads results and leaves none"
         )
+        able = ", ".join(filter(_sweepable, WHERE))
+        self.refuse(line, f"the chapter {chapter} {why}. An ablation's chapter is one of {able}")
         return None
 
     def seeds(self) -> list[int]:
@@ -240,6 +242,11 @@ def _wrong(field: dataclasses.Field, hint: Any, value: Any) -> str:
 def _same(one: Any, other: Any) -> bool:
     """Equal, where True is not 1."""
     return one == other and (type(one) is bool) == (type(other) is bool)
+
+
+def _sweepable(chapter: str) -> bool:
+    """Whether a chapter leaves a result, of one seed."""
+    return {"seed", FOLDER} <= settings_class(chapter).__dataclass_fields__.keys()
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -21,10 +21,12 @@ import yaml
 from chapters import Book
 from conftest import ROOT
 from nbformat.v4 import new_code_cell
+from test_notebooks_stored import WITHOUT_PARAMETERS
 from test_runs import FIELDS
 
 from ribnb.bottleneck import gradient_maps
 from ribnb.cam import normalize
+from ribnb.chapter_settings import WHERE, settings_class
 from ribnb.classifier import load_classifier
 from ribnb.digits import REGIONS
 from ribnb.losses import rib_loss
@@ -32,26 +34,13 @@ from ribnb.models import DigitNet
 from ribnb.pooling import gndrp
 from ribnb.rib import RIBSettings, adapt
 from ribnb.runs import execute_chapter
-from ribnb.scene_nets import CHECKPOINTS, TRAINED, SceneSettings
-from ribnb.scene_rib import SceneRIBSettings
+from ribnb.scene_nets import CHECKPOINTS, TRAINED
 from ribnb.settings import SettingsError
 from ribnb.settings_files import BATCH, for_chapter, read_settings_file
-from ribnb.toy import RibLossSettings, ToySettings
-from ribnb.voc_masks_settings import VOCMasksSettings
-from ribnb.voc_segmentation_settings import VOCSegmentationSettings
-from ribnb.voc_settings import VOCClassifierSettings, VOCRIBSettings
+from ribnb.voc_settings import VOCClassifierSettings
 
 BOOK = Book()
-SETTINGS = {
-    "toy_bottleneck": ToySettings,
-    "rib_loss": RibLossSettings,
-    "cam_and_gndrp": SceneSettings,
-    "rib": SceneRIBSettings,
-    "voc_classifier": VOCClassifierSettings,
-    "voc_rib": VOCRIBSettings,
-    "voc_masks": VOCMasksSettings,
-    "voc_segmentation": VOCSegmentationSettings,
-}
+SETTINGS = {chapter: settings_class(chapter) for chapter in WHERE}
 REAL = ROOT.parent / "shared" / "data"
 real_digits = pytest.mark.skipif(
     not (REAL / "MNIST").is_dir(), reason="no ../shared/data/MNIST beside this"
@@ -238,7 +227,11 @@ SMALL_RUNS = {
     "voc_masks": {"num_images": 12, "retrain": True, "epochs": 1, "seed": 4},
     "voc_segmentation": {"num_images": 16, "num_validation": 4, "steps": 3, "crf": False},
 }
-
+READERS = {  # chapters that read the results of others and leave none
+    "ablations": {"resamples": 20},
+    "paper_and_code": {"resamples": 20, "seed": 4},
+    "scoreboard": {},
+}
 
 SPLIT_METRICS = {
     "seed_miou",
@@ -302,17 +295,14 @@ def installed(tmp_path_factory) -> Path:
     return folder / "site"
 
 
-@pytest.fixture(scope="module", params=SMALL_RUNS)
-def small_run(request, installed, tmp_path_factory):
-    """A chapter, run in an empty folder with the installed package: (name, executed, result)."""
-    chapter, folder = request.param, tmp_path_factory.mktemp(request.param)
+def run_alone(chapter: str, installed: Path, folder: Path, **parameters):
+    """The chapter, executed in an empty folder with nothing but the package."""
     copied = folder / "copy" / f"{chapter}.ipynb"
     copied.parent.mkdir()
     notebook = nbformat.read(BOOK.notebook(chapter), as_version=4)
     notebook.cells.append(new_code_cell("import ribnb\nprint(ribnb.__file__)"))
     nbformat.write(notebook, copied)
     (folder / "empty").mkdir()
-    parameters = SMALL_RUNS[chapter] | {"output_dir": str(folder / "run")}
     before = Path.cwd()
     os.chdir(folder / "empty")
     try:
@@ -321,18 +311,54 @@ def small_run(request, installed, tmp_path_factory):
     finally:
         os.chdir(before)
     assert list((folder / "empty").iterdir()) == []
+    assert code_cells(executed)[-1].outputs[0].text.strip() == str(installed / "ribnb/__init__.py")
+    return executed
+
+
+def warned(executed) -> str:
+    """What a chapter wrote to stderr: warnings and progress bars."""
+    outputs = [output for cell in code_cells(executed) for output in cell.outputs]
+    return "".join(output.text for output in outputs if output.get("name") == "stderr")
+
+
+def shown(executed) -> str:
+    """All outputs of a chapter."""
+    return json.dumps([cell.outputs for cell in code_cells(executed)])
+
+
+@pytest.fixture(scope="module", params=SMALL_RUNS)
+def small_run(request, installed, tmp_path_factory):
+    """A chapter and what its run alone left: (name, executed, result)."""
+    chapter, folder = request.param, tmp_path_factory.mktemp(request.param)
+    given = SMALL_RUNS[chapter] | {"output_dir": str(folder / "run")}
+    executed = run_alone(chapter, installed, folder, **given)
     return chapter, executed, json.loads((folder / "run" / "result.json").read_text())
 
 
-def test_a_chapter_needs_nothing_but_the_installed_package(small_run, installed):
-    _, executed, _ = small_run
-    assert code_cells(executed)[-1].outputs[0].text.strip() == str(installed / "ribnb/__init__.py")
+def test_every_chapter_with_parameters_is_run_alone():
+    assert SMALL_RUNS.keys() | READERS.keys() == WHERE.keys()
+    assert set(BOOK.chapters()) - WHERE.keys() == WITHOUT_PARAMETERS
 
 
-def test_an_executed_chapter_leaves_no_progress_bar_and_no_warning(small_run):
+@pytest.mark.parametrize("chapter", READERS)
+def test_a_chapter_that_reads_results_finds_those_of_the_package(chapter, installed, tmp_path):
+    executed = run_alone(chapter, installed, tmp_path, **READERS[chapter])
+    assert warned(executed) == ""
+    assert "make ablations" not in shown(executed)  # which would say that some are missing
+
+
+@pytest.mark.parametrize("chapter", READERS)
+def test_a_chapter_that_reads_results_says_which_are_missing(chapter, installed, tmp_path):
+    (tmp_path / "none").mkdir()
+    given = READERS[chapter] | {"results": str(tmp_path / "none")}
+    executed = run_alone(chapter, installed, tmp_path, **given)
+    assert warned(executed) == ""
+    assert "make ablations" in shown(executed)
+
+
+def test_a_chapter_runs_alone_without_progress_bars_and_warnings(small_run):
     _, executed, _ = small_run
-    printed = [output for cell in code_cells(executed) for output in cell.outputs]
-    assert not [output.text for output in printed if output.get("name") == "stderr"]
+    assert warned(executed) == ""
 
 
 def test_the_result_of_a_chapter_has_its_provenance(small_run):

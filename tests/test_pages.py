@@ -140,6 +140,23 @@ def test_references_lead_somewhere(reader, html, name):
             assert not target or f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_links_to_files_lead_somewhere(reader, html, name):
+    links = reader.open(name).locator("article a[href]")
+    for link in links.evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+        path = link.partition("#")[0].partition("?")[0]
+        if path and "://" not in path and not path.startswith("mailto:"):
+            assert (html / unquote(path)).is_file(), f"{link} leads nowhere"
+
+
+def test_the_scoreboard_links_to_its_results(reader):
+    tab = reader.open("scoreboard")
+    links = tab.locator('article a[href^="results/"][href$="/result.json"]')
+    assert links.count() > 20
+    found = tab.request.get(f"{reader.site}/{links.first.get_attribute('href')}").json()
+    assert len(found["digest"]) == 64
+
+
 @pytest.mark.parametrize("name", TAUGHT)
 def test_figures_have_a_number_and_a_caption(reader, name):
     tab = reader.open(name)

@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from ribnb.batch import read_batch
 from ribnb.settings import SettingsError
 from ribnb.sweeps import FOLDER, distinct_runs, main, read_ablation, read_ablations
 from ribnb.voc_settings import VOCRIBSettings
@@ -162,6 +163,7 @@ BAD = [
     ("question: why?", "question: [why]", [(3, "must be text")]),
     ("voc_rib", "voc_ribb", [(2, "'voc_ribb' with parameters; did you mean 'voc_rib'")]),
     ("voc_rib", "[a]", [(2, "no chapter")]),
+    ("voc_rib", "ablations", [(2, "leaves none. An ablation's chapter is one of voc_classifier,")]),
     ("voc_rib", "rib", [(2, "no parameter 'seed'.* one of voc_classifier, voc_rib, voc_masks")]),
     ("num_images: 4", "num_image: 4", [(4, "no parameter 'num_image'; did you mean 'num_images'")]),
     ("  iterations", "  iteration", [(7, "'iteration'; did you mean 'iterations'")]),
@@ -310,8 +312,25 @@ def test_the_ablations_of_the_book_are_read_and_their_number_is_bounded():
     )  # at 20 seconds each, 35 minutes on two cores
 
 
-def test_each_case_of_paper_and_released_is_one_difference():
-    ablation = read_ablations(FOLDER)["paper_and_released"]
+@pytest.fixture
+def gpu_sized(monkeypatch):
+    """The plan whose settings file names ablations from the repository's root."""
+    monkeypatch.chdir(FOLDER.parents[2])
+    return read_batch(FOLDER.parent / "ablations_gpu.yml")
+
+
+def test_those_of_a_gpu_s_size_ask_the_same_questions(gpu_sized):
+    questions = {one.name: one.question for one in read_ablations(FOLDER).values()}
+    assert {one.name: one.question for one in gpu_sized.ablations.values()} == questions
+    for run in gpu_sized.runs:
+        assert run.job.settings.dataset == "voc"
+        assert {job.kind for job in run.job.needs} == {"voc_classifier", "data"}
+
+
+@pytest.mark.parametrize(("size", "rate"), [("cpu", {"learning_rate"}), ("gpu", set())])
+def test_each_case_of_paper_and_released_is_one_difference(gpu_sized, size, rate):
+    found = read_ablations(FOLDER) if size == "cpu" else gpu_sized.ablations
+    ablation = found["paper_and_released"]
     rib = {p.label["case"]: ablation.settings(p, 3).rib.as_dict() for p in ablation.points}
     paper, *single, together, released = rib.values()
 
@@ -326,7 +345,7 @@ def test_each_case_of_paper_and_released_is_one_difference():
         assert all(values[name] == released[name] for name in differing)
     singles = [changed(values, paper) for values in single]
     assert changed(together, paper) == set().union(*singles)
-    assert changed(together, released) == {"variant", "learning_rate"}
+    assert changed(together, released) == {"variant", *rate}
     assert sum(map(len, singles)) == len(set().union(*singles))
 
 

@@ -117,6 +117,32 @@ def test_edited_module_code_runs_every_chapter_again(book, executor, capsys, fil
     assert "first: executing (module code)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "file", ["results/1/result.json", "results/image_scores.npz", "settings/a.yml"]
+)
+def test_new_results_run_the_chapters_that_read_them_again(book, executor, capsys, file):
+    edit_cell(book, "second", source='results: str = ""')
+    chapters.run(book, {}, executor)
+    path = book.source / file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff")
+    chapters.run(book, {}, executor)
+    assert [name for name, _ in executor.executed[2:]] == ["second"]
+    assert "second: executing (results)" in capsys.readouterr().out
+
+
+def test_results_elsewhere_run_the_chapters_that_read_them_again(book, executor, tmp_path):
+    edit_cell(book, "first", source='results: str = ""')
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "run").mkdir(parents=True)
+    for _ in range(2):
+        chapters.run(book, {"results": str(elsewhere)}, executor)
+    assert len(executor.executed) == 2
+    (elsewhere / "run" / "result.json").write_text("{}")
+    chapters.run(book, {"results": str(elsewhere)}, executor)
+    assert executor.executed[2:] == [("first", {"results": str(elsewhere)})]
+
+
 def test_another_torch_runs_every_chapter_again(book, executor, monkeypatch):
     chapters.run(book, {}, executor)
     monkeypatch.setattr(chapters, "version", lambda package: "99.0")

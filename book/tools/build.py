@@ -14,6 +14,7 @@ from pathlib import Path
 import mathjax
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = "results"
 
 
 def build(source: Path, output: Path) -> Path:
@@ -29,6 +30,8 @@ def build(source: Path, output: Path) -> Path:
     if done.returncode:
         sys.exit(f"The book in {source} did not build without warnings; they stand above.")
     mathjax.unpack(mathjax.package(), html / mathjax.TARGET)
+    if (source / RESULTS).is_dir():  # pages link to the files that their numbers come from
+        shutil.copytree(source / RESULTS, html / RESULTS)
     return html
 
 

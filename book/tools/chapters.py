@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -33,8 +34,10 @@ from ribnb.settings_files import for_chapter, read_settings_file
 
 Execute = Callable[[Path, Path, Mapping], object]
 
+RESULTS = "results"  # the parameter of a chapter that reads the results of others
 PATHS = (  # parameters that name a file or a folder
     "data_root", "classifier", "output_dir", "rib", "saliency", "irn_rib", "irn_cam", "masks",
+    RESULTS,
 )  # fmt: skip
 
 NOT_COPIED = shutil.ignore_patterns("tools", ".ipynb_checkpoints", "__pycache__")
@@ -55,6 +58,14 @@ class Book:
     @property
     def source(self) -> Path:
         return self.root / "book"
+
+    @property
+    def results(self) -> Path:
+        return self.source / "results"
+
+    @property
+    def settings(self) -> Path:
+        return self.source / "settings"
 
     @property
     def executed(self) -> Path:
@@ -101,10 +112,16 @@ def _files(entry) -> Iterator[str]:
 
 def key(book: Book, chapter: str, parameters: Mapping) -> dict:
     """Everything that an executed chapter depends on, in a form that JSON keeps."""
+    cells = nbformat.read(book.notebook(chapter), as_version=4).cells
+    read = {}
+    if _reads_results(cells):
+        folders = Path(parameters.get(RESULTS) or book.results), book.settings
+        read = {"results": _digest(_files_in(*folders))}
     return {
+        **read,
         "notebook": _digest(
             json.dumps([cell.cell_type, cell.source, _without_traces(cell.metadata)])
-            for cell in nbformat.read(book.notebook(chapter), as_version=4).cells
+            for cell in cells
         ),
         "module code": _digest(
             f"{path.relative_to(book.root).as_posix()}\n{_content(path)}"
@@ -125,6 +142,19 @@ def _content(path: Path) -> str:
     if path.suffix == ".py":
         return path.read_text(encoding="utf-8")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _reads_results(cells: list) -> bool:
+    given = (one.source for one in cells if "parameters" in one.metadata.get("tags", []))
+    return any(re.search(rf"^{RESULTS}\b", source, re.MULTILINE) for source in given)
+
+
+def _files_in(*folders: Path) -> Iterator[str]:
+    """The results and settings below some folders, a text a file; maps are not read."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix == ".yml" or path.name in ("result.json", "image_scores.npz"):
+                yield f"{path.relative_to(folder).as_posix()}\n{_content(path)}"
 
 
 def _without_traces(metadata: Mapping) -> dict:

@@ -63,7 +63,9 @@ def _run_chapter(chapter: str, folder: Path, given: dict[str, Any]) -> None:
 
 
 def _make_data(folder: Path, command: str) -> None:
-    subprocess.run(command, shell=True, check=True)
+    """Run the command; a `python` in it is the one that runs this."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path})
     with whole_file(folder / done_file(DATA)) as temporary:
         temporary.write_text(json.dumps({"command": command}) + "\n", encoding="utf-8")
 

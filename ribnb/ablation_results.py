@@ -70,21 +70,27 @@ class Published:
 
     @classmethod
     def read(cls, folder: str | Path) -> Published:
-        """Read the results below a folder.
-
-        Two of the same settings are a problem, unless their metrics are equal.
-        """
+        """Read the results below a folder; of two that contradict each other neither counts."""
         found, problems = find_results(folder)
-        results: dict[tuple[str, str], dict[str, Any]] = {}
+        of_settings: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for result in found:
-            key, path = (result["chapter"], result["settings_hash"]), result["path"]
-            why = stale(result)
-            if not why and key in results and _other(results[key], result):
-                why = f"has the settings of {results[key]['path']}, and other metrics"
-            if why:
-                problems[path] = why
+            if why := stale(result):
+                problems[result["path"]] = why
             else:
-                results.setdefault(key, result)
+                key = result["chapter"], result["settings_hash"]
+                of_settings.setdefault(key, []).append(result)
+        results = {}
+        for key, (first, *others) in of_settings.items():
+            rival = next((one for one in others if _other(first, one)), None)
+            if rival is None:
+                results[key] = first
+                continue
+            for one in (first, *others):
+                against = rival if one is first else first
+                problems[one["path"]] = (
+                    f"has the settings of {against['path']}, and other metrics; only one of them "
+                    "can count: move the other away"
+                )
         return cls(results, problems)
 
     def of(self, ablation: Ablation) -> AblationResults:

@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ribnb.ablation import Ablation
 from ribnb.ablation_results import AblationResults, Published
+from ribnb.ablations_settings import ablations_folder
 from ribnb.image_scores import ImageScores
 from ribnb.metrics import THRESHOLDS
 from ribnb.paired import PairedDifference, paired_scores, signed
@@ -234,13 +236,19 @@ def markdown(frame: pd.DataFrame) -> str:
 # What is there ---------------------------------------------------------------------------------
 
 
-def whats_there(found: Mapping[str, AblationResults], published: Published, folder: Path) -> str:
+def whats_there(
+    found: Mapping[str, AblationResults],
+    published: Published,
+    folder: Path,
+    planned: Iterable[Ablation] = (),
+) -> str:
     """In words: runs planned and there, what is missing or does not count, and what to do.
 
     Args:
         found: results by the ablation's name.
         published: what the folder holds.
         folder: that folder; paths are told from there.
+        planned: all ablations; results of none of them are counted.
     """
     lines, lacking = [], False
     for name, one in found.items():
@@ -255,10 +263,24 @@ def whats_there(found: Mapping[str, AblationResults], published: Published, fold
     ]
     if problems:
         lines += [f"Of what lies there, {len(problems)} do not count:", *map(_indented, problems)]
+    others = len(published.unplanned(planned)) if planned else 0
+    if others:
+        lines += [f"{others} whole results there are of other settings than the book's ablations"]
     if lacking or problems:
-        lines += ["To make what is missing, and to bring it here:"]
-        lines += [f"    {command}" for command in (COMMAND, PUBLISH)]
+        lines += how_to_make(folder)
     return "\n".join(lines)
+
+
+def how_to_make(folder: Path) -> list[str]:
+    """What to do about results that a folder lacks, in lines."""
+    ours = ablations_folder("")
+    if folder.exists() and ours.exists() and not folder.samefile(ours):
+        return [
+            "To make what is missing, repeat the call of Snakemake that filled this folder",
+            f"(of the book's own ablations: {COMMAND})",
+        ]
+    commands = (COMMAND, PUBLISH)
+    return ["To make what is missing, and to bring it here:", *(f"    {c}" for c in commands)]
 
 
 def origin(found: Iterable[AblationResults]) -> str:

@@ -11,6 +11,20 @@ from ribnb.settings import Settings, SettingsError, setting
 PUBLISHED = Path("ablations") / "cpu"  # below the book's folder of results
 
 
+def ablations_folder(results: str) -> Path:
+    """The folder of a batch's results; without a name that of the book."""
+    return Path(results) if results else book_folder("results") / PUBLISHED
+
+
+def refuse_no_folder(results: str) -> None:
+    """SettingsError for a name of no folder."""
+    if results and not Path(results).is_dir():
+        raise SettingsError(
+            f"results = {results!r} is no folder; name that of a batch, such as 'runs/ablations', "
+            "or leave it out"
+        )
+
+
 @dataclass(frozen=True)
 class AblationsSettings(Settings):
     """Parameters of ``ablations``, which runs nothing: it reads the results of a batch."""
@@ -23,16 +37,12 @@ class AblationsSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.results and not Path(self.results).is_dir():
-            raise SettingsError(
-                f"results = {self.results!r} is no folder; name that of a batch, such as "
-                "'runs/ablations', or leave it out"
-            )
+        refuse_no_folder(self.results)
 
     @property
     def folder(self) -> Path:
         """Where the results lie; without any, it need not be there."""
-        return Path(self.results) if self.results else book_folder("results") / PUBLISHED
+        return ablations_folder(self.results)
 
     @property
     def place(self) -> str:

@@ -93,7 +93,8 @@ def read_batch(
     values, lines = settings_and_lines(path) if path else ({}, None)
     where = _Place(path, lines)
     with where.of(BATCH):
-        settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **(changes or {})})
+        changed = {name: _number(value) for name, value in (changes or {}).items()}
+        settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **changed})
     plan = _Plan({k: v for k, v in values.items() if k != BATCH}, settings, where)
     stages = {}
     if settings.stages or (path and not settings.ablations):
@@ -201,6 +202,13 @@ def _needs(
     if chapter == "voc_segmentation":
         needs["masks"] = ("voc_masks", "")
     return {name: (made[stage], file) for name, (stage, file) in needs.items() if stage in made}
+
+
+def _number(value: Any) -> Any:
+    """A value as it was typed: Snakemake hands on the numbers in a mapping of --config as texts."""
+    if isinstance(value, list):
+        return [_number(one) for one in value]
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _checked(job: Job) -> Job:

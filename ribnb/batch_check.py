@@ -7,6 +7,7 @@ from functools import cache
 
 from ribnb.batch import Batch
 from ribnb.file_locks import hold
+from ribnb.image_scores import FILE, scores_fault
 from ribnb.jobs import DATA, NOT_A_CHAPTER, Job
 from ribnb.result_files import read_result
 
@@ -20,17 +21,25 @@ def wants_gpu(job: Job) -> bool:
 
 
 def set_broken_aside(batch: Batch) -> list[str]:
-    """Rename results that are not whole, so that they are made again; says which, and why."""
+    """Rename results that are not whole, so that they are made again; says which, and why.
+
+    The scores of single images are a part of a run of ``voc_rib``.
+    """
     said = []
     for job in batch.jobs.values():
         path = batch.folder / job.done
         if job.kind == DATA or not path.is_file():
             continue
         try:
-            read_result(path)
+            fault = scores_fault(read_result(path), path.parent)
+            if not fault and job.kind == "voc_rib" and not path.with_name(FILE).is_file():
+                fault = f"has no {FILE} beside it"
+            fault = fault and f"{path} {fault}"
         except ValueError as error:
+            fault = str(error)
+        if fault:
             path.rename(path.with_suffix(".broken"))
-            said.append(f"{error}; made again")
+            said.append(f"{fault}; made again")
     return said
 
 

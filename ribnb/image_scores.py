@@ -127,12 +127,31 @@ def check_against(result: Mapping[str, Any], scores: ImageScores) -> None:
         if name not in scores.confusions:
             continue
         for key, value in ((miou, scores.miou(name)), (threshold, scores.thresholds[name])):
-            # not (<=), so that a NaN is refused
-            if key in metrics and not abs(metrics[key] - value) <= TOLERANCE:
+            if key in metrics and not _near(metrics[key], value):
                 raise ValueError(
                     f"{key} is {metrics[key]} in {where}, but {value} in {FILE}: they are not of "
                     f"one run; {AGAIN}"
                 )
+
+
+def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
+    """Why the scores of images beside a result are not its own; empty if they are, or are none.
+
+    Args:
+        result: what ``folder/result.json`` holds.
+        folder: where it lies.
+    """
+    if not (Path(folder) / FILE).exists():
+        return ""
+    try:
+        check_against(result, load_image_scores(folder))
+    except (OSError, ValueError) as error:
+        return f"does not go with the {FILE} beside it: {error}"
+    return ""
+
+
+def _near(one: Any, other: float) -> bool:
+    return isinstance(one, int | float) and abs(one - other) <= TOLERANCE  # a NaN is not
 
 
 def _wide(matrix: ndarray) -> ndarray:

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn
 
 from ribnb import provenance
+from ribnb.image_scores import scores_fault
 from ribnb.result_files import RESULT, ResultError, read_result, stale
 from ribnb.whole_files import whole_file
 
@@ -185,11 +186,15 @@ def _raise(error: OSError) -> NoReturn:
 
 
 def _drop_broken(paths: dict[str, Path]) -> dict[str, str]:
-    """Takes results that are not whole, or stale, out of the paths, and the scores beside them."""
+    """Takes results that do not count out of the paths, and the scores beside them.
+
+    They are not whole, or stale, or not those of their scores.
+    """
     dropped = {}
     for name in [name for name in paths if PurePosixPath(name).name == RESULT]:
         try:
-            reason = stale(read_result(paths[name]))
+            result = read_result(paths[name])
+            reason = stale(result) or scores_fault(result, paths[name].parent)
         except ResultError as error:
             reason = error.reason
         if reason:

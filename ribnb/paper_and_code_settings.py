@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from ribnb.ablations_settings import ablations_folder, refuse_no_folder
 from ribnb.scene_nets import TRAINED
 from ribnb.settings import Settings, setting
 
@@ -18,3 +20,12 @@ class PaperAndCodeSettings(Settings):
         TRAINED[0], "of the net and scenes looked at, and of the draws", choices=TRAINED
     )
     resamples: int = setting(1000, "draws of images behind each interval", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_no_folder(self.results)
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie; without any, it need not be there."""
+        return ablations_folder(self.results)

@@ -44,11 +44,14 @@ def publish(source: str | Path, target: str | Path, prune: bool = False) -> tupl
         copied.append(place)
     if not copied:
         raise FileNotFoundError(f"there is no whole result below {source}")
-    for path in sorted(target.rglob(RESULT)):
-        if path.parent not in copied:
-            if prune:
-                shutil.rmtree(path.parent)
-            said.append(f"{path} is of no run here; {'removed' if prune else 'left alone'}")
+    others = [path.parent for path in sorted(target.rglob(RESULT)) if path.parent not in copied]
+    if prune:
+        for folder in others:
+            shutil.rmtree(folder)
+    if others:
+        which = ", ".join(folder.name for folder in others[:3]) + (", ..." if others[3:] else "")
+        done = "removed" if prune else "left alone"
+        said.append(f"{len(others)} results in {target} are of no run here; {done}: {which}")
     return copied, said
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ribnb.chapter_settings import WHERE, chapter_settings, settings_class
+from ribnb.image_scores import scores_fault
 from ribnb.settings import SettingsError, differences
 from ribnb.whole_files import whole_file
 
@@ -122,14 +123,19 @@ def find_results(folder: str | Path) -> tuple[list[dict[str, Any]], dict[str, st
 
     Returns:
         The results, each with its ``path``, in the order of their paths; and path -> reason of
-        each ``result.json`` that cannot be read.
+        each ``result.json`` that cannot be read, or has the scores of other images beside it.
     """
     results, problems = [], {}
     for path in sorted(Path(folder).rglob(RESULT)):
         try:
-            results.append({**read_result(path), "path": str(path)})
+            result = {**read_result(path), "path": str(path)}
         except ResultError as error:
             problems[str(path)] = error.reason
+            continue
+        if fault := scores_fault(result, path.parent):
+            problems[str(path)] = fault
+        else:
+            results.append(result)
     return results, problems
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from ribnb.ablation_results import Published
 from ribnb.chapter_settings import chapter_settings, settings_class
-from ribnb.result_files import ResultError, read_result, stale
 from ribnb.result_tables import flat
 from ribnb.scoreboard_stages import STAGES, Row
 from ribnb.voc_folder import CLASS_NAMES
@@ -80,20 +79,10 @@ class Board:
     @classmethod
     def read(cls, folder: str | Path) -> Board:
         """Read all results below a folder; of two that contradict each other neither counts."""
-        found = Published.read(folder)
-        results, problems = dict(found.results), dict(found.problems)
-        for path in found.problems:
-            try:
-                result = read_result(path)
-            except (ResultError, OSError):
-                continue
-            key = result["chapter"], result["settings_hash"]
-            if not stale(result) and key in results:  # so it is there twice
-                other = results.pop(key)["path"]
-                problems[other] = f"has the settings of {path}, and other metrics; remove one"
-        of_voc = [one for one in results.values() if _for_voc(one)]
+        published = Published.read(folder)
+        of_voc = [one for one in published.results.values() if _for_voc(one)]
         not_voc = {one["path"]: why for one in of_voc if (why := _not_voc(one))}
-        return cls(Published(results, problems), Path(folder), not_voc)
+        return cls(published, Path(folder), not_voc)
 
     def run(self, chapter: str, parameters: Mapping[str, Any]) -> Result | None:
         """The result of a chapter with these parameters, if it is there."""

@@ -15,6 +15,7 @@ from ribnb.sweeps import Ablation
 
 HOLDS, FAILS, MIXED, UNTESTED = "holds", "does not hold", "mixed", "not tested"
 LEAST_NETS = 3
+Label = Mapping[str, Any]
 MARGIN = 1.0  # points that are not yet a fall
 RULE = f"""\
 A claim holds if the difference has the claimed sign for every net, does not hold if it has the \
@@ -183,13 +184,18 @@ def _range(result: Result, name: str, place: int) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _ablation(text: str, results: AblationResults | None) -> Claim | None:
-    """The claim as not tested, where its ablation is not whole; None where it is."""
-    if results is not None and not results.missing:
+def _ablation(text: str, results: AblationResults | None, *labels: Label) -> Claim | None:
+    """The claim as not tested, where points with these labels lack results; None if none does."""
+    if results is None:
+        return Claim(text, UNTESTED, (("its ablation has no file", None),), "ablations", BATCH)
+    ablation = results.ablation
+    points = [p for p in ablation.points if any(one.items() <= p.label.items() for one in labels)]
+    runs = {f"{point}, seed {seed}" for point in points for seed in ablation.seeds}
+    gaps = [one for one in results.missing if one in runs]
+    if not gaps:
         return None
-    why = "its ablation has no file" if results is None else (
-        f"{len(results.missing)} of the runs of the ablation {results.ablation.name} are missing"
-    )  # fmt: skip
+    more = f" and {len(gaps) - 1} more" if gaps[1:] else ""
+    why = f"the ablation {ablation.name} lacks {gaps[0]}{more}"
     return Claim(text, UNTESTED, ((why, None),), "ablations", BATCH)
 
 
@@ -204,7 +210,7 @@ def _losses(results: AblationResults | None) -> Claim:
         "Seeds of L_RIB score above those of as many steps of L_BCE, each at the step size that is "
         "best for its mean. (That L_BCE does not help at all is another claim: see the chapter.)"
     )
-    lacking = _ablation(text, results)
+    lacking = _ablation(text, results, {})
     if lacking or results is None:
         return lacking
     if {"loss", "learning_rate"} - set(results.frame) or set(results.frame["loss"]) != {
@@ -229,7 +235,7 @@ def _losses(results: AblationResults | None) -> Claim:
 
 
 def _steps(results: AblationResults | None, pooling: str, text: str) -> Claim:
-    lacking = _ablation(text, results)
+    lacking = _ablation(text, results, *({"pooling": pooling, "iterations": k} for k in (5, 20)))
     if lacking or results is None:
         return lacking
     if {"pooling", "iterations"} - set(results.frame):

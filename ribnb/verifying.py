@@ -65,7 +65,9 @@ def verify(path: str | Path) -> Report:
     with _opened(path) as source:
         report.faults += source.faults()
         if MANIFEST not in source.sizes:
-            report.faults.append(f"{MANIFEST} is not there")
+            report.faults.append(
+                f"{MANIFEST} is not there: no archive that pack made, or only a part of one"
+            )
             return report
         try:
             entries = _entries(_whole(source, MANIFEST))

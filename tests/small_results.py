@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from ribnb.chapter_settings import chapter_settings
+from ribnb.image_scores import FILE, save_image_scores
 from ribnb.result_files import signed, write_result
 
 ORACLE = "oracle"
@@ -37,6 +40,14 @@ def put(folder: Path, result: dict | None = None, **values) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_result(folder, result or made_up(**values))
     return folder / "result.json"
+
+
+def put_scores(folder: Path, percent: int) -> Path:
+    """Scores of one image beside a result, of this mIoU."""
+    right, wrong = 2 * percent, 100 - percent
+    matrix = np.array([[[right, wrong], [wrong, right]]])
+    save_image_scores(folder, ["0"], {"seeds": matrix}, {"seeds": 0.2}, ("a",))
+    return folder / FILE
 
 
 def at(path: str, value: float = 50.0, **values) -> dict:

@@ -22,6 +22,7 @@ from ribnb.ablation_tables import (
     best,
     difference_rows,
     figure_of,
+    how_to_make,
     markdown,
     named,
     origin,
@@ -30,7 +31,7 @@ from ribnb.ablation_tables import (
     tally,
     whats_there,
 )
-from ribnb.ablations_settings import AblationsSettings
+from ribnb.ablations_settings import AblationsSettings, ablations_folder
 from ribnb.image_scores import load_image_scores, save_image_scores
 from ribnb.paired import PairedDifference, paired_scores
 from ribnb.settings import SettingsError
@@ -151,7 +152,20 @@ def test_what_is_there_names_what_is_missing_broken_or_edited(folder, ablation):
     for words in ("1_3/result.json: is not whole JSON", "1_4/result.json: was edited", "2_5:"):
         assert words in said
     assert str(folder) not in said
-    assert COMMAND in said and PUBLISH in said
+    assert COMMAND in said and PUBLISH not in said  # which is for the book's own folder
+
+
+def test_what_to_do_depends_on_the_folder(tmp_path, monkeypatch):
+    assert "repeat the call of Snakemake" in how_to_make(tmp_path)[0]
+    assert PUBLISH in "".join(how_to_make(ablations_folder("")))
+    assert PUBLISH in "".join(how_to_make(tmp_path / "none"))
+
+
+def test_results_of_other_settings_are_counted(folder, ablation):
+    put(folder / "mine", made_up(metrics={"seed_miou": 1.0}, **COMMON, iterations=9))
+    published = Published.read(folder)
+    said = whats_there({"mini": published.of(ablation)}, published, folder, [ablation])
+    assert "1 whole results there are of other settings" in said
 
 
 def test_problems_alone_ask_for_the_command_too(folder, ablation):

@@ -204,3 +204,9 @@ def test_the_command_says_what_would_run(write, capsys):
     assert main([write("bad.yml", {"batch": {"shards": 0}})]) == 2
     assert "bad.yml:2: shards = 0" in capsys.readouterr().err
     assert main([str(own) + "x"]) == 2
+
+
+def test_numbers_that_snakemake_hands_on_as_texts_are_numbers(write):
+    path = write("settings.yml", {"batch": {"stages": ["voc_classifier"]}})
+    planned = read_batch(path, {"seeds": ["3", "4"], "shards": "2"})
+    assert list(planned.stages) == [3, 4]

@@ -8,7 +8,7 @@ import time
 
 import nbformat
 import pytest
-from small_results import made_up, put
+from small_results import made_up, put, put_scores
 
 from ribnb import gpu_pool
 from ribnb.batch import read_batch
@@ -17,6 +17,7 @@ from ribnb.batch_pages import main as pages
 from ribnb.batch_progress import begin, progress_line, summary
 from ribnb.execution import execute_chapter
 from ribnb.file_locks import hold
+from ribnb.image_scores import FILE
 from ribnb.jobs import Job, read_job
 
 HOLD = "import sys, time; from ribnb.file_locks import hold\nwith hold(sys.argv[1]):\n print(1, flush=True); time.sleep(60)"  # noqa: E501
@@ -171,21 +172,27 @@ def test_the_pages_show_every_run_with_its_result_and_notebook(jobs, tmp_path, c
 def test_broken_results_are_set_aside(tmp_path):
     (tmp_path / "mini.yml").write_text(
         "name: mini\nchapter: voc_rib\nparameters: {num_images: 4}\n"
-        "grid: {iterations: [1, 2]}\nseeds: [3]\n"
+        "grid: {iterations: [1, 2, 3, 4, 5]}\nseeds: [3]\n"
     )
     (tmp_path / "s.yml").write_text(
         f"batch: {{ablations: [{tmp_path}/mini.yml], folder: {tmp_path}/runs}}\n"
     )
     batch = read_batch(tmp_path / "s.yml")
-    one, two = (batch.folder / name for name in batch.jobs)
-    put(one, made_up(iterations=1, num_images=4))
-    put(two, made_up(iterations=2, num_images=4)).write_text("{")
+    whole, broken, lost, cut, other = (batch.folder / name for name in batch.jobs)
+    for number, folder in enumerate((whole, broken, lost, cut, other), 1):
+        put(folder, made_up(iterations=number, num_images=4))
+        put_scores(folder, 50)
+    (broken / "result.json").write_text("{")
+    (lost / FILE).unlink()
+    (cut / FILE).write_bytes((cut / FILE).read_bytes()[:100])
+    put_scores(other, 51)
     said = set_broken_aside(batch)
-    assert len(said) == 1
-    assert str(two) in said[0]
-    assert (one / "result.json").is_file()
-    assert not (two / "result.json").exists()
-    assert (two / "result.broken").read_text() == "{"
+    assert (whole / "result.json").is_file()
+    assert (broken / "result.broken").read_text() == "{"
+    for folder, line in zip((broken, lost, cut, other), said, strict=True):
+        assert line.startswith(str(folder / "result.json"))
+        assert not (folder / "result.json").exists()
+    assert set_broken_aside(batch) == []
 
 
 # Running ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from small_results import made_up, put
+from small_results import made_up, put, put_scores
 
 from ribnb.packing import MANIFEST, pack, unsafe
 from ribnb.result_files import signed
@@ -45,6 +45,7 @@ def runs(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.name != "result.json":
             path.write_text(f"this is {name}\n")
+    put_scores(folder / "a", 50)
     return folder
 
 

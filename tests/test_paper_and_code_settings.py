@@ -20,6 +20,7 @@ def test_every_seed_it_takes_has_a_net_in_the_package(seed):
         ({"resamples": 0}, "resamples = 0 is not allowed; it must be at least 1"),
         ({"resamples": 1e3}, "resamples = 1000.0 is of type float"),
         ({"results": None}, "results = None"),
+        ({"results": "nowhere"}, "results = 'nowhere' is no folder"),
         ({"result": "runs"}, "did you mean 'results'"),
     ],
 )
@@ -28,10 +29,10 @@ def test_refuses_in_words(values, message):
         PaperAndCodeSettings.from_mapping(values)
 
 
-def test_the_hash_knows_what_is_computed_and_not_where_results_lie():
+def test_the_hash_knows_what_is_computed_and_not_where_results_lie(tmp_path):
     hashes = [
         PaperAndCodeSettings(**values).hash()
-        for values in ({}, {"results": "elsewhere"}, {"seed": 4}, {"resamples": 50})
+        for values in ({}, {"results": str(tmp_path)}, {"seed": 4}, {"resamples": 50})
     ]
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3

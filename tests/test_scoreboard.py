@@ -165,8 +165,20 @@ def test_ablations_settle_claims_only_when_whole(tmp_path):
         return [(one.status, one.evidence[0][0]) for one in found]
 
     assert words() == [(HOLDS, "net 3: -0.8"), (HOLDS, "net 3: -1.5")]
-    shutil.rmtree(tmp_path / "0_3")
-    assert [word for word, _ in words()] == [UNTESTED, UNTESTED]
+    numbers = {
+        pooling: next(
+            n
+            for n, point in enumerate(ablation.points)
+            if point.label == {"iterations": 5, "pooling": pooling}
+        )
+        for pooling in ("gndrp", "gap")
+    }
+    shutil.rmtree(tmp_path / f"{numbers['gap']}_3")
+    (whole, _), (word, why) = words()
+    assert (whole, word) == (HOLDS, UNTESTED)  # each claim by its own runs
+    assert why == "the ablation k_and_pooling lacks iterations = 5, pooling = 'gap', seed 3"
+    shutil.rmtree(tmp_path / f"{numbers['gap']}_4")
+    assert words()[1][1].endswith(" and 1 more")
 
 
 def voc(folder, images=1464, classes=BY_CLASS, value=56.0, **parameters):

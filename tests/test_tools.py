@@ -158,6 +158,20 @@ def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
     assert len(executor.executed) == 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"results": "nowhere"}, "results = '.*nowhere' is no folder"),
+        ({"results": 3}, "results = 3 is of type int"),
+        ({"iterations": -1}, "iterations = -1"),
+    ],
+)
+def test_values_are_refused_before_any_chapter_runs(executor, settings, message):
+    with pytest.raises(SystemExit, match=message):
+        chapters.run(chapters.Book(), settings, executor)
+    assert executor.executed == []
+
+
 def test_settings_that_no_chapter_has_all_of_are_refused(book, executor):
     with pytest.raises(SystemExit, match="No chapter has all of these parameters: iterations, ma"):
         chapters.run(book, {"iterations": 3, "margin": 1.0}, executor)

@@ -201,7 +201,10 @@ def test_half_an_archive_and_no_archive_are_told_apart_from_faults(archive, tmp_
 
 
 def test_a_folder_that_is_no_archive_has_no_manifest(tmp_path, capsys):
-    assert verified(capsys, tmp_path) == (1, f"{MANIFEST} is not there\n")
+    assert verified(capsys, tmp_path) == (
+        1,
+        f"{MANIFEST} is not there: no archive that pack made, or only a part of one\n",
+    )
 
 
 def test_a_manifest_too_large_to_be_one_is_not_read(archive, tmp_path, capsys, monkeypatch):

@@ -29,6 +29,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from ribnb.chapter_settings import WHERE, chapter_settings
 from ribnb.settings import SettingsError, refuse_unknown
 from ribnb.settings_files import for_chapter, read_settings_file
 
@@ -202,6 +203,8 @@ def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
             if chapter in settings:
                 refuse_unknown(wanted, sorted(names), chapter)
             shares[chapter] = _with_whole_paths(wanted) if wanted.keys() <= names else {}
+            if shares[chapter] and chapter in WHERE:
+                chapter_settings(chapter, shares[chapter])  # refuses values before anything runs
     except SettingsError as error:
         sys.exit(str(error))
     if settings and not any(shares.values()):
@@ -211,7 +214,7 @@ def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
 
 def _with_whole_paths(settings: Mapping) -> dict:
     """Chapters run in an empty folder, so a relative path must be told from where it counts."""
-    paths = {name: settings[name] for name in PATHS if settings.get(name)}
+    paths = {name: settings[name] for name in PATHS if isinstance(settings.get(name) or 0, str)}
     return {**settings, **{name: str(Path(path).resolve()) for name, path in paths.items()}}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ribnb.image_scores import ImageScores, check_against, load_image_scores
+from ribnb.image_scores import ImageScores, load_image_scores
 from ribnb.result_files import find_results, stale
 from ribnb.result_tables import flat
 from ribnb.sweeps import Ablation, Point
@@ -138,12 +138,10 @@ def _other(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _scores(result: Mapping[str, Any], problems: Any) -> ImageScores | None:
-    """The scores of single images beside a result; None, and a problem, if they do not fit it."""
+    """The scores of single images beside a result; None, and a problem, if there are none."""
     folder = Path(result["path"]).parent
     try:
-        scores = load_image_scores(folder)
-        check_against(result, scores)
+        return load_image_scores(folder)  # those that are not its own were refused when it was read
     except (OSError, ValueError) as error:
         problems[str(folder)] = str(error)
         return None
-    return scores

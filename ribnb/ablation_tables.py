@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from ribnb.ablation import Ablation
 from ribnb.ablation_results import AblationResults, Published
-from ribnb.ablations_settings import ablations_folder
+from ribnb.ablations_settings import COMMAND, PUBLISH, AblationsSettings
 from ribnb.image_scores import ImageScores
 from ribnb.metrics import THRESHOLDS
 from ribnb.paired import PairedDifference, paired_scores, signed
@@ -33,8 +33,6 @@ NOT_LOWER_RULE = (
     "does. Else: cannot tell yet."
 )
 NO_RESULT = "no result yet"
-COMMAND = "make ablations"
-PUBLISH = "python -m ribnb.publish runs/ablations book/results/ablations/cpu"
 MOST = 3  # missing runs, and problems, that are named one by one
 
 
@@ -273,7 +271,7 @@ def whats_there(
 
 def how_to_make(folder: Path) -> list[str]:
     """What to do about results that a folder lacks, in lines."""
-    ours = ablations_folder("")
+    ours = AblationsSettings().folder
     if folder.exists() and ours.exists() and not folder.samefile(ours):
         return [
             "To make what is missing, repeat the call of Snakemake that filled this folder",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ribnb.ablation_results import AblationResults, Published
+from ribnb.ablations_settings import COMMAND, PUBLISH
 from ribnb.result_tables import flat
 from ribnb.scoreboard import NETS, TOYS, Board, Cell, Result, command
 from ribnb.scoreboard_stages import Row
@@ -26,7 +27,7 @@ deviation do not touch, and the claim holds if that is so for both kinds of digi
 if both speak against it, and is mixed in between. With fewer than {LEAST_NETS} nets, or without \
 one of its results, it is not tested. The word is about digits and scenes; a number of VOC stands \
 beside it."""
-BATCH = "make ablations\npython -m ribnb.publish runs/ablations book/results/ablations/cpu"
+BATCH = f"{COMMAND}\n{PUBLISH}"
 
 
 @dataclass(frozen=True)

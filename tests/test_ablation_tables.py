@@ -31,7 +31,7 @@ from ribnb.ablation_tables import (
     tally,
     whats_there,
 )
-from ribnb.ablations_settings import AblationsSettings, ablations_folder
+from ribnb.ablations_settings import AblationsSettings
 from ribnb.image_scores import load_image_scores, save_image_scores
 from ribnb.paired import PairedDifference, paired_scores
 from ribnb.settings import SettingsError
@@ -157,7 +157,7 @@ def test_what_is_there_names_what_is_missing_broken_or_edited(folder, ablation):
 
 def test_what_to_do_depends_on_the_folder(tmp_path, monkeypatch):
     assert "repeat the call of Snakemake" in how_to_make(tmp_path)[0]
-    assert PUBLISH in "".join(how_to_make(ablations_folder("")))
+    assert PUBLISH in "".join(how_to_make(AblationsSettings().folder))
     assert PUBLISH in "".join(how_to_make(tmp_path / "none"))
 
 
@@ -237,7 +237,7 @@ def test_settings(tmp_path):
     assert AblationsSettings().place == "book/results/ablations/cpu"
     assert AblationsSettings(results=str(tmp_path)).folder == tmp_path
     assert AblationsSettings(results=str(tmp_path)).hash() == AblationsSettings().hash()
-    with pytest.raises(SettingsError, match="is no folder; name that of a batch"):
+    with pytest.raises(SettingsError, match="is no folder; name one with results"):
         AblationsSettings(results=str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="resamples = 0"):
         AblationsSettings(resamples=0)

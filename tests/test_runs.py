@@ -156,8 +156,8 @@ def test_a_run_has_one_row_in_the_table(tmp_path):
 
 
 @pytest.fixture
-def chapter(tmp_path):
-    """A notebook that notes its parameters in a file, and fails if told so."""
+def chapter(tmp_path, folder):
+    """A notebook that notes its parameters in a file where it runs, and fails if told so."""
     parameters = (
         "number: int = 1  # a whole number\n"
         "rate: float = 1.0\n"

@@ -5,6 +5,7 @@ python book/tools/build.py _build/source      # from the chapters as run on this
 """
 
 import argparse
+import gzip
 import os
 import shutil
 import subprocess
@@ -32,6 +33,9 @@ def build(source: Path, output: Path) -> Path:
     mathjax.unpack(mathjax.package(), html / mathjax.TARGET)
     if (source / RESULTS).is_dir():  # pages link to the files that their numbers come from
         shutil.copytree(source / RESULTS, html / RESULTS)
+    for packed in (html / RESULTS).rglob("*.html.gz"):  # a report is megabytes, mostly its scripts
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
     return html
 
 

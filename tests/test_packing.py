@@ -259,3 +259,11 @@ def test_the_command_as_a_person_calls_it(runs, capsys):
 )  # fmt: skip
 def test_names_that_lead_elsewhere_are_told(name, fine):
     assert (unsafe(name) == "") is fine
+
+
+def test_a_result_that_is_not_that_of_its_scores_is_left_out_with_them(runs, tmp_path):
+    put_scores(runs / "a", 51)
+    _, files = pack(runs, tmp_path / "results.zip")
+    assert "they are not of one run" in files.left_out["a/result.json"]
+    assert {"a/result.json", "a/image_scores.npz"}.isdisjoint(files.paths)
+    assert files.results == 1

@@ -64,7 +64,7 @@ def adapt(
     """
     labels = _check(model, views, labels, settings)
     class_ids = labels.nonzero()[:, 0]
-    losses, target_losses, steps = [], [], []
+    losses, target_losses, gap_logits, steps = [], [], [], []
     stopped_at = stop_reason = None
     maps = MapSum(views[0].shape[-2:], settings, model.output_stride)
     batches = iter(batches)
@@ -81,8 +81,11 @@ def adapt(
             maps.add(step.cams)
             if rows is None:
                 stop_reason = "flood"
+                gap_logits.append(step.gap_logits.mean().item())
             else:
-                target_losses.append(step.target_logits.sum().item())
+                both = torch.stack([step.gap_logits.mean(), step.target_logits.sum()]).tolist()
+                gap_logits.append(both[0])
+                target_losses.append(both[1])
                 if stops and abs(target_losses[-1]) > settings.margin:
                     stop_reason = "margin"
             if k < updates and rows is not None and (trace or stop_reason is None):
@@ -94,9 +97,8 @@ def adapt(
             if stop_reason is not None:
                 stopped_at = k
                 break
-    return Adaptation(
-        losses, target_losses, stopped_at, stop_reason, class_ids.cpu(), *maps.finish(), steps
-    )
+    how = losses, target_losses, gap_logits, stopped_at, stop_reason
+    return Adaptation(*how, class_ids.cpu(), *maps.finish(), steps)
 
 
 class _Walk:

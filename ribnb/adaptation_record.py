@@ -41,6 +41,8 @@ class Adaptation:
         losses: the loss before each update, one for each step that had its batch run.
         target_losses: at each step, the sum of the target's pooled logits over its present
             classes and over the views in the loss.
+        gap_logits: at each step, the mean of the GAP logits of its present classes at scale 1,
+            whatever the loss pools with.
         stopped_at: the step k after whose maps the loop stopped; None if it ran to its end.
         stop_reason: ``"margin"``, ``"flood"`` or None.
         class_ids: (n,) the present classes, 0-based.
@@ -51,6 +53,7 @@ class Adaptation:
 
     losses: list[float]
     target_losses: list[float]
+    gap_logits: list[float]
     stopped_at: int | None
     stop_reason: str | None
     class_ids: Tensor

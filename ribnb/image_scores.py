@@ -17,9 +17,12 @@ from ribnb.whole_files import whole_file
 FILE = "image_scores.npz"
 TOLERANCE = 1e-6  # of mIoU, in points
 AGAIN = "run its chapter again"
+WIDE = "_wide"  # after a name: the same maps, at the best of a wider range of thresholds
 METRICS = {  # name of the maps -> its mIoU and threshold in a result
     "seeds": ("seed_miou", "seed_threshold"),
     "cam": ("cam_seed_miou", "cam_seed_threshold"),
+    f"seeds{WIDE}": ("wide_seed_miou", "wide_seed_threshold"),
+    f"cam{WIDE}": ("wide_cam_seed_miou", "wide_cam_seed_threshold"),
 }
 
 

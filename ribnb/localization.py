@@ -158,9 +158,8 @@ class _Files:
         return read_steps(self.steps / f"{name}.json")
 
     def write(self, name: str, found: Adaptation, seconds: float) -> StepRecord:
-        record = StepRecord(
-            found.losses, found.target_losses, found.stopped_at, found.stop_reason, seconds
-        )
+        course = (found.losses, found.target_losses, found.gap_logits)
+        record = StepRecord(*course, found.stopped_at, found.stop_reason, seconds)
         write_steps(self.steps / f"{name}.json", record)
         arrays = (found.class_ids, found.high_res, found.strided)
         write_maps(self.maps / f"{name}.npz", Maps(*(array.numpy() for array in arrays)))
@@ -171,7 +170,7 @@ def _nothing(image: Image.Image) -> Adaptation:
     """Of an image without labels."""
     sizes = (image.height, image.width), (-(-image.height // 4), -(-image.width // 4))
     maps = (torch.zeros(0, *size) for size in sizes)
-    return Adaptation([], [], None, None, torch.zeros(0, dtype=torch.int64), *maps)
+    return Adaptation([], [], [], None, None, torch.zeros(0, dtype=torch.int64), *maps)
 
 
 def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings) -> None:

@@ -11,9 +11,7 @@ from typing import Any
 
 from ribnb.chapter_settings import settings_class
 from ribnb.image_scores import save_image_scores
-from ribnb.map_files import read_maps
 from ribnb.map_gathering import gather_maps
-from ribnb.metrics import image_confusions
 from ribnb.result_files import RESULT, ResultError, read_result, signed, stale, write_result
 from ribnb.settings import Settings
 from ribnb.split_scores import SplitScore, load_score, merge_scores, save_score
@@ -21,6 +19,7 @@ from ribnb.split_settings import SplitSettings
 
 CHAPTERS = ("voc_classifier", "voc_rib")
 PLACES = {"seeds": "maps", "cam": "cam/maps"}  # of the maps, in a run's folder
+MEANS = {"seconds_per_image", "logit_growth"}  # over images
 STOPS = ("stopped_margin", "stopped_flood")
 NEEDED = {"inputs", "failures", "git_commit", "versions", "device", "seconds", "date"}
 
@@ -50,9 +49,9 @@ def merge_runs(
     metrics = {**parts[0], **score.metrics()}
     metrics |= {name: sum(part[name] for part in parts) for name in STOPS}
     weights = [part["images"] for part in parts]
-    metrics["seconds_per_image"] = sum(
-        part["seconds_per_image"] * weight for part, weight in zip(parts, weights, strict=True)
-    ) / sum(weights)
+    for name in MEANS & parts[0].keys():
+        values = zip(parts, weights, strict=True)
+        metrics[name] = sum(part[name] * weight for part, weight in values) / sum(weights)
     kept = settings.as_dict()
     del kept["output_dir"]  # as in every result
     merged = {
@@ -99,18 +98,8 @@ def _score_images(settings: SplitSettings, score: SplitScore, folder: Path) -> N
         images = settings.images()
     except OSError:
         return  # merged on a machine without the data
-    place_of = {name: place for place, name in enumerate(images.ids)}
-    thresholds = {name: score.seeds(name).best_threshold for name in folders}
-    confusions = {
-        name: image_confusions(
-            (read_maps(place / f"{one}.npz") for one in score.scored),
-            (images.mask(place_of[one]) for one in score.scored),
-            thresholds[name],
-            len(images.class_names),
-        )
-        for name, place in folders.items()
-    }
-    save_image_scores(folder, score.scored, confusions, thresholds, images.class_names)
+    found = score.of_images(images, folders)
+    save_image_scores(folder, found.ids, found.confusions, found.thresholds, found.class_names)
 
 
 def _result(folder: Path) -> dict[str, Any]:

@@ -29,13 +29,15 @@ from ribnb.confusion import (
 )
 from ribnb.scores import ORACLE, MaskScore, SeedScore, class_iou, mean_iou, share
 
-THRESHOLDS = tuple(round(0.2 + step / 100, 2) for step in range(30))  # the paper's seed score
+THRESHOLDS = tuple(round(0.2 + step / 100, 2) for step in range(30))  # the released program's
+WIDE_THRESHOLDS = tuple(round(step / 50, 2) for step in range(1, 31))  # for those better elsewhere
 PARTS = {1: "head", 2: "body"}  # values of the scenes' part masks
 
 __all__ = [
     "ORACLE",
     "PARTS",
     "THRESHOLDS",
+    "WIDE_THRESHOLDS",
     "Difference",
     "MaskScore",
     "SeedScore",

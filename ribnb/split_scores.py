@@ -14,13 +14,15 @@ from numpy import ndarray
 
 from ribnb.batches import ImageSet
 from ribnb.confusion import map_confusions
+from ribnb.image_scores import METRICS, WIDE, ImageScores
 from ribnb.map_files import read_maps
-from ribnb.metrics import THRESHOLDS
+from ribnb.metrics import THRESHOLDS, WIDE_THRESHOLDS
 from ribnb.progress import progress
 from ribnb.scores import SeedScore
 from ribnb.whole_files import whole_file
 
 FILE = "scores.npz"
+SCORED_AT = tuple(sorted({*THRESHOLDS, *WIDE_THRESHOLDS}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class SplitScore:
         failed: id -> why an image is not among them.
         class_names: C names, without background.
         confusions: name of the maps, such as ``"seeds"``, -> (T, C + 1, C + 1) pixels at each of
-            ``THRESHOLDS``; rows are the truth.
+            ``SCORED_AT``; rows are the truth.
     """
 
     split: tuple[str, ...]
@@ -45,24 +47,29 @@ class SplitScore:
     def metrics(self) -> dict[str, Any]:
         """The scores that go into a ``result.json``, in %, each at its own oracle threshold.
 
-        Where there are no maps ``"cam"`` beside the seeds, the seeds are the CAMs. Classes in
-        neither truth nor prediction are left out of ``seed_iou_per_class``.
+        That is the best of ``THRESHOLDS``; with the prefix ``wide_``, of ``WIDE_THRESHOLDS``. Where
+        there are no maps ``"cam"`` beside the seeds, the seeds are the CAMs. Classes in neither
+        truth nor prediction are left out of ``seed_iou_per_class``.
         """
-        score = self.seeds()
-        baseline = self.seeds("cam") if "cam" in self.confusions else score
-        iou = score.at(score.best_threshold).iou
+        found: dict[str, Any] = {}
+        for name, (miou, threshold) in METRICS.items():
+            maps = name.removesuffix(WIDE)
+            score = self.seeds(maps if maps in self.confusions else "seeds", _range(name))
+            found |= {miou: score.best_miou, threshold: score.best_threshold}
+        iou = self.seeds().at(found["seed_threshold"]).iou
         return {
-            "seed_miou": score.best_miou,
-            "seed_threshold": score.best_threshold,
+            **found,
             "seed_iou_per_class": {name: one for name, one in iou.items() if not math.isnan(one)},
-            "cam_seed_miou": baseline.best_miou,
-            "cam_seed_threshold": baseline.best_threshold,
             "images": len(self.scored),
             "failed": len(self.failed),
         }
 
-    def seeds(self, name: str = "seeds") -> SeedScore:
+    def seeds(self, name: str = "seeds", thresholds: Sequence[float] = THRESHOLDS) -> SeedScore:
         """The seed scores of these maps.
+
+        Args:
+            name: which maps.
+            thresholds: among which the best one is chosen; all of them in ``SCORED_AT``.
 
         Raises:
             ValueError: no image was scored; says why the first one was not.
@@ -73,7 +80,32 @@ class SplitScore:
                 "no image was scored" + (f"; {why[0]}, for example: {why[1]}" if why else "")
             )
         names = ("background", *self.class_names)
-        return SeedScore(np.array(THRESHOLDS), self.confusions[name], names)
+        rows = [SCORED_AT.index(one) for one in thresholds]
+        return SeedScore(np.array(thresholds), self.confusions[name][rows], names)
+
+    def of_images(self, images: ImageSet, folders: Mapping[str, str | Path]) -> ImageScores:
+        """Each image's own scores, at the best threshold of either range for all of them.
+
+        Args:
+            images: those that were scored are among them.
+            folders: name -> folder of map files, as for ``score_split``.
+
+        Raises:
+            OSError: a map file or mask is no longer there.
+            ValueError: it is damaged.
+        """
+        place_of = {name: place for place, name in enumerate(images.ids)}
+        thresholds, confusions = {}, {}
+        for maps, folder in folders.items():
+            names = (maps, f"{maps}{WIDE}")
+            best = [self.seeds(maps, _range(name)).best_threshold for name in names]
+            files = (read_maps(Path(folder) / f"{one}.npz") for one in self.scored)
+            masks = (images.mask(place_of[one]) for one in self.scored)
+            cuts = sorted(set(best))
+            found = np.stack([*map_confusions(files, masks, cuts, len(self.class_names))])
+            for name, cut in zip(names, best, strict=True):
+                thresholds[name], confusions[name] = cut, found[:, cuts.index(cut)]
+        return ImageScores(self.scored, confusions, thresholds, self.class_names)
 
 
 def score_split(
@@ -102,7 +134,7 @@ def score_split(
     if not places:
         raise ValueError(f"shard {index}/{count} is empty: there are only {len(wanted)} images")
     num_classes = len(images.class_names)
-    size = (len(THRESHOLDS), num_classes + 1, num_classes + 1)
+    size = (len(SCORED_AT), num_classes + 1, num_classes + 1)
     totals = {name: np.zeros(size, np.int64) for name in folders}
     scored, failed = [], {}
     for place in progress(places, "scoring"):
@@ -132,7 +164,7 @@ def save_score(score: SplitScore, folder: str | Path) -> None:
     with whole_file(Path(folder) / FILE) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(
             file, **arrays, failed=failed, class_names=np.array(score.class_names),
-            thresholds=np.array(THRESHOLDS),
+            thresholds=np.array(SCORED_AT),
         )  # fmt: skip
 
 
@@ -149,7 +181,7 @@ def load_score(folder: str | Path) -> SplitScore:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        if arrays["thresholds"].tolist() != list(THRESHOLDS):
+        if arrays["thresholds"].tolist() != list(SCORED_AT):
             raise ValueError("it has other thresholds")
         names = ("split", "scored", "class_names")
         split, scored, class_names = (tuple(arrays[name].tolist()) for name in names)
@@ -204,6 +236,10 @@ def merge_scores(scores: Sequence[SplitScore], names: Sequence[str]) -> SplitSco
     )
 
 
+def _range(name: str) -> tuple[float, ...]:
+    return WIDE_THRESHOLDS if name.endswith(WIDE) else THRESHOLDS
+
+
 def _confusion(path: Path, mask: ndarray, num_classes: int) -> Int[ndarray, "T C+1 C+1"]:
     if not path.is_file():
         raise FileNotFoundError("it has no map file")
@@ -214,5 +250,5 @@ def _confusion(path: Path, mask: ndarray, num_classes: int) -> Int[ndarray, "T C
             f"its maps are {maps.high_res.shape[1]} x {maps.high_res.shape[2]} pixels, its mask "
             f"is {height} x {width}"
         )
-    (confusion,) = map_confusions([maps], [mask], THRESHOLDS, num_classes)
+    (confusion,) = map_confusions([maps], [mask], SCORED_AT, num_classes)
     return confusion

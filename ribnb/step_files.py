@@ -17,6 +17,7 @@ class StepRecord:
     Attributes:
         losses: of each step, see ``Adaptation``.
         target_losses: sums of the image's own logits at each step.
+        gap_logits: the mean GAP logit of its present classes at each step; none without labels.
         stopped_at: the step at which it stopped early; None if it went to its end.
         stop_reason: ``"margin"``, ``"flood"`` or None.
         seconds: that the image took, waiting for its data included.
@@ -24,9 +25,15 @@ class StepRecord:
 
     losses: list[float]
     target_losses: list[float]
+    gap_logits: list[float]
     stopped_at: int | None
     stop_reason: str | None
     seconds: float
+
+    @property
+    def logit_growth(self) -> float:
+        """How far the mean GAP logit went from theta_0 to the last map; NaN without labels."""
+        return self.gap_logits[-1] - self.gap_logits[0] if self.gap_logits else math.nan
 
 
 def write_steps(path: str | Path, record: StepRecord) -> None:

@@ -134,6 +134,9 @@ def test_trace_keeps_every_step_and_changes_no_map(variant):
     torch.testing.assert_close(first.target_logits[:2], pooled)
     torch.testing.assert_close(first.gap_logits, maps.mean(dim=(2, 3))[:, PRESENT])
     assert first.target_logits.shape == (4, 2)
+    means = [step.gap_logits.mean().item() for step in traced.steps]
+    assert traced.gap_logits == spared.gap_logits == pytest.approx(means)
+    assert means[-1] > means[0]
     for step, target_loss in zip(traced.steps, traced.target_losses, strict=True):
         assert step.target_logits.sum().item() == pytest.approx(target_loss)
         if step.k < 3:

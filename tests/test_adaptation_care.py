@@ -103,6 +103,7 @@ def test_a_flood_stops_before_the_other_scales_and_the_batch(variant):
     found = run(settings_of(variant, **flood), net, batches=batches)
     assert (found.stopped_at, found.stop_reason) == (1, "flood")
     assert batches.taken == len(found.losses) == len(found.target_losses) == 1
+    assert len(found.gap_logits) == 2, "one for each map in the sum"
     assert len(runs) == 2 + 1 + 1, "both scales, the batch, and scale 1 of the next step"
     traced = run(settings_of(variant, **flood), trace=True)
     assert [len(step.cams) for step in traced.steps] == [2, 1]

@@ -46,6 +46,10 @@ SPLIT_METRICS = {
     "seed_iou_per_class",
     "cam_seed_miou",
     "cam_seed_threshold",
+    "wide_seed_miou",
+    "wide_seed_threshold",
+    "wide_cam_seed_miou",
+    "wide_cam_seed_threshold",
     "images",
     "failed",
     "stopped_margin",
@@ -54,7 +58,7 @@ SPLIT_METRICS = {
 }
 SCENE_METRICS = {
     "voc_classifier": {"map", *SPLIT_METRICS},
-    "voc_rib": SPLIT_METRICS,
+    "voc_rib": {"logit_growth", *SPLIT_METRICS},
     "voc_masks": {"mask_miou", "boundary_f", "non_salient_recall", "images", "failed"},
     "voc_segmentation": {
         "val_miou",

@@ -14,11 +14,11 @@ from ribnb.image_scores import (
     save_image_scores,
 )
 from ribnb.metrics import THRESHOLDS as THIRTY
-from ribnb.metrics import image_confusions, mean_iou
-from ribnb.split_scores import SplitScore
+from ribnb.metrics import WIDE_THRESHOLDS, image_confusions, mean_iou
+from ribnb.split_scores import SCORED_AT, SplitScore
 
 CLASSES = ("owl", "cat")
-THRESHOLDS = {"seeds": 0.31, "cam": 0.2}
+THRESHOLDS = {"seeds": 0.31, "cam": 0.2, "seeds_wide": 0.18, "cam_wide": 0.08}
 
 
 def matrices(images: int = 6, seed: int = 0) -> dict[str, np.ndarray]:
@@ -57,13 +57,12 @@ def same(one: ImageScores, other: ImageScores) -> bool:
 
 def result_of(of: ImageScores) -> dict:
     """What the run's result.json says, having been written and read."""
-    metrics = {
-        "seed_miou": mean_iou(of.confusions["seeds"].sum(axis=0)).item(),
-        "seed_threshold": of.thresholds["seeds"],
-        "cam_seed_miou": mean_iou(of.confusions["cam"].sum(axis=0)).item(),
-        "cam_seed_threshold": of.thresholds["cam"],
-        "images": len(of.ids),
-    }
+    metrics = {"images": len(of.ids)}
+    for name in THRESHOLDS:
+        maps, _, wide = name.partition("_")
+        prefix = ("wide_" if wide else "") + ("cam_" if maps == "cam" else "")
+        metrics[f"{prefix}seed_miou"] = mean_iou(of.confusions[name].sum(axis=0)).item()
+        metrics[f"{prefix}seed_threshold"] = of.thresholds[name]
     return json.loads(json.dumps({"metrics": metrics, "path": "runs/x/result.json"}))
 
 
@@ -126,7 +125,7 @@ def test_no_file_a_pickle_and_another_kind_of_file_are_said(tmp_path):
         ({"ids": np.array(["a"] * 6)}, "the image 'a' is there twice"),
         ({"ids": np.array(list("abcde"))}, r"counts of shape \(5, 3, 3\).*\(6, 3, 3\)"),
         ({"confusion_cam": np.ones((6, 3, 3))}, "cam must be counts .* got float64"),
-        ({"thresholds": np.array([0.3, np.nan])}, "threshold of cam is nan"),
+        ({"thresholds": np.array([0.3, np.nan, 0.2, 0.1])}, "threshold of cam is nan"),
         ({"thresholds": np.array([0.3])}, "cannot be read"),
         ({"class_names": np.array(["owl"])}, r"\(6, 2, 2\), for 6 images and 1 classes"),
     ],
@@ -146,8 +145,8 @@ def test_a_whole_file_whose_parts_do_not_fit_is_refused(tmp_path, changed, messa
         ({"ids": ()}, "at least one image"),
         ({"ids": tuple("abcdea")}, "the image 'a' is there twice"),
         ({"class_names": ("owl", "owl")}, "the class 'owl' is there twice"),
-        ({"thresholds": {"seeds": 0.3}}, "matrices of seeds, cam, but thresholds of seeds"),
-        ({"thresholds": {"seeds": 0.3, "cam": 1.0}}, "threshold of cam is 1.0; it must lie"),
+        ({"thresholds": {"seeds": 0.3}}, "matrices of seeds, cam, .* but thresholds of seeds;"),
+        ({"thresholds": {**THRESHOLDS, "cam": 1.0}}, "threshold of cam is 1.0; it must lie"),
         ({"confusions": {}, "thresholds": {}}, "one kind of maps"),
     ],
 )
@@ -185,10 +184,13 @@ def test_matrices_of_maps_at_the_runs_own_thresholds_pass(tmp_path):
         for name in ("seeds", "cam")
     }
     ids = tuple(f"image_{place}" for place in range(5))
-    totals = {name: sum(map_confusions(of, masks, THIRTY, 2)) for name, of in kinds.items()}
+    totals = {name: sum(map_confusions(of, masks, SCORED_AT, 2)) for name, of in kinds.items()}
     split = SplitScore(ids, ids, {}, CLASSES, totals)
-    cuts = {name: split.seeds(name).best_threshold for name in kinds}
-    own = {name: image_confusions(of, masks, cuts[name], 2) for name, of in kinds.items()}
+    cuts, own = {}, {}
+    for name in THRESHOLDS:
+        maps, _, wide = name.partition("_")
+        best = split.seeds(maps, WIDE_THRESHOLDS if wide else THIRTY).best_threshold
+        cuts[name], own[name] = best, image_confusions(kinds[maps], masks, best, 2)
     save_image_scores(tmp_path, ids, own, cuts, CLASSES)
     check_against({"metrics": split.metrics()}, load_image_scores(tmp_path))
 
@@ -200,6 +202,10 @@ def test_matrices_of_maps_at_the_runs_own_thresholds_pass(tmp_path):
         ("cam_seed_miou", -2e-6),
         ("seed_threshold", 0.01),
         ("cam_seed_threshold", 0.01),
+        ("wide_seed_miou", 2e-6),
+        ("wide_cam_seed_miou", -2e-6),
+        ("wide_seed_threshold", 0.02),
+        ("wide_cam_seed_threshold", -0.02),
     ],
 )
 def test_another_score_or_threshold_is_refused_but_no_rounding_error(metric, shift):

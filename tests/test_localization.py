@@ -1,6 +1,7 @@
 """Maps of a whole split: what a run gives, in workers and shards."""
 
 import dataclasses
+import math
 import multiprocessing
 import random
 import statistics
@@ -93,6 +94,9 @@ def test_the_steps_of_each_image_are_on_record(tmp_path):
         there = records[name]
         assert (there.losses, there.target_losses) == (found.losses, found.target_losses)
         assert (there.stopped_at, there.stop_reason) == (found.stopped_at, found.stop_reason)
+        assert there.gap_logits == found.gap_logits
+        assert there.logit_growth == found.gap_logits[-1] - found.gap_logits[0]
+    assert math.isnan(records["n004"].logit_growth)
     assert (records["n004"].losses, records["n004"].stop_reason) == ([], None)  # has no labels
     mean = statistics.fmean(record.seconds for record in records.values())
     assert report.seconds_per_image == mean > 0

@@ -62,6 +62,9 @@ def merged(runs, *names, output=None) -> dict:
 )
 def test_shards_are_one_run(runs, whole, shards):
     alone, together = result_of(runs / whole), merged(runs, *shards)
+    grown = [one["metrics"].pop("logit_growth", None) for one in (together, alone)]
+    assert grown[0] == pytest.approx(grown[1])  # a mean of means, up to rounding
+    assert (grown[0] is None) == (whole == "both"), "CAMs grow nowhere"
     assert without_time(together["metrics"]) == without_time(alone["metrics"])
     rest = alone.keys() - PROVENANCE
     assert {key: together[key] for key in rest} == {key: alone[key] for key in rest}

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_split import CLASSES, Noise
 
-from ribnb.map_files import Maps, write_maps
-from ribnb.metrics import seed_miou
+from ribnb.image_scores import METRICS
+from ribnb.map_files import Maps, read_maps, write_maps
+from ribnb.metrics import WIDE_THRESHOLDS, image_confusions, seed_miou
 from ribnb.split_scores import FILE, load_score, merge_scores, save_score, score_split
 
 SIDES = (8, 12)
@@ -76,6 +77,44 @@ def test_scores_are_those_of_the_maps_and_masks(folders):
     assert metrics["cam_seed_miou"] == score.seeds("cam").miou.max()
     assert metrics["cam_seed_threshold"] == score.seeds("cam").best_threshold
     assert (metrics["images"], metrics["failed"]) == (9, 0)
+
+
+def test_a_wider_range_of_thresholds_has_scores_of_its_own(tmp_path):
+    """Faint maps are best below the released program's range."""
+    images = Truth()
+    folders = {"seeds": write_all(tmp_path / "seeds", images), "cam": tmp_path / "cam"}
+    folders["cam"].mkdir()
+    for index, name in enumerate(images.ids):  # what is true is a little brighter, but below 0.2
+        truth, (classes, maps, strided) = images.mask(index), maps_of(images, index)
+        for place, class_id in enumerate(classes):
+            maps[place] = np.where(truth == class_id + 1, 0.12, 0.06)
+            maps[place, 0, 0] = 1
+        write_maps(folders["cam"] / f"{name}.npz", Maps(classes, maps, strided))
+    score = score_split(images, folders)
+    metrics = score.metrics()
+    for name, prefix in (("seeds", ""), ("cam", "cam_")):
+        maps = [read_maps(folders[name] / f"{one}.npz") for one in images.ids]
+        masks = [images.mask(place) for place in range(len(images))]
+        plain = seed_miou(maps, masks, WIDE_THRESHOLDS, 3)
+        assert metrics[f"wide_{prefix}seed_miou"] == plain.best_miou
+        assert metrics[f"wide_{prefix}seed_threshold"] == plain.best_threshold
+    assert metrics["wide_cam_seed_threshold"] in (0.06, 0.08, 0.1)
+    assert metrics["wide_cam_seed_miou"] > metrics["cam_seed_miou"] + 50
+
+
+def test_scores_of_single_images_are_those_at_the_thresholds_of_all(folders):
+    images = Truth(without=(3,))
+    score = score_split(images, folders)
+    own, metrics = score.of_images(images, folders), score.metrics()
+    assert own.ids == score.scored and len(own.ids) == 8
+    assert own.confusions.keys() == METRICS.keys()
+    for name, (miou, threshold) in METRICS.items():
+        cut = metrics[threshold]
+        maps = (read_maps(folders[name.removesuffix("_wide")] / f"{one}.npz") for one in own.ids)
+        masks = (images.mask(images.ids.index(one)) for one in own.ids)
+        assert (own.confusions[name] == image_confusions(maps, masks, cut, 3)).all()
+        assert own.thresholds[name] == cut
+        assert own.miou(name) == pytest.approx(metrics[miou])
 
 
 def test_without_maps_of_the_cam_the_seeds_are_the_cams(folders):

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
@@ -37,6 +38,8 @@ from ribnb.plot_frames import (
 from ribnb.plot_style import styled_figure
 
 BLUE = METHOD_STYLES[3][0]
+LOOKS = (METHOD_STYLES[3], METHOD_STYLES[4])  # in the range of thresholds, and with any
+RANGES = ("0.20 to 0.49", "any threshold")
 
 
 @styled_figure
@@ -152,7 +155,11 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
 
 
 @styled_figure
-def differences(rows: pd.DataFrame | Iterable[Mapping[str, Any]], title: str) -> Figure:
+def differences(
+    rows: pd.DataFrame | Iterable[Mapping[str, Any]],
+    title: str,
+    others: pd.DataFrame | Iterable[Mapping[str, Any]] | None = None,
+) -> Figure:
     """A row for each switch: its difference, the interval over images, each seed as a dot.
 
     Full marks have an interval without 0.
@@ -161,45 +168,58 @@ def differences(rows: pd.DataFrame | Iterable[Mapping[str, Any]], title: str) ->
         rows: ``label``, ``difference``, ``low``, ``high`` in points and the list ``by_seed``, such
             as ``{"label": ..., **difference.as_dict()}``; NaN or None where there is no result.
         title: what to see.
+        others: the same rows with any threshold, drawn below each in another colour and form.
 
     Raises:
         ValueError: no row, or nothing but NaN; a row that lacks one of these.
     """
-    frame = checked(pd.DataFrame(rows), ["label", "difference", "low", "high", "by_seed"])
-    numbers = frame[["difference", "low", "high"]].astype(float)
-    if numbers["difference"].isna().all():
+    wanted = ["label", "difference", "low", "high", "by_seed"]
+    tracks = [checked(pd.DataFrame(one), wanted) for one in (rows, others) if one is not None]
+    numbers = [one[["difference", "low", "high"]].astype(float) for one in tracks]
+    if all(one["difference"].isna().all() for one in numbers):
         raise ValueError("no row has a difference: there is nothing to draw yet; run the batch")
-    labels = [textwrap.fill(str(label), 38) for label in frame["label"]]
-    height = sum(0.24 + 0.16 * (1 + label.count("\n")) for label in labels) + 1.5
+    if any(one["label"].tolist() != tracks[0]["label"].tolist() for one in tracks):
+        raise ValueError("the others must be of the same rows in the same order")
+    labels = [textwrap.fill(str(label), 38) for label in tracks[0]["label"]]
+    each = 0.24 + 0.14 * (len(tracks) - 1)
+    height = sum(each + 0.16 * (1 + label.count("\n")) for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
-    places = np.arange(len(frame))
-    for place, found, seeds in zip(
-        places, numbers.itertuples(index=False), frame["by_seed"], strict=True
-    ):
-        if np.isnan(found.difference):
-            axis.annotate("no result", (0, place), (4, 0), textcoords="offset points",
-                          va="center", fontsize=8, color="#666666")  # fmt: skip
-            continue
-        clear = found.low > 0 or found.high < 0
-        axis.hlines(place, found.low, found.high, color=BLUE, linewidth=2, zorder=2)
-        axis.plot(found.difference, place, "s", color=BLUE, mfc=BLUE if clear else "white",
-                  markersize=7, zorder=3)  # fmt: skip
-        dots = [] if seeds is None or np.isscalar(seeds) else list(seeds)
-        axis.plot(dots, [place + 0.27] * len(dots), ".", color="#555555", markersize=5, zorder=3)
-    axis.set_yticks(places, labels)
-    axis.set_ylim(len(frame) - 0.45, -0.55)  # the first row on top
+    starts = (0.0,) if len(tracks) == 1 else (-0.22, 0.18)
+    for track, of, start, look in zip(tracks, numbers, starts, LOOKS, strict=False):
+        pairs = zip(of.itertuples(index=False), track["by_seed"], strict=True)
+        for place, (found, seeds) in enumerate(pairs):
+            _difference(axis, place + start, found, seeds, look, 0.27 / len(tracks))
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_ylim(len(labels) - 0.45, -0.55)  # the first row on top
     axis.set(xlabel="difference of seed mIoU (points)", title=title)
     axis.grid(False, axis="y")
     axis.margins(x=0.08)
-    for label, style in {
-        "interval without 0": {"marker": "s", "color": BLUE, "linewidth": 2},
-        "interval with 0": {"marker": "s", "color": BLUE, "linewidth": 2, "mfc": "white"},
-        "a seed": {"marker": ".", "color": "#555555", "linewidth": 0},
-    }.items():
-        axis.plot([], [], label=label, **style)
+    for (color, marker), words in zip(
+        LOOKS, RANGES if others is not None else (None,), strict=False
+    ):
+        style = {"marker": marker, "color": color, "linewidth": 2}
+        before = f"{words}, " if words else ""
+        axis.plot([], [], label=f"{before}interval without 0", **style)
+        axis.plot([], [], label="interval with 0", mfc="white", **style)
+    axis.plot([], [], ".", label="a seed", color="#555555")
     add_legend(figure, *axis.get_legend_handles_labels())
     return figure
+
+
+def _difference(axis: Axes, place: float, found: Any, seeds: Any, look: Any, below: float) -> None:
+    """One difference with its interval, and its seeds that much below it."""
+    color, marker = look
+    if np.isnan(found.difference):
+        axis.annotate("no result", (0, place), (4, 0), textcoords="offset points",
+                      va="center", fontsize=8, color="#666666")  # fmt: skip
+        return
+    clear = found.low > 0 or found.high < 0
+    axis.hlines(place, found.low, found.high, color=color, linewidth=2, zorder=2)
+    axis.plot(found.difference, place, marker, color=color, mfc=color if clear else "white",
+              markersize=7, zorder=3)  # fmt: skip
+    dots = [] if seeds is None or np.isscalar(seeds) else list(seeds)
+    axis.plot(dots, [place + below] * len(dots), ".", color="#555555", markersize=5, zorder=3)
 
 
 @styled_figure

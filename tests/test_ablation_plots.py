@@ -261,6 +261,20 @@ def test_a_frame_is_as_good_as_rows():
     ]
 
 
+def test_the_same_rows_with_any_threshold_are_drawn_below_each():
+    others = [{**row, "difference": 2.0, "low": -1.0, "high": 3.0, "by_seed": [2]} for row in ROWS]
+    figure = differences(ROWS, TITLE, others)
+    marks = [one for one in figure.axes[0].lines if len(one.get_xdata())]
+    squares, diamonds = ([m.get_xydata() for m in marks if m.get_marker() == of] for of in "sD")
+    assert [of[0][0] for of in squares] == [1, 0] and [of[0][0] for of in diamonds] == [2, 2, 2]
+    assert 0 < diamonds[0][0][1] - squares[0][0][1] < 0.5
+    words = legend(figure)
+    assert words.count("interval with 0") == 2
+    assert {"0.20 to 0.49, interval without 0", "any threshold, interval without 0"} < set(words)
+    with pytest.raises(ValueError, match="must be of the same rows in the same order"):
+        differences(ROWS, TITLE, others[::-1])
+
+
 # Cost and quality -------------------------------------------------------------------------
 
 

@@ -1,127 +1,30 @@
-"""Comparisons within ablations: the right runs, no number where one is missing, words that fit."""
+"""What the ablations say, in words and tables that fit what is there."""
 
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
-import yaml
+from small_ablation import COMMON, found_in, made, mini_ablation, mini_folder  # noqa: F401
 from small_results import made_up, put
 
 from ribnb import ablation_plots
 from ribnb.ablation_results import Published
 from ribnb.ablation_tables import (
-    COMMAND,
-    NO_RESULT,
-    NOT_LOWER,
-    PUBLISH,
-    Comparer,
-    Comparison,
     at_the_edge,
-    best,
-    difference_rows,
     figure_of,
     how_to_make,
     markdown,
     named,
     origin,
-    side,
     summary,
     tally,
+    turned,
     whats_there,
 )
-from ribnb.ablations_settings import AblationsSettings
-from ribnb.image_scores import load_image_scores, save_image_scores
-from ribnb.paired import PairedDifference, paired_scores
+from ribnb.ablations_settings import COMMAND, PUBLISH, AblationsSettings
+from ribnb.comparisons import NO_RESULT
 from ribnb.settings import SettingsError
-from ribnb.sweeps import read_ablation
-
-COMMON = {"variant": "paper", "num_images": 4}
-SEEDS = [3, 4, 5]
-# how many of 100 pixels of the class are found, by number of steps, seed by seed
-FOUND = {1: (50, 50, 80), 2: (60, 60, 60), 5: (70, 75, 40)}
-
-
-def add(folder, iterations, seed, right):
-    """A result whose images each have so many of the class's pixels right, the CAM 30."""
-    place = put(folder / f"{iterations}_{seed}").parent
-
-    def matrix(hits):
-        return np.stack([[[900, 0], [100 - hits - n, hits + n]] for n in range(4)])
-
-    maps = {"seeds": matrix(right), "cam": matrix(30)}
-    ids = [f"s{seed}_{n}" for n in range(4)]
-    save_image_scores(place, ids, maps, {"seeds": 0.2, "cam": 0.3}, ("a",))
-    metrics = {"seed_miou": load_image_scores(place).miou(), "images": 4}
-    put(place, made_up(metrics=metrics, **COMMON, iterations=iterations, seed=seed))
-
-
-@pytest.fixture
-def ablation(tmp_path):
-    path = tmp_path / "mini.yml"
-    grid = {"iterations": list(FOUND)}
-    given = {"name": "mini", "chapter": "voc_rib", "parameters": COMMON, "grid": grid}
-    path.write_text(yaml.safe_dump({**given, "seeds": SEEDS}))
-    return read_ablation(path)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for iterations, rights in FOUND.items():
-        for seed, right in zip(SEEDS, rights, strict=True):
-            add(tmp_path / "results", iterations, seed, right)
-    return tmp_path / "results"
-
-
-def found_in(folder, ablation):
-    return Published.read(folder).of(ablation)
-
-
-def test_a_comparison_is_the_paired_difference_of_the_two_points(folder, ablation):
-    found = found_in(folder, ablation)
-    one, two = side(found, iterations=1), side(found, iterations=2)
-    made = Comparer(seed=7, resamples=50).compare("mini", "1 against 2", "lower", one, two)
-    expected = paired_scores(found.of(0), found.of(1), np.random.default_rng(7), resamples=50)
-    assert made.difference == expected
-    again = Comparer(seed=7, resamples=50)
-    again.compare("mini", "another first", "lower", two, one)
-    assert again.compare("mini", "1 against 2", "lower", one, two) == made  # whatever came before
-
-
-def test_the_cam_of_a_side_is_its_runs_baseline(folder, ablation):
-    usual = side(found_in(folder, ablation), iterations=2)
-    made = Comparer().compare("mini", "RIB against CAM", "higher", usual, usual.cam)
-    assert made.word == "agrees"
-    assert Comparer().compare("mini", "", "same", usual.cam, usual.cam).difference.difference == 0
-
-
-def test_the_best_is_chosen_by_the_other_seeds(folder, ablation):
-    """Means of the others: K = 5 for seed 5 (70, 75); for seed 3 and 4 K = 1 (50, 80)."""
-    found = found_in(folder, ablation)
-    chosen = best(found)
-    assert chosen.chosen == ("iterations = 1", "iterations = 1", "iterations = 5")
-    assert [one.ids[0] for one in chosen.scores] == ["s3_0", "s4_0", "s5_0"]
-    assert chosen.scores[2] is found.scores[2, 5]
-    assert best(found, by_others=False).chosen == ("iterations = 5",) * 3
-    assert best(found, iterations=2).chosen == ("iterations = 2",) * 3
-    with pytest.raises(KeyError, match="no point with"):
-        best(found, iterations=3)
-
-
-def test_without_a_result_there_is_no_number_anywhere(folder, ablation):
-    (folder / "2_4" / "result.json").unlink()
-    found = found_in(folder, ablation)
-    made = Comparer().compare(
-        "mini", "2 against 1", "higher", side(found, iterations=2), side(found, iterations=1)
-    )
-    assert made.difference is None and made.word == NO_RESULT
-    assert "mini lacks iterations = 2, seed 4" in str(made)
-    assert best(found).scores == () and "seed 4" in best(found).missing
-    row = summary([made]).iloc[0]
-    assert (row["ours"], row["seeds"], row["verdict"]) == ("–", "–", NO_RESULT)
-    assert np.isnan(difference_rows([made])[0]["difference"])
-    assert "1 no result yet" in tally([made]) and "Of 0 intervals" in tally([made])
 
 
 def test_a_figure_of_an_incomplete_ablation_only_says_so(folder, ablation):
@@ -184,38 +87,36 @@ def test_origin_counts_a_shared_run_once(folder, ablation):
     assert origin([empty]) == "There are no results."
 
 
-def made(low, high, seeds, claim):
-    difference = PairedDifference(np.mean(seeds), low, high, tuple(seeds), (4,) * 3, False)
-    return Comparison("mini", "one against two", claim, "the paper", difference)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "seeds", "word"),
-    [
-        (0.2, 3, (1, 2, 3), "agrees"),  # higher
-        (-0.5, 0.6, (-0.3, 0.2, 0.4), "agrees"),  # the same
-        (-3, -0.1, (-1, -2, -0.2), "disagrees"),
-        (-0.8, -0.1, (-0.3, -0.2, -0.4), "disagrees"),  # a small fall is one
-        (-2, 2, (-1, 2, 0.5), "cannot tell yet"),
-    ],
-)
-def test_not_lower(low, high, seeds, word):
-    one = made(low, high, seeds, NOT_LOWER)
-    assert one.word == word and one.verdict.claim == NOT_LOWER
-    assert one.verdict.sentence.startswith(word.capitalize() + ": ")
-
-
 def test_the_table_has_words_and_numbers():
     rows = [made(0.2, 3, (1, 2, 3), "higher"), made(-3, -0.1, (-1, -2, -0.2), "higher")]
     table = summary(rows)
     assert list(table["verdict"]) == ["agrees", "disagrees"]
-    assert table["ours"][0] == "+2.00 [+0.20,\u00a0+3.00]"
-    assert list(table["seeds"]) == ["3 of 3 above 0", "0 of 3 above 0"]
-    assert summary([made(-3, -0.1, (-1, -2, 0.2), "lower")])["seeds"][0] == "2 of 3 below 0"
-    assert summary([made(-3, 0.1, (-1, -2, 0.2), "same")])["seeds"][0] == "2 of 3 within ±1"
+    assert table["ours"][0].replace("\u00a0", " ") == "+2.00 [+0.20, +3.00]; 3 of 3 above 0"
+    for claim, seeds in {
+        "higher": "1 of 3 above 0",
+        "lower": "2 of 3 below 0",
+        "same": "2 of 3 within ±1",
+    }.items():
+        row = summary([made(-3, -0.1, (-1, -2, 0.2), claim)]).iloc[0]
+        assert row["ours"].replace("\u00a0", " ").endswith(f"; {seeds}")
     assert table["claim"][0] == "one against two: higher"
-    assert tally(rows).startswith("2 comparisons: 1 agrees, 1 disagrees. Of 2 intervals")
+    said = " ".join(tally(rows).split())
+    assert said.startswith("2 comparisons: 1 agrees, 1 disagrees. With any threshold: 2 no result")
+    assert "Of 2 intervals" in said
     assert named(rows, "agrees").count("\n") == 0 and not named(rows, NO_RESULT)
+
+
+def test_verdicts_that_turn_with_any_threshold_are_named():
+    rows = [made(0.2, 3, (1, 2, 3), "higher", wide=shift) for shift in (0.5, -1.5, -5, None)]
+    assert [one.wide_word for one in rows] == ["agrees", "cannot tell yet", "disagrees", NO_RESULT]
+    table = summary(rows)
+    assert list(table["verdict then"]) == [one.wide_word for one in rows]
+    assert table["any threshold"][0].startswith("+2.50 [+0.70,")
+    assert turned(rows).splitlines() == [
+        "- mini: one against two: agrees; with any threshold: cannot tell yet",
+        "- mini: one against two: agrees; with any threshold: disagrees",
+    ]
+    assert turned(rows[:1]) == ""
 
 
 def test_thresholds_at_the_edge_are_counted_once_a_run():
@@ -223,7 +124,9 @@ def test_thresholds_at_the_edge_are_counted_once_a_run():
         {"path": ["a", "b"], "seed_threshold": [0.2, 0.3], "cam_seed_threshold": [0.2, 0.2]}
     )
     of = SimpleNamespace(frame=frame)
-    assert at_the_edge([of, of]).endswith("0.2: 1 of 2 runs, and 2 of their CAMs")
+    assert at_the_edge([of, of]) == "Best at 0.2: 1 of 2 runs, and 2 of their CAMs"
+    frame["wide_seed_threshold"], frame["wide_cam_seed_threshold"] = [0.02, 0.02], [0.04, 0.02]
+    assert at_the_edge([of]).endswith("\nBest at 0.02: 2 of 2 runs, and 1 of their CAMs")
     assert at_the_edge([SimpleNamespace(frame=frame[:0])]) == ""
 
 

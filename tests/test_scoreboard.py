@@ -149,12 +149,48 @@ def test_digits_are_judged_by_ranges_that_do_not_touch(tmp_path):
     assert word(tmp_path, "The last layer")[0] == MIXED
 
 
+def test_with_any_threshold_a_claim_has_numbers_of_its_own(tmp_path):
+    ablation = read_ablation(book_folder("settings") / "ablations" / "loss.yml")
+    for number, point in enumerate(ablation.points):
+        for seed in ablation.seeds:
+            rib, rate = point.label["loss"] == "rib", point.label["learning_rate"]
+            metrics = {
+                "seed_miou": (54.0 if rib else 51.0) - rate,  # the lowest rate is best
+                "wide_seed_miou": 50.0 + (seed - 4 if rib else 0) + rate,  # the highest is
+            }
+            values = {**point.parameters, "seed": seed}
+            put(tmp_path / f"{number}_{seed}", made_up("voc_rib", metrics, **values))
+    (claim,) = [
+        one
+        for one in claims(Board.read(tmp_path), {"loss": ablation})
+        if one.text.startswith("Seeds of L_RIB")
+    ]
+    lines = [line for line, _ in claim.evidence]
+    assert claim.status == HOLDS and lines[:3] == ["net 3: +3.0", "net 4: +3.0", "net 5: +3.0"]
+    assert lines[-1] == "thresholds from 0.02 to 0.60: -1.0, +0.0, +1.0, mean +0.0 points: mixed"
+
+
+def test_the_wide_range_of_the_seeds_is_a_claim_of_its_own(tmp_path):
+    assert word(tmp_path, "may choose from 0.02 to 0.60")[0] == UNTESTED
+    for seed, lead in ((3, 2.0), (4, 1.0), (5, -0.5)):
+        found = masks(seed, 0, 0)
+        found["metrics"]["mask_miou"] |= {"rib_wide": 50 + lead, "cam_wide": 50.0}
+        put(tmp_path / str(seed), found)
+    status, evidence = word(tmp_path, "may choose from 0.02 to 0.60")
+    assert status == MIXED
+    assert evidence == ["net 3: +2.0", "net 4: +1.0", "net 5: -0.5", "mean +0.8 points"]
+    assert word(tmp_path, "Seeds of RIB score above")[0] == HOLDS
+
+
 def test_ablations_settle_claims_only_when_whole(tmp_path):
     ablation = read_ablation(book_folder("settings") / "ablations" / "k_and_pooling.yml")
     for number, point in enumerate(ablation.points):
         for seed in ablation.seeds:
             steps, gap = point.label["iterations"], point.label["pooling"] == "gap"
-            metrics = {"seed_miou": 60 - steps * (0.1 if gap else 0.05)}
+            metrics = {
+                "seed_miou": 60 - steps * (0.1 if gap else 0.05),
+                "wide_seed_miou": 60 + steps * (0.1 if gap else -0.1),
+            }
             values = {**point.parameters, "seed": seed}
             put(tmp_path / f"{number}_{seed}", made_up("voc_rib", metrics, **values))
 
@@ -165,6 +201,8 @@ def test_ablations_settle_claims_only_when_whole(tmp_path):
         return [(one.status, one.evidence[0][0]) for one in found]
 
     assert words() == [(HOLDS, "net 3: -0.8"), (HOLDS, "net 3: -1.5")]
+    found = claims(Board.read(tmp_path), {ablation.name: ablation})[-2:]
+    assert [one.evidence[-1][0].split(": ")[-1] for one in found] == [FAILS, FAILS]
     numbers = {
         pooling: next(
             n

@@ -23,6 +23,8 @@ NAMES = {  # column -> how a reader knows it
     "batch_size": "batch size B",
     "seed_miou": "seed mIoU (%)",
     "cam_seed_miou": "CAM",
+    "wide_seed_miou": "seed mIoU, any threshold (%)",
+    "wide_cam_seed_miou": "CAM, any threshold",
     "seconds_per_image": "seconds an image",
 }
 # Okabe and Ito's; grey is the baseline's

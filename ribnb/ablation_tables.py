@@ -76,7 +76,7 @@ def _counts(words: Sequence[str]) -> str:
 def turned(comparisons: Iterable[Comparison]) -> str:
     """The comparisons with another verdict in the wide range, one a line; empty without any."""
     return "\n".join(
-        f"- {one.ablation}: {one.asked}: {one.word}; with any threshold: {one.wide_word}"
+        f"- {one.ablation}: {one.asked}: {one.word} → {one.wide_word}"
         for one in comparisons
         if one.wide is not None and one.word != one.wide_word
     )

@@ -113,8 +113,8 @@ def test_verdicts_that_turn_with_any_threshold_are_named():
     assert list(table["verdict then"]) == [one.wide_word for one in rows]
     assert table["any threshold"][0].startswith("+2.50 [+0.70,")
     assert turned(rows).splitlines() == [
-        "- mini: one against two: agrees; with any threshold: cannot tell yet",
-        "- mini: one against two: agrees; with any threshold: disagrees",
+        "- mini: one against two: agrees → cannot tell yet",
+        "- mini: one against two: agrees → disagrees",
     ]
     assert turned(rows[:1]) == ""
 

@@ -9,7 +9,7 @@ from small_results import made_up, put
 from ribnb.book_files import book_folder
 from ribnb.reported import OTHERS, PAPER, reported, rerun
 from ribnb.result_files import write_result
-from ribnb.scoreboard import TOYS, Board
+from ribnb.scoreboard import SCENES, TOYS, Board
 from ribnb.scoreboard_claims import (
     FAILS,
     HOLDS,
@@ -180,6 +180,12 @@ def test_the_wide_range_of_the_seeds_is_a_claim_of_its_own(tmp_path):
     assert status == MIXED
     assert evidence == ["net 3: +2.0", "net 4: +1.0", "net 5: -0.5", "mean +0.8 points"]
     assert word(tmp_path, "Seeds of RIB score above")[0] == HOLDS
+    assert word(tmp_path, "seeds of the paper's variant")[0] == UNTESTED
+    for seed, lead in ((3, 2.0), (4, 1.0), (5, 0.5)):
+        metrics = {"wide_seed_miou": 50 + lead, "wide_cam_seed_miou": 50.0}
+        result = made_up("voc_rib", metrics, **SCENES["voc_rib"], seed=seed)
+        put(tmp_path / f"rib_{seed}", result)
+    assert word(tmp_path, "seeds of the paper's variant")[0] == HOLDS
 
 
 def test_ablations_settle_claims_only_when_whole(tmp_path):

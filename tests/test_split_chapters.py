@@ -62,11 +62,17 @@ def resnets(tmp_path_factory):
     return {count: str(path) for count, path in paths.items()}
 
 
-def plain_score(maps, masks, ids, num_classes) -> tuple[float, float, list[float]]:
+RANGE = [round(0.2 + k / 100, 2) for k in range(30)]
+WIDE_RANGE = [round(0.02 * k, 2) for k in range(1, 31)]
+
+
+def plain_score(
+    maps, masks, ids, num_classes, thresholds=RANGE
+) -> tuple[float, float, list[float]]:
     """Best mIoU in %, its threshold and its IoUs, from the definition: a class where its map is
     the highest and above the threshold; over classes that are true or predicted anywhere."""
     best = (-1.0, 0.0, [])
-    for threshold in [round(0.2 + k / 100, 2) for k in range(30)]:
+    for threshold in thresholds:
         hits, true, predicted = np.zeros((3, num_classes + 1))
         for image_id in ids:
             found = np.load(maps / f"{image_id}.npz")
@@ -98,6 +104,14 @@ def test_the_scores_are_those_of_a_plain_scorer(whole, scenes):
     assert metrics["cam_seed_miou"] == pytest.approx(miou, abs=1e-9)
     assert metrics["cam_seed_threshold"] == threshold
     assert (metrics["images"], metrics["failed"]) == (11, 0)
+    for place, prefix in (("maps", ""), ("cam/maps", "cam_")):
+        miou, threshold, _ = plain_score(whole / place, masks, ids, 6, WIDE_RANGE)
+        assert metrics[f"wide_{prefix}seed_miou"] == pytest.approx(miou, abs=1e-9)
+        assert metrics[f"wide_{prefix}seed_threshold"] == threshold
+    steps = [json.loads((whole / "steps" / f"{one}.json").read_text()) for one in ids]
+    grown = [one["gap_logits"][-1] - one["gap_logits"][0] for one in steps]
+    assert np.mean(grown) > 0
+    assert metrics["logit_growth"] == pytest.approx(np.mean(grown))
 
 
 def test_a_run_without_a_folder_has_the_same_metrics(whole, scenes, tmp_path, monkeypatch):

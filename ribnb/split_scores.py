@@ -22,7 +22,6 @@ from ribnb.scores import SeedScore
 from ribnb.whole_files import whole_file
 
 FILE = "scores.npz"
-SCORED_AT = tuple(sorted({*THRESHOLDS, *WIDE_THRESHOLDS}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class SplitScore:
         failed: id -> why an image is not among them.
         class_names: C names, without background.
         confusions: name of the maps, such as ``"seeds"``, -> (T, C + 1, C + 1) pixels at each of
-            ``SCORED_AT``; rows are the truth.
+            ``WIDE_THRESHOLDS``; rows are the truth.
     """
 
     split: tuple[str, ...]
@@ -69,7 +68,7 @@ class SplitScore:
 
         Args:
             name: which maps.
-            thresholds: among which the best one is chosen; all of them in ``SCORED_AT``.
+            thresholds: among which the best one is chosen; all of them in ``WIDE_THRESHOLDS``.
 
         Raises:
             ValueError: no image was scored; says why the first one was not.
@@ -80,7 +79,7 @@ class SplitScore:
                 "no image was scored" + (f"; {why[0]}, for example: {why[1]}" if why else "")
             )
         names = ("background", *self.class_names)
-        rows = [SCORED_AT.index(one) for one in thresholds]
+        rows = [WIDE_THRESHOLDS.index(one) for one in thresholds]
         return SeedScore(np.array(thresholds), self.confusions[name][rows], names)
 
     def of_images(self, images: ImageSet, folders: Mapping[str, str | Path]) -> ImageScores:
@@ -134,7 +133,7 @@ def score_split(
     if not places:
         raise ValueError(f"shard {index}/{count} is empty: there are only {len(wanted)} images")
     num_classes = len(images.class_names)
-    size = (len(SCORED_AT), num_classes + 1, num_classes + 1)
+    size = (len(WIDE_THRESHOLDS), num_classes + 1, num_classes + 1)
     totals = {name: np.zeros(size, np.int64) for name in folders}
     scored, failed = [], {}
     for place in progress(places, "scoring"):
@@ -164,7 +163,7 @@ def save_score(score: SplitScore, folder: str | Path) -> None:
     with whole_file(Path(folder) / FILE) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(
             file, **arrays, failed=failed, class_names=np.array(score.class_names),
-            thresholds=np.array(SCORED_AT),
+            thresholds=np.array(WIDE_THRESHOLDS),
         )  # fmt: skip
 
 
@@ -181,7 +180,7 @@ def load_score(folder: str | Path) -> SplitScore:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        if arrays["thresholds"].tolist() != list(SCORED_AT):
+        if arrays["thresholds"].tolist() != list(WIDE_THRESHOLDS):
             raise ValueError("it has other thresholds")
         names = ("split", "scored", "class_names")
         split, scored, class_names = (tuple(arrays[name].tolist()) for name in names)
@@ -250,5 +249,5 @@ def _confusion(path: Path, mask: ndarray, num_classes: int) -> Int[ndarray, "T C
             f"its maps are {maps.high_res.shape[1]} x {maps.high_res.shape[2]} pixels, its mask "
             f"is {height} x {width}"
         )
-    (confusion,) = map_confusions([maps], [mask], SCORED_AT, num_classes)
+    (confusion,) = map_confusions([maps], [mask], WIDE_THRESHOLDS, num_classes)
     return confusion

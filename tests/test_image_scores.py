@@ -15,7 +15,7 @@ from ribnb.image_scores import (
 )
 from ribnb.metrics import THRESHOLDS as THIRTY
 from ribnb.metrics import WIDE_THRESHOLDS, image_confusions, mean_iou
-from ribnb.split_scores import SCORED_AT, SplitScore
+from ribnb.split_scores import SplitScore
 
 CLASSES = ("owl", "cat")
 THRESHOLDS = {"seeds": 0.31, "cam": 0.2, "seeds_wide": 0.18, "cam_wide": 0.08}
@@ -184,7 +184,9 @@ def test_matrices_of_maps_at_the_runs_own_thresholds_pass(tmp_path):
         for name in ("seeds", "cam")
     }
     ids = tuple(f"image_{place}" for place in range(5))
-    totals = {name: sum(map_confusions(of, masks, SCORED_AT, 2)) for name, of in kinds.items()}
+    totals = {
+        name: sum(map_confusions(of, masks, WIDE_THRESHOLDS, 2)) for name, of in kinds.items()
+    }
     split = SplitScore(ids, ids, {}, CLASSES, totals)
     cuts, own = {}, {}
     for name in THRESHOLDS:

@@ -11,6 +11,7 @@ import torch
 from ribnb.metrics import (
     ORACLE,
     THRESHOLDS,
+    WIDE_THRESHOLDS,
     bootstrap_difference,
     image_confusions,
     mask_miou,
@@ -190,6 +191,12 @@ def test_map_files_attributes_and_tensors_score_alike(tmp_path):
 def test_the_papers_thresholds_are_30_from_20_to_49_hundredths():
     assert THRESHOLDS[0] == 0.2 and THRESHOLDS[10] == 0.3 and THRESHOLDS[-1] == 0.49
     assert len(seed_miou([MAP], [ROW], num_classes=3).miou) == len(THRESHOLDS) == 30
+
+
+def test_the_wide_range_holds_them_so_that_nothing_scores_lower_there():
+    assert set(THRESHOLDS) < set(WIDE_THRESHOLDS)
+    assert (min(WIDE_THRESHOLDS), max(WIDE_THRESHOLDS)) == (0.02, 0.6)
+    assert list(WIDE_THRESHOLDS) == sorted(WIDE_THRESHOLDS)
 
 
 # Steps, parts, spread ---------------------------------------------------------------------

@@ -63,7 +63,7 @@ def resnets(tmp_path_factory):
 
 
 RANGE = [round(0.2 + k / 100, 2) for k in range(30)]
-WIDE_RANGE = [round(0.02 * k, 2) for k in range(1, 31)]
+WIDE_RANGE = sorted({*RANGE, *(round(0.02 * k, 2) for k in range(1, 31))})
 
 
 def plain_score(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ribnb.ablation_results import AblationResults, Published
 from ribnb.ablations_settings import COMMAND, PUBLISH
+from ribnb.image_scores import WIDE
 from ribnb.result_tables import flat
 from ribnb.scoreboard import NETS, TOYS, Board, Cell, Result, command
 from ribnb.scoreboard_stages import Row
@@ -27,6 +28,10 @@ deviation do not touch, and the claim holds if that is so for both kinds of digi
 if both speak against it, and is mixed in between. With fewer than {LEAST_NETS} nets, or without \
 one of its results, it is not tested. The word is about digits and scenes; a number of VOC stands \
 beside it."""
+RANGES = {  # metric of an ablation's runs -> among which thresholds it is the best
+    "seed_miou": "of 0.20 to 0.49",
+    "wide_seed_miou": "of 0.02 to 0.60",
+}
 BATCH = f"{COMMAND}\n{PUBLISH}"
 
 
@@ -68,7 +73,7 @@ def claims(board: Board, ablations: Mapping[str, Ablation]) -> list[Claim]:
     wanted = ablations.keys() & {"loss", "k_and_pooling"}
     quiet = Published(board.published.results, {})  # no scores of images are needed here
     own = {name: quiet.of(ablations[name]) for name in wanted}
-    masks, nets = "voc_masks", "voc_segmentation"
+    masks, nets, steps = "voc_masks", "voc_segmentation", own.get("k_and_pooling")
     return [
         _toy(
             board, "The last layer is the bottleneck: it hardly looks at the small shape any more, "
@@ -87,35 +92,31 @@ def claims(board: Board, ablations: Mapping[str, Ablation]) -> list[Claim]:
             "rib_loss", ("after L_RIB", "rib.non_discriminative", -1),
             ("after L_BCE", "bce.non_discriminative", -1),
         ),
-        _losses(own.get("loss")),
-        _nets(board, "Seeds of RIB score above those of the CAM, each at its best threshold "
-              "between 0.20 and 0.49.", masks,
-              "mask_miou.rib", "mask_miou.cam"),
-        _nets(board, "They do so, too, where each may choose from 0.02 to 0.60.", masks,
-              "mask_miou.rib_wide", "mask_miou.cam_wide"),
-        _nets(board, "And so do seeds of the paper's variant, on 100 scenes a net, with any "
-              "threshold.", "voc_rib", "wide_seed_miou", "wide_cam_seed_miou"),
-        _nets(board, "After a dense CRF, seeds of RIB (thresholds from 0.20 to 0.49) still score "
-              "above those of the CAM.", masks, "mask_miou.rib_crf", "mask_miou.cam_crf"),
-        _nets(board, "So they do after a CRF with thresholds from 0.02 to 0.60.", masks,
-              "mask_miou.rib_wide_crf", "mask_miou.cam_wide_crf"),
-        _nets(board, "After IRN, pseudo masks from RIB still score above those from the CAM.",
+        *(_losses(own.get("loss"), metric) for metric in RANGES),
+        *_both(board, "Seeds of RIB score above those of the CAM, each at its best threshold",
+               masks, "mask_miou.rib{}", "mask_miou.cam{}"),
+        *_both(board, "Seeds of RIB in the paper's variant, on 100 scenes a net, score above those "
+               "of the CAM, each at its best threshold", "voc_rib", "{}seed_miou",
+               "{}cam_seed_miou", "wide_"),
+        *_both(board, "After a dense CRF, seeds of RIB score above those of the CAM, each cut at "
+               "its best threshold before the CRF", masks, "mask_miou.rib{}_crf",
+               "mask_miou.cam{}_crf"),
+        _nets(board, "After IRN, pseudo masks from RIB score above those from the CAM.",
               masks, "mask_miou.rib_irn", "mask_miou.cam_irn"),
         _nets(board, "A network that learned from RIB's masks scores above one that learned from "
               "the CAM's (on val, without CRF).", nets, "val_miou.rib_irn", "val_miou.cam_irn"),
-        _nets(board, "It does so with a CRF after the network, too.", nets,
-              "val_miou.rib_irn_crf", "val_miou.cam_irn_crf"),
-        _nets(board, "Seeds of RIB find more of the non-salient objects than those of the CAM, "
-              "each at its best threshold between 0.20 and 0.49.", masks,
-              "non_salient_recall.rib", "non_salient_recall.cam"),
-        _nets(board, "So they do with each at its best threshold of 0.02 to 0.60.", masks,
-              "non_salient_recall.rib_wide", "non_salient_recall.cam_wide"),
-        _nets(board, "After IRN, masks from RIB still find more of them.", masks,
-              "non_salient_recall.rib_irn", "non_salient_recall.cam_irn"),
-        _steps(own.get("k_and_pooling"), "gndrp", "With GNDRP the seeds do not fall with more "
-               "steps (mIoU at K = 20 and at K = 5)."),
-        _steps(own.get("k_and_pooling"), "gap", "With GAP in place of GNDRP they do fall (the "
-               "same two)."),
+        _nets(board, "A network that learned from RIB's masks scores above one that learned from "
+              "the CAM's (on val, with CRF).", nets, "val_miou.rib_irn_crf",
+              "val_miou.cam_irn_crf"),
+        *_both(board, "Seeds of RIB find more of the non-salient objects than those of the CAM, "
+               "each at its best threshold", masks, "non_salient_recall.rib{}",
+               "non_salient_recall.cam{}"),
+        _nets(board, "After IRN, masks from RIB find more of the non-salient objects than those "
+              "from the CAM.", masks, "non_salient_recall.rib_irn", "non_salient_recall.cam_irn"),
+        *(_steps(steps, "gndrp", "With GNDRP the seeds do not fall with more steps (mIoU at "
+                 "K = 20 and at K = 5", metric) for metric in RANGES),
+        *(_steps(steps, "gap", "With GAP in place of GNDRP the seeds fall with more steps (mIoU at "
+                 "K = 20 and at K = 5", metric) for metric in RANGES),
     ]  # fmt: skip
 
 
@@ -142,6 +143,15 @@ def _nets(board: Board, text: str, chapter: str, first: str, second: str) -> Cla
     found = {seed: (x - y, source) for seed, x, y, source in pairs}
     word = status_of([value for value, _ in found.values()])
     return Claim(text, word, (*_by_net(found), *beside), chapter)
+
+
+def _both(
+    board: Board, text: str, chapter: str, first: str, second: str, wide: str = WIDE
+) -> Iterator[Claim]:
+    """A claim about seeds in either range; ``wide`` takes the place of {} for the wide one."""
+    for words, mark in zip(RANGES.values(), ("", wide), strict=True):
+        names = (name.format(mark) for name in (first, second))
+        yield _nets(board, f"{text} {words}.", chapter, *names)
 
 
 def command_of(board: Board, chapter: str) -> list[str]:
@@ -211,72 +221,50 @@ def _ablation(text: str, results: AblationResults | None, *labels: Label) -> Cla
 
 
 def _other(text: str, results: AblationResults) -> Claim:
-    """The claim as not tested, where the ablation's file has changed to other points."""
-    why = f"the ablation {results.ablation.name} no longer has the points that are compared"
+    """The claim as not tested, where an ablation has other points, or its runs no such score."""
+    why = f"the ablation {results.ablation.name} has other points or scores than are compared"
     return Claim(text, UNTESTED, ((why, None),), "ablations")
 
 
-def _losses(results: AblationResults | None) -> Claim:
+def _losses(results: AblationResults | None, metric: str) -> Claim:
     text = (
         "Seeds of L_RIB score above those of as many steps of L_BCE, each at the step size that is "
-        "best for its mean. (That L_BCE does not help at all is another claim: see the chapter.)"
+        f"best for its mean, with thresholds {RANGES[metric]}. (That L_BCE does not help at all is "
+        "another claim: see the chapter.)"
     )
     lacking = _ablation(text, results, {})
     if lacking or results is None:
         return lacking
-    if {"loss", "learning_rate"} - set(results.frame) or set(results.frame["loss"]) != {
-        "rib",
-        "bce",
-    }:
+    frame = results.frame
+    if {"loss", "learning_rate", metric} - set(frame) or set(frame["loss"]) != {"rib", "bce"}:
         return _other(text, results)
-    lines, words = [], []
-    for metric in _ranges(results):
-        best: dict[str, Any] = {}
-        for loss, runs in results.frame.groupby("loss"):
-            rate = runs.groupby("learning_rate")[metric].mean().idxmax()
-            best[loss] = rate, runs[runs["learning_rate"] == rate].set_index("seed")
-        (rate, rib), (other, bce) = best["rib"], best["bce"]
-        found = {
-            seed: (rib.loc[seed, metric] - bce.loc[seed, metric], {"path": rib.loc[seed, "path"]})
-            for seed in results.ablation.seeds
-        }
-        words.append(status_of([value for value, _ in found.values()]))
-        rates = (f"L_RIB at {rate:g}, L_BCE at {other:g}", None)
-        lines += [*_by_net(found), rates] if metric == "seed_miou" else _wide(found, words[-1])
-    return Claim(text, words[0], tuple(lines), "ablations")
+    best: dict[str, Any] = {}
+    for loss, runs in frame.groupby("loss"):
+        rate = runs.groupby("learning_rate")[metric].mean().idxmax()
+        best[loss] = rate, runs[runs["learning_rate"] == rate].set_index("seed")
+    (rate, rib), (other, bce) = best["rib"], best["bce"]
+    found = {
+        seed: (rib.loc[seed, metric] - bce.loc[seed, metric], {"path": rib.loc[seed, "path"]})
+        for seed in results.ablation.seeds
+    }
+    lines = [*_by_net(found), (f"L_RIB at {rate:g}, L_BCE at {other:g}", None)]
+    return Claim(text, status_of([value for value, _ in found.values()]), tuple(lines), "ablations")
 
 
-def _steps(results: AblationResults | None, pooling: str, text: str) -> Claim:
+def _steps(results: AblationResults | None, pooling: str, text: str, metric: str) -> Claim:
+    text = f"{text}, thresholds {RANGES[metric]})."
     lacking = _ablation(text, results, *({"pooling": pooling, "iterations": k} for k in (5, 20)))
     if lacking or results is None:
         return lacking
-    if {"pooling", "iterations"} - set(results.frame):
+    if {"pooling", "iterations", metric} - set(results.frame):
         return _other(text, results)
     runs = results.frame[results.frame["pooling"] == pooling].set_index(["iterations", "seed"])
     if not {5, 20} <= set(runs.index.get_level_values(0)):
         return _other(text, results)
-    lines, words = [], []
-    for metric in _ranges(results):
-        found = {}
-        for seed in results.ablation.seeds:
-            late, early = runs.loc[(20, seed)], runs.loc[(5, seed)]
-            found[seed] = late[metric] - early[metric], {"path": late["path"]}
-        values = [value for value, _ in found.values()]
-        up = pooling == "gndrp"
-        words.append(status_of(values, MARGIN) if up else status_of([-one for one in values]))
-        lines += _by_net(found) if metric == "seed_miou" else _wide(found, words[-1])
-    return Claim(text, words[0], tuple(lines), "ablations")
-
-
-def _ranges(results: AblationResults) -> list[str]:
-    """The metrics of the range of thresholds and, where it was kept, of the wide one."""
-    return [name for name in ("seed_miou", "wide_seed_miou") if name in results.frame]
-
-
-def _wide(
-    found: Mapping[int, tuple[float, Result | None]], word: str
-) -> list[tuple[str, Result | None]]:
+    found = {}
+    for seed in results.ablation.seeds:
+        late, early = runs.loc[(20, seed)], runs.loc[(5, seed)]
+        found[seed] = late[metric] - early[metric], {"path": late["path"]}
     values = [value for value, _ in found.values()]
-    each = ", ".join(map(_points, values))
-    mean = _points(statistics.fmean(values))
-    return [(f"thresholds from 0.02 to 0.60: {each}, mean {mean} points: {word}", None)]
+    word = status_of(values, MARGIN) if pooling == "gndrp" else status_of([-one for one in values])
+    return Claim(text, word, tuple(_by_net(found)), "ablations")

@@ -173,11 +173,16 @@ def at_the_edge(found: Iterable[AblationResults]) -> str:
         return ""
     runs = pd.concat(frames).drop_duplicates("path")
     lines = []
-    for prefix, lowest in (("", min(THRESHOLDS)), ("wide_", min(WIDE_THRESHOLDS))):
+    for prefix, words, thresholds in (
+        ("", "released", THRESHOLDS),
+        ("wide_", "wide", WIDE_THRESHOLDS),
+    ):
+        lowest = min(thresholds)
         columns = [f"{prefix}{name}_threshold" for name in ("seed", "cam_seed")]
         if set(columns) <= set(runs):
             rib, cam = (int((runs[column] <= lowest).sum()) for column in columns)
-            lines += [f"Best at {lowest:g}: {rib} of {len(runs)} runs, and {cam} of their CAMs"]
+            runs_of = f"{rib} of {len(runs)} runs, {cam} CAMs"
+            lines += [f"Best at the lowest of the {words} range, {lowest:g}: {runs_of}"]
     return "\n".join(lines)
 
 

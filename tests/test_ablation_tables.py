@@ -124,9 +124,9 @@ def test_thresholds_at_the_edge_are_counted_once_a_run():
         {"path": ["a", "b"], "seed_threshold": [0.2, 0.3], "cam_seed_threshold": [0.2, 0.2]}
     )
     of = SimpleNamespace(frame=frame)
-    assert at_the_edge([of, of]) == "Best at 0.2: 1 of 2 runs, and 2 of their CAMs"
+    assert at_the_edge([of, of]).endswith("released range, 0.2: 1 of 2 runs, 2 CAMs")
     frame["wide_seed_threshold"], frame["wide_cam_seed_threshold"] = [0.02, 0.02], [0.04, 0.02]
-    assert at_the_edge([of]).endswith("\nBest at 0.02: 2 of 2 runs, and 1 of their CAMs")
+    assert at_the_edge([of]).endswith("wide range, 0.02: 2 of 2 runs, 1 CAMs")
     assert at_the_edge([SimpleNamespace(frame=frame[:0])]) == ""
 
 

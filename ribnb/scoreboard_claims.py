@@ -98,8 +98,8 @@ def claims(board: Board, ablations: Mapping[str, Ablation]) -> list[Claim]:
         *_both(board, "Seeds of RIB in the paper's variant, on 100 scenes a net, score above those "
                "of the CAM, each at its best threshold", "voc_rib", "{}seed_miou",
                "{}cam_seed_miou", "wide_"),
-        *_both(board, "After a dense CRF, seeds of RIB score above those of the CAM, each cut at "
-               "its best threshold before the CRF", masks, "mask_miou.rib{}_crf",
+        *_both(board, "After a dense CRF on seeds, RIB scores above the CAM, each cut at its "
+               "seeds' best threshold", masks, "mask_miou.rib{}_crf",
                "mask_miou.cam{}_crf"),
         _nets(board, "After IRN, pseudo masks from RIB score above those from the CAM.",
               masks, "mask_miou.rib_irn", "mask_miou.cam_irn"),

@@ -39,7 +39,7 @@ from ribnb.plot_style import styled_figure
 
 BLUE = METHOD_STYLES[3][0]
 LOOKS = (METHOD_STYLES[3], METHOD_STYLES[4])  # in the range of thresholds, and with any
-RANGES = ("0.20 to 0.49", "any threshold")
+RANGES = ("0.20 to 0.49, ", "any threshold, ")  # before what a mark means
 
 
 @styled_figure
@@ -181,7 +181,7 @@ def differences(
     if any(one["label"].tolist() != tracks[0]["label"].tolist() for one in tracks):
         raise ValueError("the others must be of the same rows in the same order")
     labels = [textwrap.fill(str(label), 38) for label in tracks[0]["label"]]
-    each = 0.24 + 0.14 * (len(tracks) - 1)
+    each = 0.1 + 0.14 * len(tracks)
     height = sum(each + 0.16 * (1 + label.count("\n")) for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
@@ -195,12 +195,10 @@ def differences(
     axis.set(xlabel="difference of seed mIoU (points)", title=title)
     axis.grid(False, axis="y")
     axis.margins(x=0.08)
-    for (color, marker), words in zip(
-        LOOKS, RANGES if others is not None else (None,), strict=False
-    ):
+    names = ("",) if len(tracks) == 1 else RANGES
+    for (color, marker), name in zip(LOOKS, names, strict=False):
         style = {"marker": marker, "color": color, "linewidth": 2}
-        before = f"{words}, " if words else ""
-        axis.plot([], [], label=f"{before}interval without 0", **style)
+        axis.plot([], [], label=f"{name}interval without 0", **style)
         axis.plot([], [], label="interval with 0", mfc="white", **style)
     axis.plot([], [], ".", label="a seed", color="#555555")
     add_legend(figure, *axis.get_legend_handles_labels())

@@ -114,9 +114,9 @@ def claims(board: Board, ablations: Mapping[str, Ablation]) -> list[Claim]:
         _nets(board, "After IRN, masks from RIB find more of the non-salient objects than those "
               "from the CAM.", masks, "non_salient_recall.rib_irn", "non_salient_recall.cam_irn"),
         *(_steps(steps, "gndrp", "With GNDRP the seeds do not fall with more steps (mIoU at "
-                 "K = 20 and at K = 5", metric) for metric in RANGES),
+                 "K = 20 and at K = 5, thresholds {}).", metric) for metric in RANGES),
         *(_steps(steps, "gap", "With GAP in place of GNDRP the seeds fall with more steps (mIoU at "
-                 "K = 20 and at K = 5", metric) for metric in RANGES),
+                 "K = 20 and at K = 5, thresholds {}).", metric) for metric in RANGES),
     ]  # fmt: skip
 
 
@@ -252,7 +252,7 @@ def _losses(results: AblationResults | None, metric: str) -> Claim:
 
 
 def _steps(results: AblationResults | None, pooling: str, text: str, metric: str) -> Claim:
-    text = f"{text}, thresholds {RANGES[metric]})."
+    text = text.format(RANGES[metric])
     lacking = _ablation(text, results, *({"pooling": pooling, "iterations": k} for k in (5, 20)))
     if lacking or results is None:
         return lacking

@@ -166,7 +166,7 @@ def test_in_the_wide_range_a_claim_has_numbers_and_rates_of_its_own(tmp_path):
         for one in claims(Board.read(tmp_path), {"loss": ablation})
         if one.text.startswith("Seeds of L_RIB")
     )
-    rates = [rate for rate in sorted({point.label["learning_rate"] for point in ablation.points})]
+    rates = sorted({point.label["learning_rate"] for point in ablation.points})
     for claim, status, each, rate in (
         (near, HOLDS, ("+3.0", "+3.0", "+3.0"), rates[0]),
         (wide, MIXED, ("-1.0", "+0.0", "+1.0"), rates[-1]),

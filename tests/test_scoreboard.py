@@ -214,6 +214,8 @@ def test_ablations_settle_claims_only_when_whole(tmp_path):
         board = Board.read(tmp_path)
         found = claims(board, {ablation.name: ablation})[-4:]
         assert not board.published.problems
+        for one, thresholds in zip(found, 2 * ("0.20 to 0.49).", "0.02 to 0.60)."), strict=True):
+            assert one.text.endswith(f"thresholds of {thresholds}")
         return [(one.status, one.evidence[0][0]) for one in found]
 
     gndrp, gap = [(HOLDS, "net 3: -0.8"), (FAILS, "net 3: -1.5")], [(HOLDS, "net 3: -1.5")]

@@ -13,10 +13,11 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from ribnb import batch_check, batch_progress
-from ribnb.batch import read_batch
-from ribnb.jobs import done_file
-from ribnb.settings_files import BATCH as SECTION
+from ribnb.runs import batch_check
+from ribnb.runs import batch_progress
+from ribnb.runs.batch import read_batch
+from ribnb.runs.jobs import done_file
+from ribnb.core.settings_files import BATCH as SECTION
 
 PYTHON = shlex.quote(sys.executable)
 given = workflow.config_settings.config
@@ -78,4 +79,4 @@ for kind in sorted({job.kind for job in JOBS.values()}):
         resources:
             gpu=gpus,
         shell:
-            "{PYTHON} -m ribnb.run_job {FOLDER}/{wildcards.job}"
+            "{PYTHON} -m ribnb.runs.run_job {FOLDER}/{wildcards.job}"

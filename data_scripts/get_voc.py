@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ribnb.voc_get import GetReport, get_voc
+from ribnb.data.voc_get import GetReport, get_voc
 
 _EPILOG = """\
 what is made, in ROOT/VOCdevkit/VOC2012:

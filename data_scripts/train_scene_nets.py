@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from ribnb.classifier import classifier_metadata, load_classifier, save_classifier
-from ribnb.scene_nets import CHECKPOINTS, TRAINED, train_scene_net
+from ribnb.nets.classifier import classifier_metadata, load_classifier, save_classifier
+from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED, train_scene_net
 
 
 def main() -> None:

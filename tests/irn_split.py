@@ -5,10 +5,10 @@ import json
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ribnb.map_files import Maps, write_maps
-from ribnb.map_records import RECORD, images_digest
-from ribnb.mask_files import write_mask_file
-from ribnb.mask_stages import MaskFolder
+from ribnb.core.map_files import Maps, write_maps
+from ribnb.core.mask_files import write_mask_file
+from ribnb.masks.stages import MaskFolder
+from ribnb.method.map_records import RECORD, images_digest
 
 
 def made_up_maps(images, index) -> Maps:

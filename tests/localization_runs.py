@@ -4,7 +4,7 @@ import pytest
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import Noise, few_steps, maps_in, net
 
-from ribnb.localization import MapsReport, localization_maps
+from ribnb.method.localization import MapsReport, localization_maps
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
 

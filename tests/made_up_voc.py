@@ -9,8 +9,8 @@ from conftest import ROOT
 from PIL import Image
 from scipy.io import savemat
 
-from ribnb.voc import CLASS_NAMES
-from ribnb.voc_layout import encode_mask
+from ribnb.data.scenes.layout import encode_mask
+from ribnb.data.voc import CLASS_NAMES
 
 LISTS = ROOT.parent / "shared" / "data" / "voc_lists"
 WIDTH, HEIGHT = 4, 2

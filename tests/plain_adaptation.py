@@ -1,4 +1,4 @@
-"""The adaptation of one image, written out plainly: what `ribnb.adaptation` must equal.
+"""The adaptation of one image, written out plainly: what `ribnb.method.adaptation` must equal.
 
 One loop, no savings: every step runs everything, the whole net keeps its graph, classes are
 pooled one by one, and the steps of SGD are written by hand. Before it, small nets and images
@@ -12,9 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ribnb.adaptation import adapt
-from ribnb.models import CAMNet, SceneBackbone
-from ribnb.rib_settings import RIBSettings
+from ribnb.method.adaptation import adapt
+from ribnb.method.settings import RIBSettings
+from ribnb.nets.models import CAMNet, SceneBackbone
 
 LABELS = torch.tensor([0, 1, 0, 1, 0])
 VARIANT = pytest.mark.parametrize("variant", ["paper", "released"])

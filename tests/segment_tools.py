@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ribnb.deeplab import DeepLabV2
-from ribnb.mask_files import write_mask_file
-from ribnb.randomness import seeded
-from ribnb.segment_settings import SegmentationSettings
-from ribnb.segment_training import SegmentationTraining, train_segmentation
+from ribnb.core.mask_files import write_mask_file
+from ribnb.core.randomness import seeded
+from ribnb.nets.deeplab import DeepLabV2
+from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import SegmentationTraining, train_segmentation
 
 COLOURS = np.array([[90, 90, 90], [220, 40, 40], [40, 220, 40], [40, 40, 220]], np.uint8)
 CLASSES = ("red", "green", "blue")

@@ -5,11 +5,11 @@ import pytest
 import yaml
 from small_results import made_up, put
 
-from ribnb.ablation_results import Published
-from ribnb.comparisons import Comparison
-from ribnb.image_scores import load_image_scores, save_image_scores
-from ribnb.paired import PairedDifference
-from ribnb.sweeps import read_ablation
+from ribnb.evidence.ablation_results import Published
+from ribnb.evidence.comparisons import Comparison
+from ribnb.evidence.paired import PairedDifference
+from ribnb.runs.sweeps import read_ablation
+from ribnb.scores.image_scores import load_image_scores, save_image_scores
 
 COMMON = {"variant": "paper", "num_images": 4}
 SEEDS = [3, 4, 5]

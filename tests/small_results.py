@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ribnb.chapter_settings import chapter_settings
-from ribnb.image_scores import FILE, save_image_scores
-from ribnb.result_files import signed, write_result
+from ribnb.book.chapter_settings import chapter_settings
+from ribnb.runs.result_files import signed, write_result
+from ribnb.scores.image_scores import FILE, save_image_scores
 
 ORACLE = "oracle"
 

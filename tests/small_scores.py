@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ribnb.metrics import mask_miou
+from ribnb.scores.metrics import mask_miou
 
 # Drawn by hand: 2 x 4 pixels, three classes, one pixel ignored.
 TRUTH = np.array([[0, 0, 1, 1], [0, 255, 1, 2]], np.uint8)

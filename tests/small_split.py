@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ribnb.map_files import read_maps
-from ribnb.models import CAMNet
-from ribnb.rib_settings import RIBSettings
+from ribnb.core.map_files import read_maps
+from ribnb.method.settings import RIBSettings
+from ribnb.nets.models import CAMNet
 
 CLASSES = ("red", "green", "blue")
 # One image without labels, and one that shares a class with every other that has some.

@@ -5,8 +5,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from ribnb.classifier_settings import ClassifierSettings
-from ribnb.models import CAMNet
+from ribnb.nets.classifier_settings import ClassifierSettings
+from ribnb.nets.models import CAMNet
 
 COLOURS = ("red", "lime", "blue")
 SMALL = ClassifierSettings.scenes(epochs=3, batch_size=4, warm_up_steps=2)

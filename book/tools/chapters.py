@@ -29,9 +29,9 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ribnb.chapter_settings import WHERE, chapter_settings
-from ribnb.settings import SettingsError, refuse_unknown
-from ribnb.settings_files import for_chapter, read_settings_file
+from ribnb.book.chapter_settings import WHERE, chapter_settings
+from ribnb.core.settings import SettingsError, refuse_unknown
+from ribnb.core.settings_files import for_chapter, read_settings_file
 
 Execute = Callable[[Path, Path, Mapping], object]
 
@@ -178,7 +178,7 @@ def changes(book: Book, chapter: str, wanted: Mapping) -> list[str]:
 
 
 def read_settings(file: Path | None) -> dict:
-    """Parameter names and values from a YAML file, see ``ribnb.settings_files``."""
+    """Parameter names and values from a YAML file, see ``ribnb.core.settings_files``."""
     if file is None:
         return {}
     try:
@@ -259,7 +259,7 @@ def _empty_folder() -> Iterator[None]:
 
 
 def _execute_chapter(path: Path, output: Path, parameters: Mapping) -> None:
-    from ribnb.runs import execute_chapter  # slow, and often not needed
+    from ribnb.runs.run import execute_chapter  # slow, and often not needed
 
     execute_chapter(path, output, parameters)
 

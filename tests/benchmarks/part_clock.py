@@ -12,8 +12,8 @@ from unittest import mock
 
 import torch
 
-from ribnb import adaptation, feed, localization
-from ribnb.map_sum import MapSum
+from ribnb.method import adaptation, feed, localization
+from ribnb.method.map_sum import MapSum
 
 
 class PartClock:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ribnb.models import CAMNet
-from ribnb.modes import evaluation
+from ribnb.core.modes import evaluation
+from ribnb.nets.models import CAMNet
 
 CLASSES = 20
 

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from part_clock import PartClock
 from torch import Tensor
 
-from ribnb.feed import VIEWS, AdaptationInputs
-from ribnb.map_files import Maps, write_maps
-from ribnb.models import CAMNet
+from ribnb.core.map_files import Maps, write_maps
+from ribnb.method.feed import VIEWS, AdaptationInputs
+from ribnb.nets.models import CAMNet
 
 
 def released_loop(

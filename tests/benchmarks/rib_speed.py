@@ -35,17 +35,17 @@ from part_clock import PartClock, alive, in_the_engine
 from random_net import CLASSES, net
 from released_loop import released_loop
 
-from ribnb.devices import PRECISIONS, device_name, float32_mode, resolve_device
-from ribnb.feed import AdaptationInputs
-from ribnb.flops import rib_flops
-from ribnb.localization import localization_maps
-from ribnb.map_files import read_maps
-from ribnb.models import ARCHITECTURES
-from ribnb.provenance import git_commit, now, versions
-from ribnb.rib_settings import RIBSettings
-from ribnb.views import multi_scale_views
-from ribnb.voc import VOCImages
-from ribnb.voc_layout import write_scenes
+from ribnb.book.costs import rib_flops
+from ribnb.core.devices import PRECISIONS, device_name, float32_mode, resolve_device
+from ribnb.core.map_files import read_maps
+from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.views import multi_scale_views
+from ribnb.data.voc import VOCImages
+from ribnb.method.feed import AdaptationInputs
+from ribnb.method.localization import localization_maps
+from ribnb.method.settings import RIBSettings
+from ribnb.nets.models import ARCHITECTURES
+from ribnb.runs.provenance import git_commit, now, versions
 
 TOLERANCE = 1e-3  # of a map in [0, 1], in float32
 AGREEMENT = 0.98  # of the pixels' labels, in the other precisions

@@ -1,0 +1,22 @@
+"""Settings of the chapter ``paper_and_code``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ribnb.book.ablations_settings import PUBLISHED
+from ribnb.book.reading_settings import ReadingSettings
+from ribnb.core.settings import setting
+from ribnb.nets.scene_nets import TRAINED
+
+
+@dataclass(frozen=True)
+class PaperAndCodeSettings(ReadingSettings):
+    """Parameters of the chapter ``paper_and_code``, which reads results and trains nothing."""
+
+    below = PUBLISHED
+
+    seed: int = setting(
+        TRAINED[0], "of the net and scenes looked at, and of the draws", choices=TRAINED
+    )
+    resamples: int = setting(1000, "draws of images behind each interval", minimum=1)

@@ -1,0 +1,39 @@
+"""Settings that all chapters share which read the results of others and leave none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.runs.book_files import book_folder
+
+
+@dataclass(frozen=True)
+class ReadingSettings(Settings):
+    """The one parameter: where the results lie.
+
+    It is no part of the settings' hash: each result has a digest of its own.
+    """
+
+    below = Path()  # of the book's folder of results, what is read by default; no parameter
+
+    results: str = setting("", "folder of results; none: those of the book", identity=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.results and not Path(self.results).is_dir():
+            raise SettingsError(
+                f"results = {self.results!r} is no folder; name one with results of runs, such as "
+                "'runs/ablations', or leave it empty for those of the book"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie; without the parameter, it need not be there."""
+        return Path(self.results) if self.results else book_folder("results") / self.below
+
+    @property
+    def place(self) -> str:
+        """The folder in words that are the same on every machine."""
+        return self.results or ("book" / Path("results") / self.below).as_posix()

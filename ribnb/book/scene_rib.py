@@ -1,0 +1,114 @@
+"""Settings of the chapter ``rib``, and the adaptation of many scenes with every step kept."""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ribnb.core.map_files import Maps, write_maps
+from ribnb.core.progress import progress
+from ribnb.core.settings import setting
+from ribnb.data.scenes.images import SceneImages
+from ribnb.data.views import multi_scale_views
+from ribnb.method.adaptation import Adaptation, adapt
+from ribnb.method.feed import AdaptationInputs
+from ribnb.method.map_sum import MapSum
+from ribnb.method.settings import RIBSettings
+from ribnb.nets.models import CAMNet, SceneBackbone
+from ribnb.nets.scene_nets import SceneSettings
+
+
+@dataclass(frozen=True)
+class SceneRIBSettings(SceneSettings):
+    """Parameters of the chapter ``rib``."""
+
+    iterations: int = setting(10, "K, steps for each image", minimum=1)
+    learning_rate: float = setting(1.5e-4, "lambda, of the backbone", above=0)
+    class_layer_factor: float = setting(10.0, "the class layer's rate over lambda", above=0)
+    margin: float = setting(60.0, "m, a logit at or above it is pushed no further", above=0)
+    batch_size: int = setting(1, "B, the image itself and B - 1 others", minimum=1)
+    bce_factor: float = setting(1.0, "steps of L_BCE, for comparison, over lambda", above=0)
+
+    def rib(self, **changes) -> RIBSettings:
+        """How an image is adapted to, with changes."""
+        chosen = {
+            "iterations": self.iterations,
+            "learning_rate": self.learning_rate,
+            "class_layer_factor": self.class_layer_factor,
+            "margin": self.margin,
+            "batch_size": self.batch_size,
+            "threshold": self.threshold,
+        }
+        return RIBSettings.scenes(**{**chosen, **changes})
+
+
+def adapt_to_all(
+    model: CAMNet, images: SceneImages, settings: RIBSettings, label: str = "adapting"
+) -> list[Adaptation]:
+    """Adapt to each image, every step kept. On a CPU as many at a time as it has cores."""
+    inputs = AdaptationInputs(images, settings)
+    on_cpu = model.class_layer.weight.device.type == "cpu"
+    workers = (os.cpu_count() or 1) if on_cpu else 1
+    nets: queue.SimpleQueue[CAMNet] = queue.SimpleQueue()
+    for _ in range(workers):
+        # each adaptation moves the weights of its own net; channels_last is a little faster
+        nets.put(copy.deepcopy(model).to(memory_format=torch.channels_last))
+
+    def one(index: int) -> Adaptation:
+        net = nets.get()
+        try:
+            views = multi_scale_views(images.image(index), settings.scales, settings.flip)
+            batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
+            return adapt(net, views, images.labels[index], batches, settings, trace=True)
+        finally:
+            nets.put(net)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(progress(pool.map(one, range(len(images))), label, len(images)))
+
+
+def maps_at_steps(
+    found: Adaptation, steps: Sequence[int], size: tuple[int, int], settings: RIBSettings
+) -> dict[int, Float[Tensor, "n H W"]]:
+    """M as it would be with K = k, for each of these k: the sum of the CAMs up to step k.
+
+    Args:
+        found: an adaptation with its steps.
+        steps: the k to look at; one beyond the last step stands for the last.
+        size: (H, W) of the image.
+        settings: with which it was made.
+    """
+    total, maps = MapSum(size, settings, SceneBackbone.output_stride), {}
+    for step in found.steps:
+        total.add(step.cams)
+        if step.k in steps:
+            maps[step.k] = total.finish()[0]
+    last = total.finish()[0]
+    return {k: maps.get(k, last) for k in steps}
+
+
+def write_run(
+    folder: str | Path, images: SceneImages, by_method: dict[str, list[Adaptation]]
+) -> None:
+    """Keep what the scores rest on: ``<method>/<id>.npz``, and ``truth/<id>.png`` beside it."""
+    folder = Path(folder)
+    for name in ("truth", "parts", *by_method):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index, name in enumerate(images.ids):
+        Image.fromarray(images.mask(index)).save(folder / "truth" / f"{name}.png")
+        Image.fromarray(images.parts(index)).save(folder / "parts" / f"{name}.png")
+    for method, results in by_method.items():
+        for name, found in zip(images.ids, results, strict=True):
+            arrays = (found.class_ids, found.high_res, found.strided)
+            write_maps(folder / method / f"{name}.npz", Maps(*map(np.asarray, arrays)))

@@ -1,0 +1,106 @@
+"""A part of an image set, chosen by number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+from torch import Tensor
+
+from ribnb.core.image_set import ImageSet
+
+
+class Part:
+    """Some images of an image set, as an image set.
+
+    Args:
+        images: the whole set.
+        indices: which of its images, in this order.
+    """
+
+    def __init__(self, images: ImageSet, indices: Sequence[int]) -> None:
+        self.images, self.indices = images, list(indices)
+        self.ids = [images.ids[index] for index in self.indices]
+        self.class_names = images.class_names
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def labels(self) -> UInt8[Tensor, "N C"]:
+        """Those of the part's images; chosen once, for they are asked for image by image."""
+        return self.images.labels[self.indices]
+
+    def image(self, index: int) -> Image.Image:
+        """Image in mode RGB."""
+        return self.images.image(self.indices[index])
+
+    def mask(self, index: int) -> UInt8[ndarray, "H W"]:
+        """Truth: 0 background, class_id + 1, 255 ignored."""
+        return self.images.mask(self.indices[index])
+
+
+def spread_out(images: ImageSet, count: int) -> ImageSet:
+    """``count`` images at equal distances in the list; all for 0, or if there are not more.
+
+    Lists of VOC are sorted by year, so that the first ones would be other photographs than the
+    rest.
+
+    Raises:
+        ValueError: a negative count.
+    """
+    if count < 0:
+        raise ValueError(f"the number of images must be at least 0 (all); got {count}")
+    if count == 0 or count >= len(images):
+        return images
+    return Part(images, [index * len(images) // count for index in range(count)])
+
+
+def readable(images: ImageSet, count: int, labelled: bool = False) -> list[int]:
+    """Indices of the first images whose file and mask can be read, to look at.
+
+    Args:
+        images: an image set with masks.
+        count: how many at most.
+        labelled: only those that show some class.
+
+    Raises:
+        ValueError: there is none; says why.
+    """
+    found: list[int] = []
+    why = "none shows a class"
+    for index in range(len(images)):
+        if len(found) == count:
+            break
+        if labelled and not images.labels[index].any():
+            continue
+        try:
+            images.image(index)
+            images.mask(index)
+        except (OSError, ValueError) as error:
+            why = str(error)
+            continue
+        found.append(index)
+    if count and not found:
+        raise ValueError(f"there is nothing to look at in the {len(images)} images: {why}")
+    return found
+
+
+def followed(images: ImageSet, ids: Collection[str]) -> int:
+    """Index of an image to follow through the stages: the first with several classes, if any.
+
+    Args:
+        images: an image set with masks.
+        ids: of those to choose from.
+
+    Raises:
+        ValueError: none of them can be read, or none shows a class.
+    """
+    chosen = set(ids)
+    wanted = [index for index, name in enumerate(images.ids) if name in chosen]
+    several = [index for index in wanted if images.labels[index].sum() > 1]
+    part = Part(images, [*several, *wanted])
+    return part.indices[readable(part, 1, labelled=True)[0]]

@@ -1,0 +1,263 @@
+"""One scene: drawn creatures and vehicles in a landscape, with masks in VOC's manner."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+
+from ribnb.data.scenes.backgrounds import draw_background
+from ribnb.data.scenes.classes import SCENE_CLASSES
+from ribnb.data.scenes.objects import Placed, overlap, place_objects
+from ribnb.data.scenes.saliency import draw_saliency
+
+CLASS_NAMES = tuple(each.name for each in SCENE_CLASSES)
+DRAWING = 1  # to be raised by one whenever the same seed gives another scene
+SPLITS = ("train", "val", "test")
+BORDER = 255  # the value of pixels that belong to nobody, as in VOC
+SMALLEST = 64  # pixels on a side
+
+_VOC_BORDER, _VOC_SIDE = 5, math.sqrt(500 * 375)  # width of the border at VOC's size, pixels
+_NOISE = 0.05  # standard deviation of the pixel noise
+_VISIBLE = 0.95  # share of an object below which it counts as truncated or occluded
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object of a scene, as a VOC annotation tells it, and where its body comes from.
+
+    Attributes:
+        class_id: 0-based.
+        name: of its class.
+        box: (xmin, ymin, xmax, ymax) of what is in sight, 1-based and inclusive as in VOC.
+        pose: which way it looks, "Left" or "Right".
+        truncated: whether the image cuts some of it off.
+        occluded: whether another object hides some of it.
+        pixels: in sight, before the border is taken off.
+        hue_of, texture_of, build_of: class ids of which the body has each trait; the object's
+            own with probability 0.7.
+    """
+
+    class_id: int
+    name: str
+    box: tuple[int, int, int, int]
+    pose: str
+    truncated: bool
+    occluded: bool
+    pixels: int
+    hue_of: int
+    texture_of: int
+    build_of: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image and what is in it. Arrays are uint8.
+
+    Attributes:
+        image: (H, W, 3), red, green and blue.
+        mask: (H, W), 0 background, class_id + 1, 255 on the border around objects.
+        instances: (H, W), 0 background, the number from 1 of the object, 255 on the border.
+        parts: (H, W), 1 head or marker, 2 body, 0 elsewhere, also on the border.
+        objects: in the order of their numbers; a later one may hide an earlier one.
+    """
+
+    image: UInt8[ndarray, "H W 3"]
+    mask: UInt8[ndarray, "H W"]
+    instances: UInt8[ndarray, "H W"]
+    parts: UInt8[ndarray, "H W"]
+    objects: tuple[SceneObject, ...]
+
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The classes in the image, ascending, each once."""
+        return tuple(sorted({item.class_id for item in self.objects}))
+
+    @property
+    def prominence(self) -> tuple[float, ...]:
+        """How soon a viewer sees each object: large and near the middle is soon."""
+        height, width = self.mask.shape
+
+        def of(item: SceneObject) -> float:
+            left, top, right, bottom = item.box
+            x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
+            return item.pixels * (1 - math.hypot(x, y))
+
+        return tuple(map(of, self.objects))
+
+    @property
+    def main_object(self) -> int:
+        """Index of the object that a viewer sees first."""
+        prominence = self.prominence
+        return max(range(len(prominence)), key=prominence.__getitem__)
+
+    @property
+    def saliency(self) -> UInt8[ndarray, "H W"]:
+        """255 where a saliency detector would see something, 0 where not; see ``draw_saliency``."""
+        return draw_saliency(self.instances, self.prominence)
+
+
+def render_scene(
+    seed: int | Sequence[int], size: int | tuple[int, int] = 96, num_classes: int = 6
+) -> Scene:
+    """Draw one scene. The same arguments give the same bytes, in any process and order.
+
+    Args:
+        seed: one number or several, each at least 0, for ``numpy.random.default_rng``, which
+            does not see zeros at the end.
+        size: side in pixels, or (height, width), at least 64 each.
+        num_classes: objects are of the first so many of ``CLASS_NAMES``, 2 to 20.
+
+    Raises:
+        TypeError: a seed, size or number of classes that is not made of whole numbers.
+        ValueError: one that is out of range.
+    """
+    height, width = check_size(size)
+    check_classes(num_classes)
+    generator = _generator(seed)
+    picture = draw_background(generator, height, width)
+    placed, numbers = place_objects(generator, height, width, num_classes)
+    parts = np.zeros((height, width), np.uint8)
+    for item in placed:
+        _paste(item, picture, parts)
+    border = find_border(numbers)
+    classes = np.array([0, *(item.choice.class_id + 1 for item in placed)], np.uint8)
+    mask, instances = classes[numbers], numbers.copy()
+    mask[border] = instances[border] = BORDER
+    parts[border] = 0
+    objects = tuple(_describe(number, item, numbers) for number, item in enumerate(placed, 1))
+    return Scene(_photograph(generator, picture), mask, instances, parts, objects)
+
+
+def _generator(seed):
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        message = f"seed must be whole numbers of at least 0, one or several; got {seed!r}"
+        raise type(error)(message) from None
+
+
+def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a size.
+
+    Raises:
+        TypeError, ValueError: see ``render_scene``.
+    """
+    try:
+        height, width = (operator.index(side) for side in np.broadcast_to(size, 2).tolist())
+    except (TypeError, ValueError):
+        raise TypeError(f"size must be a side or (height, width), pixels; got {size!r}") from None
+    if min(height, width) < SMALLEST:
+        raise ValueError(f"size must be at least {SMALLEST} pixels a side; got {height} x {width}")
+    return height, width
+
+
+def check_classes(num_classes: int) -> None:
+    """Refuse a number of classes that is not there.
+
+    Raises:
+        TypeError, ValueError: see ``render_scene``.
+    """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int):
+        raise TypeError(f"num_classes must be a whole number; got {num_classes!r}")
+    if not 2 <= num_classes <= len(CLASS_NAMES):
+        raise ValueError(f"num_classes must lie in [2, {len(CLASS_NAMES)}]; got {num_classes}")
+
+
+def _paste(item: Placed, picture: Float[ndarray, "3 H W"], parts: UInt8[ndarray, "H W"]) -> None:
+    sketch = item.sketch
+    in_image, in_window = overlap(sketch, *parts.shape)
+    alpha = sketch.alpha[in_window]
+    view = picture[(slice(None), *in_image)]
+    view += (sketch.rgb[(slice(None), *in_window)] - view) * alpha
+    covered = alpha > 0.5
+    parts[in_image][covered] = sketch.parts[in_window][covered]
+
+
+def _photograph(generator, picture):
+    """Gain, a tint and the noise of a camera; (H, W, 3) uint8."""
+    gain, tint = generator.uniform(0.8, 1.15), generator.uniform(-0.04, 0.04, 3)
+    picture *= np.float32(gain)
+    picture += tint.astype(np.float32)[:, None, None]
+    picture += _noise(generator, picture.shape)
+    np.clip(picture, 0, 1, out=picture)
+    levels = (picture * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+
+def _noise(generator, shape):
+    """About normal with deviation ``_NOISE``: sums of four bytes, far faster than normal draws."""
+    draws = np.frombuffer(generator.bytes(4 * math.prod(shape)), np.uint8).reshape(4, *shape)
+    total = draws[0].astype(np.float32)
+    for draw in draws[1:]:
+        total += draw
+    total -= np.float32(4 * 127.5)
+    total *= np.float32(_NOISE / math.sqrt(4 * (256**2 - 1) / 12))
+    return total
+
+
+def find_border(numbers: UInt8[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
+    """Where VOC would write 255: around objects and between them, (H, W) bool.
+
+    It is 5 pixels wide at VOC's size and in proportion at others, at least 1. The odd pixel
+    lies outside of what is in front, so that the thinnest border takes nothing from an object
+    but where another one covers it.
+    """
+    total = max(1, round(_VOC_BORDER * math.sqrt(numbers.size) / _VOC_SIDE))
+    inside = total // 2
+    high = low = numbers
+    for step in range(total - inside):
+        high = _spread(high, np.maximum, corners=step % 2 == 1)
+    for step in range(inside):
+        low = _spread(low, np.minimum, corners=step % 2 == 1)
+    return (high > numbers) | (low < numbers)
+
+
+def _spread(numbers, extreme, corners):
+    """Each pixel takes the extreme of itself and its 4 neighbours, or 8 with corners."""
+    spread = numbers.copy()
+    extreme(spread[1:], numbers[:-1], out=spread[1:])
+    extreme(spread[:-1], numbers[1:], out=spread[:-1])
+    across = spread.copy() if corners else numbers
+    extreme(spread[:, 1:], across[:, :-1], out=spread[:, 1:])
+    extreme(spread[:, :-1], across[:, 1:], out=spread[:, :-1])
+    return spread
+
+
+def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> SceneObject:
+    seen = numbers == number
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    box = tuple(int(side) + 1 for side in (columns[0], rows[0], columns[-1], rows[-1]))
+    pixels, in_image = int(seen.sum()), int(item.region.sum())
+    choice = item.choice
+    return SceneObject(
+        class_id=choice.class_id,
+        name=CLASS_NAMES[choice.class_id],
+        box=box,
+        pose="Left" if item.sketch.mirrored else "Right",
+        truncated=in_image < _VISIBLE * item.size,
+        occluded=pixels < _VISIBLE * in_image,
+        pixels=pixels,
+        hue_of=choice.hue_of,
+        texture_of=choice.texture_of,
+        build_of=choice.build_of,
+    )
+
+
+def scene_seed(seed: int, split: str, index: int) -> tuple[int, int, int]:
+    """The seed of one scene of a set: another one for each seed, split and index.
+
+    Raises:
+        ValueError: an unknown split, or a seed that does not fit into 32 bits: NumPy would join
+            it with what follows, and two sets could share scenes.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be at least 0 and below 2**32; got {seed}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    return seed, SPLITS.index(split), index

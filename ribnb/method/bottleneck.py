@@ -1,0 +1,184 @@
+"""What each layer of a classifier lets through (Lee et al. 2021, Figures 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ribnb.core.modes import evaluation
+
+LAYERS = (nn.Conv2d, nn.Linear)
+
+
+def gradient_maps(
+    model: nn.Module,
+    images: Float[Tensor, "B C H W"],
+    targets: Int[Tensor, " B"],
+    before_activation: bool = False,
+) -> Float[Tensor, "L B H W"]:
+    """G_1 ... G_L: how strongly each pixel acts on each layer's feature map.
+
+    G_k is the gradient, with respect to the image, of the sum of T_k over positions and
+    channels; T_k is what layer k hands to layer k + 1, its activation included. The last map
+    G_L is the gradient of the logit y^c of each image's target class c. The layers are the
+    model's convolutions and fully connected layers, in the order in which they run. The model
+    is evaluated in ``eval`` mode and left as it was.
+
+    Args:
+        model: gives logits (B, num_classes) from images; its last layer gives the logits.
+        images: (B, C, H, W), on the model's device.
+        targets: (B,) the class index c of each image.
+        before_activation: take T_k before its activation instead, as it leaves layer k.
+
+    Returns:
+        (L, B, H, W) signed gradients, summed over the image's channels, unnormalised.
+
+    Raises:
+        ValueError: images that are not (B, C, H, W), targets that are not (B,) class indices,
+            a model without such layers or without logits (B, num_classes).
+
+    Lee et al. 2021, Figure 1(b).
+    """
+    if images.ndim != 4:
+        raise ValueError(f"images must have the shape (B, C, H, W); got {tuple(images.shape)}")
+    images = images.detach().clone().requires_grad_(True)
+    with evaluation(model), _record_sums(model, before_activation) as sums, torch.enable_grad():
+        logits = model(images)
+    if not sums and not any(isinstance(module, LAYERS) for module in model.modules()):
+        raise ValueError("the model has no convolution and no fully connected layer")
+    _check_targets(logits, targets, len(images))
+    with torch.enable_grad():
+        sums.append(logits.gather(1, targets[:, None].long()).sum())
+    # Images of a batch do not act on each other in eval mode, so one sum serves them all.
+    gradients = [torch.autograd.grad(total, images, retain_graph=True)[0] for total in sums]
+    return torch.stack(gradients).sum(dim=2)
+
+
+def high_gradient_ratio(
+    gradient_map: Float[Tensor, "H W"],
+    region: Bool[Tensor, "H W"],
+    threshold: float = 0.3,
+    scale: float | None = None,
+) -> float:
+    """HGR: the share of a region's pixels whose normalised gradient is above a threshold.
+
+    Args:
+        gradient_map: (H, W) one map G_k; its sign does not count.
+        region: (H, W) bool, the region's pixels.
+        threshold: in units of the normalised gradient, at least 0; strictly above counts.
+        scale: divide |G| by this instead of by the map's own maximum, to compare maps on one
+            scale; positive.
+
+    Returns:
+        A number in [0, 1]. A map that is 0 everywhere gives 0.
+
+    Raises:
+        ValueError: shapes that differ, a region that is not bool or is empty, a map with NaN, a
+            negative threshold, a scale that is not positive.
+
+    Lee et al. 2021, Figure 1(c).
+    """
+    if gradient_map.ndim != 2 or gradient_map.shape != region.shape:
+        raise ValueError(
+            "gradient_map and region must have the same shape (H, W); "
+            f"got {tuple(gradient_map.shape)} and {tuple(region.shape)}"
+        )
+    if region.dtype != torch.bool:
+        raise ValueError(f"region must be a bool mask, not {region.dtype}")
+    if not region.any():
+        raise ValueError("the region has no pixels, so it has no ratio")
+    if gradient_map.isnan().any():
+        raise ValueError("the gradient map holds NaN")
+    _check_ruler(threshold, [] if scale is None else [scale])
+    magnitude = gradient_map.abs()
+    scale = magnitude.max().item() if scale is None else scale
+    high = magnitude > threshold * scale
+    return high[region].float().mean().item()
+
+
+def region_ratios(
+    maps: Float[Tensor, "L B H W"],
+    regions: Mapping[str, Bool[Tensor, "B H W"]],
+    threshold: float = 0.3,
+    scales: Float[Tensor, " B"] | None = None,
+) -> dict[str, Float[Tensor, "L B"]]:
+    """HGR of every region in every map: the numbers behind Figure 1(c).
+
+    Args:
+        maps: (L, B, H, W), as ``gradient_maps`` gives them.
+        regions: name -> (B, H, W) bool.
+        threshold: as in ``high_gradient_ratio``.
+        scales: (B,) one scale an image, or None for each map's own maximum.
+
+    Returns:
+        The same names -> (L, B).
+
+    Raises:
+        ValueError: other than one mask or one scale an image, an empty region, a map with NaN, a
+            negative threshold, a scale that is not positive.
+    """
+    for what, given in [*regions.items(), ("scales", scales)]:
+        if given is not None and len(given) != maps.shape[1]:
+            raise ValueError(
+                f"{what!r} is for {len(given)} images, the maps are of {maps.shape[1]}"
+            )
+    _check_ruler(threshold, [] if scales is None else scales.tolist())
+    if maps.isnan().any():
+        raise ValueError("a gradient map holds NaN")
+    empty = [name for name, masks in regions.items() if not masks.any(dim=(1, 2)).all()]
+    if empty:
+        raise ValueError(f"the region {empty[0]!r} has no pixels in one of the images")
+    magnitudes = maps.abs()
+    scales = magnitudes.amax(dim=(2, 3)) if scales is None else scales.expand(maps.shape[:2])
+    high = magnitudes > threshold * scales[:, :, None, None]
+    return {
+        name: (high & masks).sum(dim=(2, 3)) / masks.sum(dim=(1, 2))
+        for name, masks in regions.items()
+    }
+
+
+def _check_ruler(threshold: float, scales: list[float]) -> None:
+    if not threshold >= 0:
+        raise ValueError(f"threshold must be at least 0; got {threshold}")
+    for scale in scales:
+        if not scale > 0:
+            raise ValueError(f"scale must be positive; got {scale}")
+
+
+@contextmanager
+def _record_sums(model: nn.Module, before_activation: bool) -> Iterator[list[Tensor]]:
+    """Collect sum(T_1) ... sum(T_{L-1}) while the model runs.
+
+    What enters layer k + 1 is T_k. The first layer's input is the image and the last layer's
+    output holds the logits, so one of the sums is dropped at that end.
+    """
+    sums: list[Tensor] = []
+
+    def record(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sums.append((output if before_activation else inputs[0]).sum())
+
+    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    handles = [layer.register_forward_hook(record) for layer in layers]
+    try:
+        yield sums
+    finally:
+        for handle in handles:
+            handle.remove()
+    if sums:
+        sums.pop(-1 if before_activation else 0)
+
+
+def _check_targets(logits: Tensor, targets: Tensor, batch: int) -> None:
+    if logits.ndim != 2:
+        raise ValueError(f"the model must give logits (B, C); it gave {tuple(logits.shape)}")
+    if targets.shape != (batch,) or targets.is_floating_point():
+        raise ValueError(
+            f"targets must be ({batch},) class indices, one an image; got "
+            f"{tuple(targets.shape)} of {targets.dtype}"
+        )
+    if targets.min() < 0 or targets.max() >= logits.shape[1]:
+        raise ValueError(f"targets must lie in 0 ... {logits.shape[1] - 1}; got {targets.tolist()}")

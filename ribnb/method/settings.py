@@ -1,0 +1,198 @@
+"""The settings of the adaptation, with where each comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ribnb.core.devices import PRECISIONS
+from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.method.pooling import VARIANTS
+
+# What has no one default, in the order of VARIANTS.
+BY_VARIANT = {
+    "margin_rule": ("cap", "stop"),
+    "last_map": (True, False),
+    "pooling_variant": VARIANTS,
+    "image_in_batch": (True, False),
+}
+
+
+@dataclass(frozen=True)
+class RIBSettings(Settings):
+    """How one image is adapted to, and what its localisation map is made of.
+
+    The defaults are ``RIBSettings.released()``, all that the authors' code does; ``.paper()``
+    follows the paper's formulas. In brackets: where a default comes from.
+    """
+
+    iterations: int = setting(10, "K, steps for each image; 0: just the CAM [paper]", minimum=0)
+    learning_rate: float = setting(8e-6, "lambda, of the backbone [released code]", above=0)
+    class_layer_factor: float = setting(
+        10.0, "learning rate of the class layer in units of the backbone's [released code]", above=0
+    )
+    power: float = setting(
+        0.9, "rate of step k is lambda (1 - k / K) ** power; 0: constant [released code]", minimum=0
+    )
+    momentum: float = setting(
+        1e-4, "of SGD; 1e-4 is what reaches it in the authors' code [released code]", minimum=0
+    )
+    weight_decay: float = setting(0.0, "of SGD [released code]", minimum=0)
+    loss: str = setting("rib", "L_RIB, or L_BCE for comparison [paper]", choices=("rib", "bce"))
+    margin: float = setting(600.0, "m of L_RIB, see variant [paper; released code]", above=0)
+    pooling: str = setting("gndrp", "from class maps to logits [paper]", choices=("gndrp", "gap"))
+    threshold: float = setting(0.4, "tau of GNDRP [released code]", minimum=0, maximum=1)
+    variant: str = setting(
+        "released",
+        "the paper's formulas or what its code does, for the four settings that follow",
+        choices=VARIANTS,
+    )
+    margin_rule: str | None = setting(
+        None,
+        "cap: min(m, y) in the loss [paper]; stop: once the target's logits sum to more than m "
+        "[released code]; None: the variant's",
+        choices=("cap", "stop"),
+    )
+    last_map: bool | None = setting(
+        None,
+        "maps k = 0..K [paper], or without theta_K's [released code]; None: the variant's",
+    )
+    pooling_variant: str | None = setting(
+        None,
+        "GNDRP as a mean over U_tau [paper], or over all positions [released code]; None: the "
+        "variant's",
+        choices=VARIANTS,
+    )
+    image_in_batch: bool | None = setting(
+        None,
+        "B counts the image itself [paper], or only others [released code]; None: the variant's",
+    )
+    batch_size: int = setting(
+        20, "B, other images in each step; paper: B counts the image itself [paper]", minimum=1
+    )
+    batch_choice: str = setting(
+        "disjoint",
+        "others share no class with the image, or any images [released code]",
+        choices=("random", "disjoint"),
+    )
+    crop_size: int = setting(
+        512,
+        "side of the others' random crops in pixels; 0: whole images [released code]",
+        minimum=0,
+    )
+    long_side_min: int = setting(
+        320, "random long side of the others before the crop, pixels [released code]", minimum=0
+    )
+    long_side_max: int = setting(640, "0: the others keep their size [released code]", minimum=0)
+    scales: tuple[float, ...] = setting(
+        (1.0, 0.5, 1.5, 2.0), "of the image, for the map; 1 comes first [released code]", above=0
+    )
+    loss_scales: tuple[float, ...] = setting(
+        (1.0, 1.5, 2.0), "those of the scales that are in the loss [released code]", above=0
+    )
+    flip: bool = setting(True, "each scale also with left and right exchanged [released code]")
+    flood_level: float | None = setting(
+        0.3, "high, for the flood rule, in units of the map's maximum [released code]", minimum=0
+    )
+    flood_share: float | None = setting(
+        0.7,
+        "from step 1 on, stop when more than this share of the positions is high; None: never "
+        "[released code]",
+        minimum=0,
+        maximum=1,
+    )
+    normalize_maps: bool = setting(
+        False, "divide each step's CAM by its maximum before adding [released code: raw maps]"
+    )
+    moving_stages: int | None = setting(
+        None,
+        "last residual stages that move, beside the class layer; None: as the net says, which "
+        "is layer3 and layer4 [released code]",
+        minimum=0,
+        maximum=4,
+    )
+    precision: str = setting(
+        "float32", "of the forward passes; float32 is without TF32", choices=PRECISIONS
+    )
+    seed: int = setting(0, "of the choice and the crops of the other images", minimum=0)
+
+    def __post_init__(self) -> None:
+        for name, values in BY_VARIANT.items():
+            if getattr(self, name) is None and self.variant in VARIANTS:
+                object.__setattr__(self, name, values[VARIANTS.index(self.variant)])
+        super().__post_init__()
+        if self.scales[0] != 1.0:
+            raise SettingsError(f"scales = {self.scales}: 1 must come first, the image as it is")
+        if len(set(self.scales)) < len(self.scales):
+            raise SettingsError(f"scales = {self.scales}: one stands there twice")
+        stray = [scale for scale in self.loss_scales if scale not in self.scales]
+        if stray or len(set(self.loss_scales)) < len(self.loss_scales):
+            raise SettingsError(
+                f"loss_scales = {self.loss_scales} must be different ones of scales = {self.scales}"
+            )
+        if self.long_side_max and not 0 < self.long_side_min <= self.long_side_max:
+            raise SettingsError(
+                f"long_side_min = {self.long_side_min} must lie from 1 to long_side_max = "
+                f"{self.long_side_max}"
+            )
+
+    @classmethod
+    def released(cls, **changes) -> RIBSettings:
+        """All that the authors' code does; ``changes`` are set on top."""
+        return cls(**changes)
+
+    @classmethod
+    def paper(cls, **changes) -> RIBSettings:
+        """The paper's formulas; where the paper says nothing, as ``released``.
+
+        Said by the paper: K, tau, m as a cap of each logit, one rate lambda, the images of the
+        batch drawn at random, M as the sum over k = 0 ... K. Ours: the maps are divided by their
+        maximum before they are added, so that no step weighs more than another. Not said, and
+        taken from the authors' code: the scales and flips, and which stages are frozen.
+        """
+        formulas = {
+            "variant": "paper",
+            "class_layer_factor": 1.0,
+            "power": 0.0,
+            "momentum": 0.0,
+            "batch_choice": "random",
+            "flood_level": None,
+            "flood_share": None,
+            "normalize_maps": True,
+        }
+        return cls(**{**formulas, **changes})
+
+    @classmethod
+    def scenes(cls, variant: str = "paper", **changes) -> RIBSettings:
+        """For the net ``"scenes"``: a variant at one scale, with steps of that net's size.
+
+        In the variant ``paper`` B is 1, the image alone; ``released`` always has others, here 1.
+        Its GNDRP divides by all positions, so that a step of the same rate does less.
+        """
+        paper = variant == "paper"
+        small = {
+            "learning_rate": 1.5e-4 if paper else 3e-4,
+            "class_layer_factor": 10.0,
+            "power": 0.9,
+            "margin": 60.0,
+            "batch_size": 1,
+            "crop_size": 0,
+            "long_side_min": 0,
+            "long_side_max": 0,
+            "scales": (1.0,),
+            "loss_scales": (1.0,),
+        }
+        return (cls.paper if paper else cls.released)(**{**small, "variant": variant, **changes})
+
+    @property
+    def num_others(self) -> int:
+        """Other images in a step's batch: B - 1 in the paper, B in the authors' code."""
+        return self.batch_size - self.image_in_batch
+
+    @property
+    def num_updates(self) -> int:
+        """Steps whose result some map is made with: K in the paper, K - 1 in the authors' code."""
+        return max(0, self.iterations - (not self.last_map))
+
+    def rate(self, k: int) -> float:
+        """Learning rate of the backbone at step k."""
+        return self.learning_rate * (1 - k / self.iterations) ** self.power

@@ -1,0 +1,127 @@
+"""DeepLab-v2: a residual network with dilated convolutions and four atrous branches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torchvision
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ribnb.nets.models import ARCHITECTURES, STAGES, SceneBackbone, load_checked, starting_weights
+
+ATROUS_RATES = (6, 12, 18, 24)
+# They reach as far in a scene's small map as the above in the map of a crop of 321 pixels.
+SCENE_RATES = {4: (3, 6, 9, 12), 8: (2, 3, 5, 6)}  # by output stride
+OUTPUT_STRIDE = 8
+DILATIONS = {"layer3": 2, "layer4": 4}
+_OTHER_HEADS = ("fc.", "class_layer.")  # a classifier's, which has no use here
+
+
+class DeepLabV2(nn.Module):
+    """Class scores at every position of a dense feature map.
+
+    The backbone keeps its resolution from layer2 on: layer3 and layer4 have stride 1, and *all*
+    their 3 x 3 convolutions are dilated by 2 and by 4, those of each stage's first block too, as
+    in DeepLab (torchvision would give the first block the dilation of the stage before). Four
+    3 x 3 convolutions with bias, dilated by the atrous rates, read the last feature map side by
+    side; their sum is the logits. They start at N(0, 0.01), bias 0, from torch's global generator.
+
+    Args:
+        arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's), or
+            ``"scenes"``, the small backbone of the embedded scenes, which is not dilated.
+        num_classes: C, without the background.
+        atrous_rates: dilations of the branches, in positions of the feature map.
+        weights: of the backbone at the start: torchvision's weights enum of ``arch``, a path of a
+            state dict (``.safetensors`` or torch's format; a torchvision ResNet or a ``CAMNet``,
+            whose class layer is left out), or None for random ones.
+
+    Attributes:
+        backbone: the ResNet without its fc; its parameters keep torchvision's names.
+        branches: the atrous convolutions.
+        output_stride: pixels of the image for one position of the logits, 8 (``"scenes"``: 4).
+            Position i sees the image around pixel ``i * output_stride``.
+
+    Raises:
+        ValueError: an unknown ``arch``, fewer than one class, rates below 1, weights of another
+            architecture.
+
+    Chen et al. 2018 (TPAMI), "DeepLab", sections 3.1 and 3.2 (ASPP-L).
+    """
+
+    def __init__(
+        self,
+        arch: str = "resnet101",
+        num_classes: int = 20,
+        atrous_rates: tuple[int, ...] = ATROUS_RATES,
+        weights: torchvision.models.WeightsEnum | str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        if arch not in ARCHITECTURES:
+            raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1; got {num_classes}")
+        if not atrous_rates or min(atrous_rates) < 1:
+            raise ValueError(f"atrous_rates must be numbers from 1 up; got {atrous_rates}")
+        self.arch, self.num_classes = arch, num_classes
+        self.atrous_rates = tuple(atrous_rates)
+        if arch == "scenes":
+            self.backbone, channels = SceneBackbone(), SceneBackbone.widths[-1]
+            self.output_stride = SceneBackbone.output_stride
+        else:
+            self.backbone, channels = _dilated_resnet(arch)
+            self.output_stride = OUTPUT_STRIDE
+        if weights is not None:
+            self._load(weights)
+        self.branches = nn.ModuleList(
+            nn.Conv2d(channels, num_classes + 1, 3, padding=rate, dilation=rate)
+            for rate in self.atrous_rates
+        )
+        for branch in self.branches:
+            nn.init.normal_(branch.weight, 0, 0.01)
+            nn.init.zeros_(branch.bias)
+
+    @classmethod
+    def scenes(cls, arch: str = "scenes", num_classes: int = 6, **options: Any) -> DeepLabV2:
+        """With rates that fit into the feature map of a scene of 96 x 96 pixels."""
+        rates = SCENE_RATES[SceneBackbone.output_stride if arch == "scenes" else OUTPUT_STRIDE]
+        return cls(arch, num_classes, **{"atrous_rates": rates, **options})
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """The last feature map; h = ceil(H / output_stride)."""
+        for stage in STAGES:
+            images = getattr(self.backbone, stage)(images)
+        return images
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C+1 h w"]:
+        """Logits, before any softmax; channel 0 is the background, c + 1 class c."""
+        features = self.features(images)
+        return sum(branch(features) for branch in self.branches)
+
+    def _load(self, weights: torchvision.models.WeightsEnum | str | Path) -> None:
+        """The backbone's weights, from a file or from torchvision."""
+        state = starting_weights(self.arch, weights)
+        if any(name.startswith("branches.") for name in state):
+            raise ValueError(
+                f"{weights} is a whole segmentation network; load_segmentation reads it. weights "
+                "takes a classifier, or plain weights of a ResNet"
+            )
+        state = {name: value for name, value in state.items() if not name.startswith(_OTHER_HEADS)}
+        state = {name.removeprefix("backbone."): value for name, value in state.items()}
+        load_checked(self.backbone, state, f"{weights}", self.arch)
+
+
+def _dilated_resnet(arch: str) -> tuple[nn.Module, int]:
+    """torchvision's ResNet with output stride 8 and no fc, and the channels of its layer4."""
+    resnet = torchvision.models.get_model(arch, weights=None)
+    channels = resnet.fc.in_features
+    del resnet.fc, resnet.avgpool
+    for stage, dilation in DILATIONS.items():
+        for module in getattr(resnet, stage).modules():
+            if not isinstance(module, nn.Conv2d):
+                continue
+            module.stride = (1, 1)  # of the first block's shortcut too
+            if module.kernel_size == (3, 3):
+                module.dilation = module.padding = (dilation, dilation)
+    return resnet, channels

@@ -1,0 +1,151 @@
+"""How well the outlines of masks follow the truth's: the boundary F-score.
+
+Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?",
+BMVC 2013: precision and recall of the pixels on each class's outline, found within a tolerance.
+The tolerance is the usual share of the image's diagonal, 0.75 %, as in Martin et al., PAMI 2004;
+it is 4.7 pixels at VOC's 500 x 375.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
+from numpy import ndarray
+
+from ribnb.scores.confusion import IGNORED
+from ribnb.scores.iou import share
+
+TOLERANCE = 0.0075  # of the image's diagonal
+COUNTS = ("found", "predicted", "matched", "true")  # the last axis of the counts
+
+# A rim is narrower than twice this at any size; where two rims of one pixel cross, the middle is
+# 1.4 pixels away from any label.
+_LEAST_REACH = 1.5
+
+
+class TrueOutlines:
+    """The outlines of one image's truth, with which many predictions can be compared.
+
+    VOC's 255 are a rim on the very outlines that are to be scored, so that leaving these pixels
+    out would leave nothing to score: they take the nearest label first, which puts the outline in
+    the middle of the rim. An ignored area that is wider than a rim (a difficult object, a crowd)
+    has outlines that nobody drew: no outline counts in it, or within the tolerance of it.
+
+    A class that fills the image has no outline: the image's edge is none.
+
+    Args:
+        truth: 0 background, class_id + 1, 255 ignored.
+        num_classes: C, without background.
+        tolerance: share of the image's diagonal; at least one pixel.
+
+    Attributes:
+        tolerance: pixels.
+    """
+
+    def __init__(
+        self, truth: Integer[ndarray, "H W"], num_classes: int, tolerance: float = TOLERANCE
+    ) -> None:
+        self.tolerance = max(1.0, tolerance * math.hypot(*truth.shape))
+        self.num_classes = num_classes
+        self._labels, self._counts = _without_rims(truth, self.tolerance)
+        self._outlines = [_outline(self._labels == k + 1) for k in range(num_classes)]
+
+    def compare(self, predicted: Integer[ndarray, "H W"]) -> Int[ndarray, "C 4"]:
+        """Outline pixels of each class.
+
+        Args:
+            predicted: 0 background, class_id + 1.
+
+        Returns:
+            (C, 4), see ``COUNTS``: predicted pixels that lie near the truth's outline, all
+            predicted pixels, true pixels that lie near the predicted outline, all true pixels.
+
+        Raises:
+            ValueError: a prediction of another size.
+        """
+        if predicted.shape != self._labels.shape:
+            raise ValueError(
+                f"the prediction is {predicted.shape}, the truth {self._labels.shape} (H, W)"
+            )
+        counts = np.zeros((self.num_classes, len(COUNTS)), np.int64)
+        for class_id, true in enumerate(self._outlines):
+            ours = _outline(predicted == class_id + 1)
+            counts[class_id] = *self._near(ours, true), *self._near(true, ours)
+        return counts
+
+    def _near(self, these: Int[ndarray, "n 2"], those: Int[ndarray, "m 2"]) -> tuple[int, int]:
+        """How many of these that count lie within the tolerance of those, and how many count."""
+        from scipy.spatial import cKDTree
+
+        these = these[self._counts[tuple(these.T)]]
+        if not len(these) or not len(those):
+            return 0, len(these)
+        distance, _ = cKDTree(those).query(these)
+        return int((distance <= self.tolerance).sum()), len(these)
+
+
+def class_boundary_f(counts: Int[ndarray, "*batch C 4"]) -> Float[ndarray, "*batch C"]:
+    """The F-score of each class in %, from what ``TrueOutlines.compare`` counted.
+
+    2 P R / (P + R) of precision P and recall R. It is 0 where only one side has an outline, NaN
+    where neither has.
+    """
+    found, predicted, matched, true = np.moveaxis(np.asarray(counts), -1, 0)
+    precision, recall = (
+        np.nan_to_num(share(part, whole)) for part, whole in ((found, predicted), (matched, true))
+    )
+    f_score = share(2 * precision * recall, precision + recall) / 100
+    return np.where(predicted + true > 0, np.nan_to_num(f_score), np.nan)
+
+
+def boundary_f(counts: Int[ndarray, "N C 4"]) -> float:
+    """The boundary F-score of a set of images, in %.
+
+    The mean over each image's classes with an outline in truth or prediction, background not
+    among them (its outlines are the others'), then over the images that have such classes. NaN
+    if none has.
+    """
+    scores = class_boundary_f(counts)
+    defined = ~np.isnan(scores)
+    of_images = share(np.nansum(scores, axis=-1), defined.sum(axis=-1)) / 100
+    return float(share(np.nansum(of_images), defined.any(axis=-1).sum()) / 100)
+
+
+def _without_rims(
+    truth: Integer[ndarray, "H W"], tolerance: float
+) -> tuple[Integer[ndarray, "H W"], Bool[ndarray, "H W"]]:
+    """Each ignored pixel with its nearest label, and the pixels whose outlines count.
+
+    Background takes what is equally near, so that a mirrored image scores the same.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    ignored = truth == IGNORED
+    if ignored.all():
+        return np.zeros_like(truth), ~ignored
+    if not ignored.any():
+        return truth, ~ignored
+    objects = (truth > 0) & ~ignored
+    if not objects.any():
+        labels, distance = np.zeros_like(truth), distance_transform_edt(ignored)
+    else:
+        distance, nearest = distance_transform_edt(~objects, return_indices=True)
+        labels = truth[tuple(nearest)]
+        if (truth == 0).any():
+            to_background = distance_transform_edt(truth > 0)
+            labels[to_background <= distance] = 0
+            distance = np.minimum(distance, to_background)
+    reach = max(_LEAST_REACH, tolerance)
+    deep = distance > reach  # no pixel of a rim is so far from both its sides
+    if not deep.any():
+        return labels, ~deep
+    return labels, distance_transform_edt(~deep) > reach + tolerance
+
+
+def _outline(region: Bool[ndarray, "H W"]) -> Int[ndarray, "n 2"]:
+    """Row and column of the region's pixels that have one of their 4 neighbours outside."""
+    inside = np.pad(region, 1, mode="edge")
+    inner = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    return np.argwhere(region & ~inner)

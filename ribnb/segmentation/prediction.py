@@ -1,0 +1,219 @@
+"""What a trained segmentation network says of images, and the masks of a split."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
+from PIL import Image
+from torch import Tensor
+
+from ribnb.core.devices import autocast, float32_mode
+from ribnb.core.image_set import ImageSet
+from ribnb.core.modes import evaluation
+from ribnb.core.progress import progress
+from ribnb.data.views import multi_scale_views
+from ribnb.masks.crf import require_crf
+from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.stages import MaskFolder, MasksReport
+from ribnb.nets.classifier import as_device
+from ribnb.nets.deeplab import DeepLabV2
+from ribnb.segmentation.crf import refined_mask
+from ribnb.segmentation.files import segmentation_digest
+from ribnb.segmentation.labels import check_classes, images_identity
+from ribnb.segmentation.settings import SegmentationSettings
+
+PLAIN, CRF = "plain", "crf"
+_FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)  # of one image
+
+
+@torch.no_grad()
+def predict(
+    net: DeepLabV2,
+    image: Image.Image,
+    settings: SegmentationSettings,
+    device: str | torch.device = "cpu",
+) -> Float32[ndarray, "C+1 H W"]:
+    """Class probabilities of an image at its own size: the mean of the views' softmax.
+
+    Args:
+        net: is moved to ``device``; its mode is left as it was.
+        image: of mode RGB.
+        settings: ``test_scales``, ``test_flip`` and ``precision`` count.
+        device: to compute on.
+
+    Returns:
+        In [0, 1], adding up to 1 at each pixel; channel 0 is the background.
+
+    Raises:
+        FloatingPointError: the net's logits are not finite.
+    """
+    device = as_device(device)
+    net.to(device)
+    size, total = (image.height, image.width), 0.0
+    views = multi_scale_views(image, settings.test_scales, settings.test_flip)
+    with evaluation(net), float32_mode(settings.precision):
+        for view in views:
+            with autocast(settings.precision, device):
+                logits = _logits(net, view.to(device))
+            if logits.shape[2:] != size:
+                logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+            shares = logits.softmax(1)
+            total = total + (shares[:1] + shares[1:].flip(-1) if len(shares) == 2 else shares)
+    mean = total[0] / sum(len(view) for view in views)
+    if not torch.isfinite(mean).all():
+        raise FloatingPointError("the net's logits are not finite; look at its training's losses")
+    return mean.cpu().numpy()
+
+
+def _logits(net: DeepLabV2, views: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B C+1 h w"]:
+    """Logits at the views' resolution.
+
+    Position i of the net's logits is centred on pixel i * output_stride. With the view filled up
+    to a multiple of that stride plus one, the last position falls on the last pixel, and a
+    bilinear resize from corner to corner puts every position on its pixel (as DeepLab's 321 and
+    513 do).
+    """
+    height, width = views.shape[2:]
+    down, right = (-(side - 1) % net.output_stride for side in (height, width))
+    logits = net(F.pad(views, (0, right, 0, down))).float()
+    filled = (height + down, width + right)
+    logits = F.interpolate(logits, filled, mode="bilinear", align_corners=True)
+    return logits[..., :height, :width]
+
+
+def segmentation_masks(
+    net: DeepLabV2,
+    images: ImageSet,
+    output_dir: str | Path,
+    settings: SegmentationSettings,
+    device: str | torch.device = "cpu",
+    crf: CRFSettings | None = None,
+    workers: int = 0,
+) -> dict[str, MasksReport]:
+    """Masks of a split: ``output_dir/plain/<id>.png`` and, with a CRF, ``output_dir/crf/<id>.png``.
+
+    An image is predicted once for both. One that fails is named in the report, and the rest goes
+    on; a call that was stopped goes on where it was when it is repeated.
+
+    Args:
+        net: trained.
+        images: of the split.
+        output_dir: where the folders of masks go.
+        settings: ``test_scales``, ``test_flip`` and ``precision`` count.
+        device: to compute on.
+        crf: of the refinement; None leaves it out.
+        workers: processes for the CRF beside this one; 0: none.
+
+    Returns:
+        ``"plain"`` and, with a CRF, ``"crf"`` -> what was done.
+
+    Raises:
+        ImportError: the library of the CRF is not there; nothing was made.
+        ValueError: images of other classes than the net's, masks there that were made otherwise.
+        OSError: a mask cannot be written.
+    """
+    if crf is not None:
+        require_crf()
+    check_classes(net, images)
+    start, device = time.perf_counter(), as_device(device)
+    folders = _folders(net, images, Path(output_dir), settings, crf)
+    reports = {name: MasksReport(folder.folder) for name, folder in folders.items()}
+    lacking = {
+        index: [name for name in folders if not folders[name].has(image_id)]
+        for index, image_id in enumerate(images.ids)
+    }
+    for name, report in reports.items():
+        report.kept = sum(name not in names for names in lacking.values())
+    todo = {index: names for index, names in lacking.items() if names}
+    masks = _predicted(net, images, todo, settings, device, crf, workers)
+    kept = sum(report.kept for report in reports.values())
+    for index, name, mask in progress(masks, "segmentation", len(images) * len(folders), kept):
+        image_id = images.ids[index]
+        if isinstance(mask, str):
+            reports[name].failed[image_id] = mask
+        else:
+            folders[name].write(image_id, mask)
+            reports[name].written.append(image_id)
+    for report in reports.values():
+        report.seconds = time.perf_counter() - start
+    return reports
+
+
+def _folders(
+    net: DeepLabV2,
+    images: ImageSet,
+    output_dir: Path,
+    settings: SegmentationSettings,
+    crf: CRFSettings | None,
+) -> dict[str, MaskFolder]:
+    record = {
+        "stage": "segmentation",
+        "settings": settings.prediction(),
+        "net": {"arch": net.arch, "atrous_rates": list(net.atrous_rates)},
+        "weights": segmentation_digest(net),
+        "images": images_identity(images),
+    }
+    folders = {PLAIN: MaskFolder(output_dir / PLAIN, {**record, "post-processing": "none"})}
+    if crf is not None:
+        record = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
+        folders[CRF] = MaskFolder(output_dir / CRF, record)
+    return folders
+
+
+# The index of an image, which of its masks, and that mask or why there is none.
+_Found = tuple[int, str, UInt8[ndarray, "H W"] | str]
+
+
+def _predicted(
+    net: DeepLabV2,
+    images: ImageSet,
+    todo: dict[int, list[str]],
+    settings: SegmentationSettings,
+    device: torch.device,
+    crf: CRFSettings | None,
+    workers: int,
+) -> Iterator[_Found]:
+    """The masks that are to do, image by image; those of the CRF may come a little later."""
+    waiting: deque[tuple[int, Future]] = deque()
+    with ExitStack() as stack:
+        pool = None
+        if crf is not None and workers:
+            # fresh processes, since a copy of one that runs threads may hang
+            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            stack.enter_context(pool)
+        for index, names in todo.items():
+            try:
+                image = images.image(index)
+                probabilities = predict(net, image, settings, device)
+            except _FAILURES as error:
+                yield from ((index, name, _why(error)) for name in names)
+                continue
+            if PLAIN in names:
+                yield index, PLAIN, probabilities.argmax(0).astype(np.uint8)
+            if CRF in names:
+                job = partial(refined_mask, np.array(image), probabilities, crf)
+                if pool is None:
+                    yield index, CRF, job()
+                else:
+                    waiting.append((index, pool.submit(job)))
+            while len(waiting) > 2 * workers:  # no more, for each holds its probabilities
+                first, future = waiting.popleft()
+                yield first, CRF, future.result()
+        for first, future in waiting:
+            yield first, CRF, future.result()
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or type(error).__name__

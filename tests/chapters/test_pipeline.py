@@ -1,0 +1,84 @@
+"""Every stage of the reproduction through Snakemake, with the book's own chapters on few scenes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ribnb.runs.batch import read_batch
+from ribnb.runs.result_files import find_results, read_result, stale
+from ribnb.scores.image_scores import check_against, load_image_scores
+from ribnb.segmentation.files import segmentation_metadata
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = """\
+dataset: scenes
+num_images: 6
+device: cpu
+voc_classifier: {num_training: 24, num_validation: 8, epochs: 1}
+voc_rib: {iterations: 2}
+voc_masks: {epochs: 1, crf: false}
+voc_segmentation: {steps: 3, num_validation: 4, crf: false}
+batch:
+  seeds: [7]
+  shards: 2
+  folder: FOLDER
+  data: python -c 'import ribnb, sys; print(sys.executable)' > FOLDER/data
+"""
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    """A finished batch."""
+    pytest.importorskip("snakemake", reason="the batch needs Snakemake, and so Python 3.11")
+    folder = tmp_path_factory.mktemp("pipeline")
+    path = folder / "small.yml"
+    path.write_text(SETTINGS.replace("FOLDER", str(folder / "runs")))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", str(path)]
+    # nobody has activated an environment
+    environment = {**os.environ, "RIBNB_PROGRESS": "off", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_batch(path)
+
+
+def test_every_stage_leaves_a_result_of_its_settings(batch):
+    found, problems = find_results(batch.folder)
+    assert not problems
+    chapters = sorted(result["chapter"] for result in found)
+    assert chapters == ["voc_classifier", "voc_masks", *["voc_rib"] * 3, "voc_segmentation"]
+    for result in found:
+        assert not stale(result)
+        assert result["settings"]["seed"] == 7
+        assert result["git_commit"]
+
+
+def test_each_stage_works_on_what_the_one_before_has_left(batch):
+    stages = {name: batch.folder / job.name for name, job in batch.stages[7].items()}
+    results = {name: read_result(place / "result.json") for name, place in stages.items()}
+    rib = results["voc_rib"]
+    assert rib["shards"][1]["shard"] == "1/2"
+    assert rib["images"] == 6
+    check_against(rib, load_image_scores(stages["voc_rib"]))
+    python = Path((batch.folder / "data").read_text().strip())
+    assert python.parent == Path(sys.executable).parent
+    made = {name: job.parameters(batch.folder) for name, job in batch.stages[7].items()}
+    assert made["voc_masks"]["rib"] == str(stages["voc_rib"])
+    assert len([*(stages["voc_masks"] / "masks" / "rib_irn").glob("*.png")]) == 6
+    net = stages["voc_segmentation"] / "segmentation_rib_irn" / "segmentation.safetensors"
+    assert segmentation_metadata(net)
+    assert {*results["voc_segmentation"]["metrics"]["val_miou"]} == {"cam_irn", "rib_irn", "truth"}
+
+
+def test_executed_notebooks_end_with_the_result(batch):
+    for job in batch.jobs.values():
+        path = batch.folder / job.name / f"{job.kind}.ipynb"
+        if job.kind.startswith("voc_"):
+            cells = json.loads(path.read_text())["cells"]
+            assert "result" in cells[-1]["metadata"]["tags"]
+            assert not path.with_name(f"{job.kind}.unfinished.ipynb").exists()

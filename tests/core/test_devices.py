@@ -1,0 +1,179 @@
+"""Devices: what is absent or misspelt is refused in words; float32 is what was asked for."""
+
+import pytest
+import torch
+from torch import nn
+
+from ribnb.core.devices import PRECISIONS, autocast, device_name, float32_mode, resolve_device
+from ribnb.core.settings import SettingsError
+from ribnb.method.settings import RIBSettings
+from ribnb.nets.classifier_settings import ClassifierSettings
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretend that the machine has this many CUDA GPUs, and no Apple GPU."""
+
+    def pretend(cuda: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"),
+    [(2, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")],
+)
+def test_auto_takes_the_best_there_is(gpus, cuda, mps, best):
+    gpus(cuda, mps)
+    assert resolve_device("auto") == resolve_device() == torch.device(best)
+
+
+def test_a_device_that_is_there_may_be_named(gpus):
+    gpus(cuda=2, mps=True)
+    for name in ("cpu", "cuda", "cuda:0", "cuda:1", "mps"):
+        assert resolve_device(name) == torch.device(name)
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "CPU", "cuda:", "cuda:-1", "cuda:1,2", "cpu\n"])
+def test_an_unknown_name_is_refused_with_the_known_ones(name):
+    with pytest.raises(ValueError, match="must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize(("name", "cuda"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+def test_a_gpu_that_is_not_there_is_refused(gpus, name, cuda):
+    gpus(cuda=cuda)
+    with pytest.raises(ValueError, match=f"'{name}', but PyTorch sees {cuda} CUDA GPUs"):
+        resolve_device(name)
+
+
+def test_an_apple_gpu_that_is_not_there_is_refused(gpus):
+    gpus()
+    with pytest.raises(ValueError, match="no Apple GPU; use 'auto'"):
+        resolve_device("mps")
+
+
+def test_the_record_names_the_processor_and_its_threads():
+    assert device_name(torch.device("cpu")).startswith("CPU (")
+    assert f"{torch.get_num_threads()} threads" in device_name(torch.device("cpu"))
+
+
+# Precision --------------------------------------------------------------------------------
+
+CPU = torch.device("cpu")
+
+
+def tf32() -> tuple[bool, bool]:
+    """Whether CUDA's convolutions and matrix products may round to TF32."""
+    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    return tuple(place.fp32_precision == "tf32" for place in places)
+
+
+@pytest.fixture
+def untouched():
+    """Both switches as PyTorch has them, before and after: on for convolutions alone."""
+    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [place.fp32_precision for place in places]
+    yield
+    for place, value in zip(places, before, strict=True):
+        place.fp32_precision = value
+
+
+@pytest.mark.parametrize(
+    ("precision", "rounds"), [("float32", False), ("bfloat16", False), ("tf32", True)]
+)
+def test_only_tf32_rounds_and_after_it_all_is_as_before(untouched, precision, rounds):
+    """Also after an error."""
+    before = tf32()
+    assert before[0], "PyTorch rounds in convolutions unless it is told not to"
+    with float32_mode(precision):
+        assert tf32() == (rounds, rounds)
+    assert tf32() == before
+    with pytest.raises(KeyError), float32_mode(precision):
+        raise KeyError
+    assert tf32() == before
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("convolution", ["ieee", "tf32"])
+@pytest.mark.parametrize("matmul", ["ieee", "tf32"])
+def test_works_whichever_switches_a_notebook_has_set(untouched, precision, convolution, matmul):
+    """Those that PyTorch recommends since 2.9, and that it does not mix with the older ones."""
+    torch.backends.cudnn.conv.fp32_precision = convolution
+    torch.backends.cuda.matmul.fp32_precision = matmul
+    with float32_mode(precision):
+        assert tf32() == (precision == "tf32",) * 2
+    assert torch.backends.cudnn.conv.fp32_precision == convolution
+    assert torch.backends.cuda.matmul.fp32_precision == matmul
+
+
+def test_one_precision_within_another(untouched):
+    with float32_mode("tf32"):
+        with float32_mode("float32"):
+            assert tf32() == (False, False)
+        assert tf32() == (True, True)
+
+
+@pytest.mark.parametrize("precision", ["high", "medium", "highest"])
+def test_leaves_the_precision_of_matrix_products_as_it_was(untouched, precision):
+    """Lightning tells its users to set it."""
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with float32_mode("tf32"):
+            pass
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
+)
+def test_autocast_runs_convolutions_in_the_asked_precision(precision, dtype):
+    layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
+    with autocast(precision, CPU):
+        assert layer(images).dtype == dtype
+    assert layer(images).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def test_float32_is_float32_also_within_another_autocast():
+    layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("float32", CPU):
+            assert layer(images).dtype == torch.float32
+        assert layer(images).dtype == torch.bfloat16
+
+
+def test_weights_changed_between_two_autocasts_are_seen():
+    """PyTorch keeps the rounded weights until the outermost autocast ends."""
+    layer, images = nn.Conv2d(3, 2, 1, bias=False), torch.ones(1, 3, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("bfloat16", CPU):
+            before = layer(images)
+        with torch.no_grad():
+            layer.weight.add_(1)
+        with autocast("bfloat16", CPU):
+            assert (layer(images) - before).min() > 2
+
+
+@pytest.mark.parametrize("precision", ["float16", "", "Float32", "TF32", None])
+def test_an_unknown_precision_is_refused(untouched, precision):
+    assert PRECISIONS == ("float32", "tf32", "bfloat16")
+    before = tf32()
+    with pytest.raises(ValueError, match="precision must be one of float32, tf32, bfloat16; got"):
+        autocast(precision, CPU)
+    with pytest.raises(ValueError, match="precision must be one of"), float32_mode(precision):
+        pass
+    assert tf32() == before
+
+
+@pytest.mark.parametrize("settings", [RIBSettings, ClassifierSettings])
+def test_the_settings_take_every_precision(settings):
+    assert [settings(precision=name).precision for name in PRECISIONS] == list(PRECISIONS)
+    with pytest.raises(SettingsError, match="float16"):
+        settings(precision="float16")

@@ -1,0 +1,236 @@
+"""Map files: whole or not there, and what is damaged is seen."""
+
+import os
+import resource
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from ribnb.core.map_files import Maps, has_maps, read_maps, write_maps
+
+
+def some_maps(num_classes=2, height=9, width=14) -> Maps:
+    generator = np.random.default_rng(num_classes)
+    quarter = -(-height // 4), -(-width // 4)
+    return Maps(
+        np.arange(num_classes) + 3,
+        generator.random((num_classes, height, width), np.float32),
+        generator.random((num_classes, *quarter), np.float32),
+    )
+
+
+def same(one: Maps, other: Maps) -> bool:
+    """Bit for bit."""
+    return all(
+        (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def only_files(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Whole files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 14), (1, 4, 4), (3, 1, 1), (0, 9, 14)])
+def test_comes_back_as_it_was_written(tmp_path, shape):
+    maps = some_maps(*shape)
+    write_maps(tmp_path / "2007_000032.npz", maps)
+    assert same(read_maps(tmp_path / "2007_000032.npz"), maps)
+    assert has_maps(str(tmp_path / "2007_000032.npz"))
+    assert only_files(tmp_path) == ["2007_000032.npz"]
+
+
+def test_others_can_read_it_without_this_book_and_without_pickle(tmp_path):
+    maps = some_maps()
+    write_maps(tmp_path / "one.npz", maps)
+    with np.load(tmp_path / "one.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"class_ids", "high_res", "strided"}
+        assert same(Maps(file["class_ids"], file["high_res"], file["strided"]), maps)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "one.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_new_file_takes_the_place_of_an_old_one(tmp_path):
+    write_maps(tmp_path / "one.npz", some_maps(1))
+    write_maps(tmp_path / "one.npz", some_maps(2))
+    assert same(read_maps(tmp_path / "one.npz"), some_maps(2))
+    assert only_files(tmp_path) == ["one.npz"]
+
+
+# Writing that does not come to its end ----------------------------------------------------
+
+
+@contextmanager
+def no_space():
+    """Files end after 1 kB, as on a full disk.
+
+    Not a fixture: pytest would meet the limit too, when it writes its dots to a log file.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path):
+    message = f"cannot write {tmp_path / 'one.npz'}: File too large"
+    with pytest.raises(OSError, match=message), no_space():
+        write_maps(tmp_path / "one.npz", some_maps())
+    assert only_files(tmp_path) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    write_maps(tmp_path / "one.npz", some_maps(1))
+    with pytest.raises(OSError, match="cannot write"), no_space():
+        write_maps(tmp_path / "one.npz", some_maps(2))
+    assert same(read_maps(tmp_path / "one.npz"), some_maps(1))
+    assert only_files(tmp_path) == ["one.npz"]
+
+
+def test_ctrl_c_while_writing_leaves_no_half_file(tmp_path, monkeypatch):
+    def half(file, **arrays):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(KeyboardInterrupt):
+        write_maps(tmp_path / "one.npz", some_maps())
+    assert only_files(tmp_path) == []
+
+
+def test_until_it_is_whole_the_file_has_another_name(tmp_path, monkeypatch):
+    """Which kill -9 leaves behind, and nobody takes for a map file."""
+    names = []
+
+    def look(source, target):
+        names.append((only_files(tmp_path), list(tmp_path.glob("*.npz"))))
+        os.rename(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    write_maps(tmp_path / "one.npz", some_maps())
+    assert names == [([f".one.npz.{os.getpid()}"], [])]
+    assert only_files(tmp_path) == ["one.npz"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    path = tmp_path / "none" / "one.npz"
+    with pytest.raises(OSError, match=f"cannot write {path}: No such file or directory"):
+        write_maps(path, some_maps())
+
+
+# Damage -----------------------------------------------------------------------------------
+
+
+def refused(path) -> bool:
+    """Whether `read_maps` says that this is no map file, naming it."""
+    try:
+        read_maps(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path} is no")
+        assert not has_maps(path)
+        return True
+    assert has_maps(path)
+    return False
+
+
+def test_no_part_of_a_file_counts_as_whole(tmp_path):
+    path = tmp_path / "one.npz"
+    write_maps(path, some_maps(1, 5, 6))
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert refused(path), length
+
+
+def test_a_flipped_bit_is_seen_or_does_not_matter(tmp_path):
+    """Whatever it makes zipfile and numpy raise, the file is refused, by name."""
+    path, maps = tmp_path / "one.npz", some_maps(1, 5, 6)
+    write_maps(path, maps)
+    whole, seen = path.read_bytes(), 0
+    for place in range(len(whole)):
+        for bit in (0x01, 0x20, 0x80):
+            damaged = bytearray(whole)
+            damaged[place] ^= bit
+            path.write_bytes(damaged)
+            if refused(path):
+                seen += 1
+            else:
+                assert same(read_maps(path), maps), place
+    assert seen > 2 * len(whole)  # some of a zip file's bytes say nothing: dates, say
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(200), bytes(5000)])
+def test_what_is_no_archive_is_refused(tmp_path, content):
+    path = tmp_path / "one.npz"
+    path.write_bytes(content)
+    assert refused(path)
+
+
+WRONG_SHAPES = {
+    "a map too few": {"high_res": np.zeros((1, 9, 14))},
+    "class ids of no dimension": {"class_ids": np.array(3)},
+    "class ids of two dimensions": {"class_ids": np.zeros((2, 1))},
+    "a class id too many": {"class_ids": np.zeros(3)},
+    "no dimension": {"high_res": np.array(1.0)},
+    "one dimension": {"high_res": np.zeros(2), "strided": np.zeros(2)},
+    "two dimensions": {"high_res": np.zeros((2, 9)), "strided": np.zeros((2, 3))},
+    "four dimensions": {"high_res": np.zeros((2, 9, 14, 1)), "strided": np.zeros((2, 3, 4, 1))},
+    "strided of another height": {"strided": np.zeros((2, 2, 4))},
+    "strided of another width": {"strided": np.zeros((2, 3, 3))},
+    "strided of fewer classes": {"strided": np.zeros((1, 3, 4))},
+}
+
+
+@pytest.mark.parametrize("case", WRONG_SHAPES)
+def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path, case):
+    path = tmp_path / "one.npz"
+    arrays = {**some_maps()._asdict(), **WRONG_SHAPES[case]}
+    np.savez(path, **arrays)
+    assert refused(path)
+    with pytest.raises(ValueError) as caught:
+        read_maps(path)
+    for array in arrays.values():
+        assert str(array.shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["class_ids", "high_res", "strided"])
+def test_an_archive_of_something_else_is_refused(tmp_path, missing):
+    path = tmp_path / "one.npz"
+    arrays = some_maps()._asdict()
+    np.savez(path, **{"other" if name == missing else name: a for name, a in arrays.items()})
+    assert refused(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, (Bomb.folder,)
+
+
+def test_a_pickle_is_not_run(tmp_path):
+    path, Bomb.folder = tmp_path / "one.npz", str(tmp_path / "boom")
+    np.savez(path, **{**some_maps()._asdict(), "class_ids": np.array([Bomb(), Bomb()])})
+    assert refused(path)
+    with open(tmp_path / "two.npz", "wb") as file:
+        np.save(file, np.array([Bomb()]), allow_pickle=True)
+    assert refused(tmp_path / "two.npz")
+    assert not os.path.exists(Bomb.folder)
+
+
+def test_a_single_array_or_a_folder_is_refused(tmp_path):
+    with open(tmp_path / "one.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    assert refused(tmp_path / "one.npz")
+    (tmp_path / "two.npz").mkdir()
+    assert refused(tmp_path / "two.npz")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"there are no maps at {tmp_path / 'one.npz'}"):
+        read_maps(tmp_path / "one.npz")
+    assert not has_maps(tmp_path / "one.npz")

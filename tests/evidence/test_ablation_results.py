@@ -1,0 +1,169 @@
+"""Results of an ablation: each in its place, and what does not count is named."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from small_results import made_up, put
+
+from ribnb.evidence.ablation_results import Published
+from ribnb.runs.book_files import PACKAGE, book_folder
+from ribnb.runs.publish import main, publish
+from ribnb.runs.sweeps import read_ablation
+from ribnb.scores.image_scores import load_image_scores, save_image_scores
+
+COMMON = {"variant": "paper", "num_images": 6}
+MINI = {
+    "name": "mini",
+    "chapter": "voc_rib",
+    "parameters": COMMON,
+    "grid": {"iterations": [1, 2]},
+    "seeds": [3, 4],
+}
+
+
+def add(folder, iterations, seed, shift=0):
+    """A result with scores of its images that fit it."""
+    rng = np.random.default_rng([iterations, seed, shift])
+    seeds = rng.integers(1, 50, (6, 3, 3))
+    maps = {"seeds": seeds, "cam": seeds[..., ::-1]}  # of the same truth
+    save_image_scores(
+        put(folder).parent,
+        [f"i{n}" for n in range(6)],
+        maps,
+        {"seeds": 0.2, "cam": 0.3},
+        ("a", "b"),
+    )
+    scores = load_image_scores(folder)
+    metrics = {
+        "seed_miou": scores.miou(),
+        "seed_threshold": 0.2,
+        "images": 6,
+        "seconds_per_image": 1,
+    }
+    put(folder, made_up(metrics=metrics, **COMMON, iterations=iterations, seed=seed))
+    return scores.miou()
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    path = tmp_path / "mini.yml"
+    path.write_text(yaml.safe_dump(MINI))
+    return read_ablation(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Results of three of the four runs."""
+    place = tmp_path / "results"
+    for iterations, seed in ((1, 3), (1, 4), (2, 3)):
+        add(place / f"{iterations}_{seed}", iterations, seed)
+    return place
+
+
+def test_each_run_has_its_row_and_what_is_missing_is_named(ablation, folder):
+    found = Published.read(folder).of(ablation)
+    assert found.frame[["iterations", "seed"]].to_numpy().tolist() == [[1, 3], [1, 4], [2, 3]]
+    assert found.missing == ("iterations = 2, seed 4",)
+    assert found.complete(0)
+    assert not found.complete(1)
+    assert not found.complete()
+    assert found.number_of(iterations=2) == 1
+    assert [scores.miou() for scores in found.of(0)] == pytest.approx(found.frame["seed_miou"][:2])
+    add(folder / "late", 2, 4)
+    assert Published.read(folder).of(ablation).complete()
+
+
+def test_without_any_result_all_is_missing(ablation, tmp_path):
+    found = Published.read(tmp_path / "nothing").of(ablation)
+    assert (len(found.missing), len(found.frame)) == (4, 0)
+
+
+def test_other_settings_do_not_count(ablation, folder):
+    put(folder / "other", made_up(**COMMON, iterations=9, seed=4))
+    published = Published.read(folder)
+    assert published.of(ablation).missing == ("iterations = 2, seed 4",)
+    assert published.unplanned([ablation]) == [str(folder / "other" / "result.json")]
+
+
+def test_a_stale_a_broken_and_an_edited_result_are_problems_and_no_rows(ablation, folder):
+    stale = made_up(**COMMON, iterations=1, seed=3)
+    del stale["settings"]["margin_rule"]
+    put(folder / "1_3", stale).with_name("image_scores.npz").unlink()
+    path = folder / "1_4" / "result.json"
+    path.write_text(path.read_text()[:50])
+    path = folder / "2_3" / "result.json"
+    path.write_text(path.read_text().replace('"seed_miou": ', '"seed_miou": 1'))
+    published = Published.read(folder)
+    assert len(published.of(ablation).frame) == 0
+    why = {path.split("/")[-2]: reason for path, reason in published.problems.items()}
+    assert "stale" in why["1_3"]
+    assert "margin_rule" in why["1_3"]
+    assert "whole" in why["1_4"] or "JSON" in why["1_4"]
+    assert "edited" in why["2_3"]
+
+
+def test_scores_of_images_that_are_not_the_results_do_not_count(ablation, folder):
+    (folder / "1_3" / "image_scores.npz").write_bytes(
+        (folder / "1_4" / "image_scores.npz").read_bytes()
+    )
+    (folder / "1_4" / "image_scores.npz").unlink()
+    published = Published.read(folder)
+    found = published.of(ablation)
+    assert [*found.scores] == [(1, 3)]
+    assert len(found.frame) == 2  # without 1_3, whose number is in doubt
+    said = {path.removeprefix(f"{folder}/"): why for path, why in published.problems.items()}
+    assert said.keys() == {"1_3/result.json", "1_4"}
+    assert "they are not of one run" in said["1_3/result.json"]
+
+
+@pytest.mark.parametrize("value", [None, "50"])
+def test_a_score_that_is_no_number_does_not_count(ablation, folder, value):
+    metrics = {"seed_miou": value}
+    path = put(folder / "1_3", made_up(metrics=metrics, **COMMON, iterations=1, seed=3))
+    published = Published.read(folder)
+    assert list(published.problems) == [str(path)]
+    assert len(published.of(ablation).frame) == 2
+
+
+def test_two_results_of_one_run_must_agree(ablation, folder):
+    add(folder / "again", 1, 3)
+    assert not Published.read(folder).problems
+    add(folder / "differs", 1, 3, shift=1)
+    published = Published.read(folder)
+    problems = {path.split("/")[-2]: why for path, why in published.problems.items()}
+    assert problems.keys() == {"1_3", "again", "differs"}  # which one is right cannot be known
+    assert "differs/result.json, and other metrics" in problems["1_3"]
+    assert "1_3/result.json, and other metrics" in problems["differs"]
+    assert len(published.of(ablation).frame) == 2
+
+
+def test_publishing_copies_what_is_whole(folder, tmp_path, capsys):
+    target = tmp_path / "book" / "cpu"
+    path = folder / "2_3" / "result.json"
+    path.write_text("{")
+    put(target / "old")
+    copied, said = publish(folder, target)
+    assert sorted(place.name for place in copied) == ["1_3", "1_4"]
+    assert sorted(file.name for file in target.glob("1_3/*")) == ["image_scores.npz", "result.json"]
+    assert any("2_3" in line and "left out" in line for line in said)
+    assert any("old" in line and "left alone" in line for line in said)
+    assert main([str(folder), str(target), "--prune"]) == 0
+    assert not (target / "old").exists()
+    assert "2 results in" in capsys.readouterr().out
+    assert main([str(tmp_path / "none"), str(target)]) == 2
+
+
+def test_the_books_files_are_found_here_and_in_a_package_without_a_repository(
+    tmp_path, monkeypatch
+):
+    assert (book_folder("settings") / "ablations" / "tau.yml").is_file()
+    assert json.loads(next(book_folder("results").rglob("result.json")).read_text())["format"] == 2
+    package = tmp_path / "ribnb"
+    (package / "book" / "results").mkdir(parents=True)
+    monkeypatch.setattr("ribnb.runs.book_files.PACKAGE", package)
+    assert book_folder("results") == package / "book" / "results"
+    with pytest.raises(FileNotFoundError, match="no book/settings; install it anew"):
+        book_folder("settings")
+    assert PACKAGE.name == "ribnb"

@@ -1,0 +1,269 @@
+"""Paired differences: known ones come out, and intervals are of what they say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ribnb.evidence.paired import PairedDifference, paired_difference, paired_scores, signed
+from ribnb.scores.image_scores import ImageScores
+from ribnb.scores.metrics import bootstrap_difference, mean_iou
+
+IMAGES, ROWS = 40, 4
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def side(wrong: float, noise: int, truth: int = 9, images: int = IMAGES) -> np.ndarray:
+    """Confusions of images of one class each beside background; a share of the pixels is wrong.
+
+    Images differ much, alike for every ``noise``: each is from easy to hard.
+    """
+    common, own = rng(truth), rng(noise)
+    counts = np.zeros((images, ROWS, ROWS), np.int64)
+    for of in counts:
+        classes = np.array([0, common.integers(1, ROWS)])
+        true = common.choice(classes, 200)
+        hard = np.clip(wrong * common.uniform(0, 2), 0, 1)
+        predicted = np.where(own.random(200) < hard, own.choice(classes, 200), true)
+        np.add.at(of, (true, predicted), 1)
+    return counts
+
+
+def miou(of: np.ndarray) -> float:
+    return mean_iou(of.sum(axis=0)).item()
+
+
+# What the difference is -------------------------------------------------------------------
+
+
+def test_two_images_worked_out_by_hand():
+    """The first side finds all of both, the second none of the second image."""
+    first = np.array([[[2, 0], [0, 2]], [[2, 0], [0, 2]]])
+    second = np.array([[[2, 0], [0, 2]], [[2, 0], [2, 0]]])
+    found = paired_difference([first], [second], rng())
+    # background 4 of 6, class 2 of 4
+    assert found.difference == pytest.approx(100 - 50 * (4 / 6 + 2 / 4))
+    assert found.by_seed == (found.difference,)
+    # a draw of the first image twice differs by 0, of the second twice by 100 - 50 (1/2 + 0)
+    assert (found.low, found.high) == (0, 75)
+
+
+def test_the_difference_is_of_sums_over_images_and_a_mean_over_seeds():
+    firsts = [side(0.2, noise, truth=noise) for noise in range(3)]
+    seconds = [side(0.4, 10 + noise, truth=noise) for noise in range(3)]
+    found = paired_difference(firsts, seconds, rng())
+    expected = [miou(a) - miou(b) for a, b in zip(firsts, seconds, strict=True)]
+    assert found.by_seed == pytest.approx(expected)
+    assert found.difference == pytest.approx(np.mean(expected))
+    assert found.std == pytest.approx(np.std(expected, ddof=1))
+    assert found.low < found.difference < found.high
+    assert found.images == (IMAGES,) * 3
+
+
+def test_identical_sides_differ_by_exactly_0():
+    sides = [side(0.3, noise, truth=noise) for noise in range(3)]
+    found = paired_difference(sides, sides, rng())
+    assert (found.difference, found.low, found.high) == (0, 0, 0)
+    assert found.by_seed == (0, 0, 0)
+    assert (found.std, found.above, found.below, found.same_sign) == (0, 0, 0, 0)
+
+
+def test_exchanged_sides_turn_everything_round():
+    a, b = [side(0.2, 1)], [side(0.3, 2)]
+    found, turned = paired_difference(a, b, rng()), paired_difference(b, a, rng())
+    assert (turned.difference, turned.low, turned.high) == pytest.approx(
+        (-found.difference, -found.high, -found.low)
+    )
+
+
+# What the interval is ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resamples", [1, 7, 500])
+def test_one_seed_is_the_plain_bootstrap(resamples):
+    a, b = side(0.2, 1), side(0.3, 2)
+    found = paired_difference([a], [b], rng(4), resamples)
+    plain = bootstrap_difference(a, b, rng(4), resamples)
+    assert (found.difference, found.low, found.high) == pytest.approx(tuple(plain), abs=1e-9)
+
+
+def test_a_joint_draw_gives_a_narrower_interval_than_two_of_their_own():
+    a, b = side(0.3, 1), side(0.3, 2)  # images from easy to hard, the same on both sides
+    found = paired_difference([a], [b], rng())
+    weights = [rng(k).multinomial(IMAGES, np.full(IMAGES, 1 / IMAGES), 1000) for k in (5, 6)]
+    apart = [mean_iou(np.tensordot(w, of, 1)) for w, of in zip(weights, (a, b), strict=True)]
+    low, high = np.quantile(apart[0] - apart[1], [0.025, 0.975])
+    assert found.high - found.low < 0.6 * (high - low)
+
+
+def test_seeds_of_the_same_images_share_their_draws_and_others_do_not():
+    """Three times the same comparison says no more than one; three new ones do."""
+    a, b = side(0.2, 1), side(0.5, 2)
+    one = paired_difference([a], [b], rng())
+    thrice = paired_difference([a] * 3, [b] * 3, rng())
+    assert thrice.shared_images
+    assert not one.shared_images
+    assert (thrice.low, thrice.high) == pytest.approx((one.low, one.high))
+    new = paired_difference(
+        [side(0.2, k, truth=k) for k in range(3)], [side(0.5, 9 + k, truth=k) for k in range(3)],
+        rng(),
+    )  # fmt: skip
+    assert not new.shared_images
+    assert new.high - new.low < 0.8 * (one.high - one.low)
+
+
+def test_seeds_may_have_another_number_of_images_each():
+    firsts = [side(0.2, k, truth=k, images=n) for k, n in enumerate((10, 40, 25))]
+    seconds = [side(0.4, 9 + k, truth=k, images=n) for k, n in enumerate((10, 40, 25))]
+    found = paired_difference(firsts, seconds, rng())
+    assert found.images == (10, 40, 25)
+    assert found.difference == pytest.approx(  # each seed counts alike
+        np.mean([miou(a) - miou(b) for a, b in zip(firsts, seconds, strict=True)])
+    )
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """The difference over a large population, in 95 % of samples from it up to chance."""
+    big_a, big_b = side(0.25, 1, images=3000), side(0.35, 2, images=3000)
+    truth, inside = miou(big_a) - miou(big_b), 0
+    for trial in range(200):
+        places = rng(trial).choice(3000, 60, replace=False)
+        found = paired_difference([big_a[places]], [big_b[places]], rng(trial), 200)
+        inside += found.low <= truth <= found.high
+    assert 176 <= inside <= 199  # 190 expected, with a standard deviation of 3
+
+
+def test_the_fewer_images_the_wider():
+    a, b = side(0.2, 1, images=200), side(0.4, 2, images=200)
+    many, few = (paired_difference([a[:n]], [b[:n]], rng()) for n in (200, 20))
+    assert few.high - few.low > 2 * (many.high - many.low)
+
+
+def test_the_result_depends_on_the_generator_alone():
+    sides = [side(0.2, 1)], [side(0.3, 2)]
+    one, again, other = (paired_difference(*sides, rng(k)) for k in (1, 1, 2))
+    assert one == again != other
+    assert one.difference == other.difference
+
+
+def test_draws_of_images_that_are_ignored_altogether_do_not_count():
+    a, b = side(0.2, 1)[:3].copy(), side(0.6, 2)[:3].copy()
+    a[1:] = b[1:] = 0
+    found = paired_difference([a], [b], rng())
+    assert found.low == pytest.approx(found.difference) == found.high
+
+
+# In words and for tables ------------------------------------------------------------------
+
+
+def made(*by_seed: float) -> PairedDifference:
+    mean = float(np.mean(by_seed))
+    return PairedDifference(mean, mean - 0.5, mean + 0.5, by_seed, (9,) * len(by_seed), False)
+
+
+@pytest.mark.parametrize(
+    ("by_seed", "above", "below", "sign", "words"),
+    [
+        ((1.0, 2.0, 3.0), 3, 0, 3, "above 0 in 3 of 3 seeds"),
+        ((-1.0, -2.0, 0.5), 1, 2, 2, "below 0 in 2 of 3 seeds"),
+        ((1.0, 0.0), 1, 0, 1, "above 0 in 1 of 2 seeds"),
+        ((-1.0,), 0, 1, 1, "below 0 in 1 of 1 seed"),
+        ((0.0, 0.0), 0, 0, 0, "above 0 in 0 of 2 seeds"),
+    ],
+)
+def test_seeds_with_the_sign_are_counted(by_seed, above, below, sign, words):
+    found = made(*by_seed)
+    assert (found.above, found.below, found.same_sign) == (above, below, sign)
+    assert found.signs == words
+    assert words in str(found)
+
+
+def test_in_words_and_as_json():
+    assert str(made(1.0, 2.0, 3.0)) == (
+        "+2.00 points, 95 % interval over images [+1.50, +2.50], std over seeds 1.00, "
+        "above 0 in 3 of 3 seeds"
+    )
+    row = made(1.0).as_dict()
+    assert json.loads(json.dumps(row, allow_nan=False)) == row
+    assert (row["std"], row["by_seed"], row["seeds"]) == (None, [1.0], 1)
+    assert [signed(value) for value in (-0.001, 0.0, 1.005, -2.0)] == [
+        "+0.00", "+0.00", f"{1.005:+.2f}", "-2.00"
+    ]  # fmt: skip
+
+
+# Scores from files ------------------------------------------------------------------------
+
+
+def scores(seed: int, wrong: float, order=None, **changes) -> ImageScores:
+    ids = [f"s{seed}_{place:03}" for place in range(IMAGES)]
+    order = range(IMAGES) if order is None else order
+    both = {"seeds": side(wrong, seed, truth=seed), "cam": side(wrong + 0.2, 50 + seed, truth=seed)}
+    parts = {
+        "ids": tuple(ids[place] for place in order),
+        "confusions": {name: of[list(order)] for name, of in both.items()},
+        "thresholds": {"seeds": 0.3, "cam": 0.2},
+        "class_names": ("a", "b", "c"),
+    }
+    return ImageScores(**{**parts, **changes})
+
+
+def test_the_order_of_the_images_in_a_file_does_not_matter():
+    mixed = rng(3).permutation(IMAGES)
+    first, second = [scores(3, 0.2), scores(4, 0.2)], [scores(3, 0.4), scores(4, 0.4)]
+    plain = paired_scores(first, second, rng())
+    one = paired_scores(first, [scores(3, 0.4, mixed), scores(4, 0.4, mixed)], rng())
+    both = paired_scores([scores(3, 0.2, mixed), first[1]], second, rng())
+    assert plain == one == both
+
+
+def test_the_seeds_are_compared_with_the_cams_of_the_same_runs():
+    runs = [scores(3, 0.2), scores(4, 0.2)]
+    found = paired_scores(runs, runs, rng(), ("seeds", "cam"))
+    assert found.by_seed == pytest.approx([run.miou() - run.miou("cam") for run in runs])
+    assert found.low > 0
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ([scores(3, 0.4)], "the same seeds, at least one; got 2 and 1"),
+        ([scores(4, 0.4), scores(3, 0.4)], "seed 0 .*: 80 images are on one side only, such as s3"),
+        ([scores(3, 0.4), scores(4, 0.4, range(1, 40))], "seed 1 .*1 images .* s4_000, on the fir"),
+        ([scores(3, 0.4), scores(4, 0.4, class_names=("x", "b", "c"))], "seed 1 .*other classes"),
+    ],
+)
+def test_sides_of_other_seeds_images_or_classes_are_refused(second, message):
+    with pytest.raises(ValueError, match=message):
+        paired_scores([scores(3, 0.2), scores(4, 0.2)], second, rng())
+
+
+def test_other_masks_are_named_by_image_and_unknown_maps_by_those_there_are():
+    ids = scores(3, 0.2).ids
+    other = scores(3, 0.2, ids=(ids[1], ids[0], *ids[2:]))
+    with pytest.raises(ValueError, match=r"seed 0 .*truth of image s3_000 differs"):
+        paired_scores([scores(3, 0.2)], [other], rng())
+    with pytest.raises(ValueError, match="no maps 'irn' were scored, but seeds, cam"):
+        paired_scores([other], [other], rng(), ("seeds", "irn"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([], [], "at least one; got 0 and 0"),
+        ([side(0.2, 1)], [side(0.2, 1)[1:]], r"seed 0 .*\(40, 4, 4\) and \(39, 4, 4\)"),
+        ([side(0.2, 1)[:1]], [side(0.2, 1)[:1]], "N >= 2"),
+        ([side(0.2, 1)], [side(0.2, 1)[::-1]], "truth of image 0 differs"),
+        ([np.zeros((2, 3, 3), int)], [np.zeros((2, 3, 3), int)], "no pixel to score"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        paired_difference(first, second, rng())
+
+
+def test_it_takes_a_resample():
+    with pytest.raises(ValueError, match="resamples must be at least 1; got 0"):
+        paired_difference([side(0.2, 1)], [side(0.3, 2)], rng(), 0)

@@ -1,0 +1,306 @@
+"""Dense CRF: against its formula written out, at colour edges, and what it refuses."""
+
+import sys
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from small_voc import SAMPLE
+
+from ribnb.core.settings import SettingsError
+from ribnb.data.voc import VOCImages
+from ribnb.masks.crf import CRFMissing, crf_available, crf_mask, crf_probabilities, require_crf
+from ribnb.masks.crf_settings import CRFSettings
+from ribnb.scores.metrics import mask_miou
+
+needs_crf = pytest.mark.skipif(
+    not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
+)
+
+# The formula ------------------------------------------------------------------------------
+
+
+def noisy_edge(height, width, seed=0):
+    """An image of two colours side by side, and probabilities that half know the edge."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), 60.0)
+    image[:, width // 2 :] = (200, 140, 90)
+    image = (image + rng.normal(0, 8, image.shape)).clip(0, 255).astype(np.uint8)
+    probabilities = rng.dirichlet((1, 1, 1), (height, width)).transpose(2, 0, 1)
+    probabilities[0, :, : width // 2] += 0.5
+    return image, (probabilities / probabilities.sum(axis=0)).astype(np.float32)
+
+
+def softmax(logits):
+    return torch.softmax(torch.tensor(logits), dim=0).numpy()
+
+
+def exact_mean_field(image, probabilities, settings, normalise=True, itself=True):
+    """Every pixel with every pixel, kernels divided by the roots of their row sums."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width].reshape(2, -1).astype(float)
+    colours = image.reshape(-1, 3).astype(float)
+    apart = (x - x[:, None]) ** 2 + (y - y[:, None]) ** 2
+    unlike = ((colours - colours[:, None]) ** 2).sum(axis=2)
+    kernels = (
+        (settings.smooth_weight, np.exp(-apart / (2 * settings.smooth_width**2))),
+        (settings.near_weight, np.exp(-apart / (2 * settings.near_width**2)
+                                      - unlike / (2 * settings.colour_width**2))),
+    )  # fmt: skip
+    strength = 0
+    for weight, kernel in kernels:
+        kernel = kernel if itself else kernel * (1 - np.eye(len(kernel)))
+        root = np.sqrt(kernel.sum(axis=1)) if normalise else np.ones(len(kernel))
+        strength = strength + weight * kernel / root / root[:, None]
+    evidence = np.log(probabilities.astype(float)).reshape(len(probabilities), -1)
+    field = softmax(evidence)
+    for _ in range(settings.iterations):
+        field = softmax(evidence + field @ strength)
+    return field.reshape(probabilities.shape)
+
+
+ONE_STEP = {"iterations": 1, "near_width": 10, "colour_width": 40}
+
+
+@needs_crf
+@pytest.mark.parametrize(
+    ("changes", "mean", "largest"),
+    [
+        ({"iterations": 0}, 1e-6, 1e-5),
+        ({"iterations": 1, "near_weight": 0}, 0.004, 0.03),
+        ({"iterations": 10, "near_weight": 0}, 0.005, 0.04),
+        ({**ONE_STEP, "smooth_weight": 0}, 0.006, 0.04),
+        (ONE_STEP, 0.006, 0.04),
+    ],
+)
+@pytest.mark.parametrize("size", [(24, 30), (17, 9)])
+def test_is_the_mean_field_within_what_the_lattice_rounds(size, changes, mean, largest):
+    image, probabilities = noisy_edge(*size)
+    settings = CRFSettings(**changes)
+    found = crf_probabilities(image, probabilities, settings)
+    exact = exact_mean_field(image, probabilities, settings)
+    off = np.abs(found - exact)
+    assert off.mean() < mean and off.max() < largest
+    assert np.allclose(found.sum(axis=0), 1, atol=1e-5)
+
+
+@needs_crf
+def test_the_formula_that_it_meets_is_not_met_by_its_neighbours():
+    """Kernels that are not normalised, or a pixel that does not pull itself, are further away."""
+    image, probabilities = noisy_edge(24, 30)
+    settings = CRFSettings(iterations=1, near_weight=0, smooth_width=1)
+    found = crf_probabilities(image, probabilities, settings)
+
+    def off(**options):
+        return np.abs(found - exact_mean_field(image, probabilities, settings, **options)).mean()
+
+    assert 5 * off() < min(off(normalise=False), off(itself=False))
+
+
+@needs_crf
+@pytest.mark.parametrize("settings", [CRFSettings(), CRFSettings.deeplab(), CRFSettings.scenes()])
+def test_the_labels_of_each_preset_agree_with_the_exact_ones(settings):
+    """On an image of noise that has no clear labels, so that rounding turns some of them."""
+    image, probabilities = noisy_edge(24, 32)
+    found = crf_probabilities(image, probabilities, settings)
+    exact = exact_mean_field(image, probabilities, settings)
+    assert (found.argmax(axis=0) == exact.argmax(axis=0)).mean() > 0.94
+
+
+# Masks ------------------------------------------------------------------------------------
+
+
+def square(size=(48, 61), colour=(220, 60, 40)):
+    """An image of a square in a colour of its own, and the square's mask, class 4."""
+    image, truth = np.full((*size, 3), 90, np.uint8), np.zeros(size, np.uint8)
+    image[12:36, 16:44], truth[12:36, 16:44] = colour, 5
+    return image, truth
+
+
+@needs_crf
+@pytest.mark.parametrize("colour", [(220, 60, 40), (60, 90, 90)])
+def test_a_mask_that_is_off_snaps_to_the_colour_edge(colour):
+    image, truth = square(colour=colour)
+    seed = np.roll(truth, (4, -5), axis=(0, 1))
+    assert (seed != truth).mean() > 0.1
+    assert np.array_equal(crf_mask(image, seed), truth)
+
+
+@needs_crf
+def test_without_the_appearance_kernel_it_does_not():
+    image, truth = square()
+    seed = np.roll(truth, (4, -5), axis=(0, 1))
+    assert (crf_mask(image, seed, settings=CRFSettings(near_weight=0)) != truth).mean() > 0.08
+
+
+@needs_crf
+def test_pixels_without_opinion_follow_the_others():
+    image, truth = square()
+    seed = np.full(truth.shape, 255, np.uint8)
+    seed[20:24, 26:30], seed[:4] = 5, 0
+    refined = crf_mask(image, seed)
+    assert np.array_equal(refined, truth)
+
+
+@needs_crf
+def test_only_the_values_given_are_chosen():
+    image, truth = square()
+    assert set(np.unique(crf_mask(image, truth, [9, 5, 0]))) == {0, 5}
+    empty = np.zeros_like(truth)
+    assert not crf_mask(image, empty, range(21)).any()
+    assert not crf_mask(image, empty).any()
+
+
+@needs_crf
+def test_with_one_value_the_mask_comes_back():
+    image, truth = square()
+    mask = np.where(truth == 5, np.uint8(5), np.uint8(255))
+    found = crf_mask(image, mask, [5])
+    assert np.array_equal(found, mask) and found is not mask
+    only = np.ones((1, *truth.shape), np.float32)
+    assert np.array_equal(crf_probabilities(image, only), only)
+
+
+@needs_crf
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (3, 2), (31, 53)])
+def test_images_of_any_size(size):
+    image, probabilities = noisy_edge(*size)
+    found = crf_probabilities(image, probabilities)
+    assert found.shape == probabilities.shape and found.dtype == np.float32
+    mask = crf_mask(image, probabilities.argmax(axis=0).astype(np.uint8), range(3))
+    assert mask.shape == size and mask.dtype == np.uint8
+
+
+@needs_crf
+def test_arrays_of_any_layout_give_the_same():
+    """The library itself refuses what is read-only, double or not in C order."""
+    image, probabilities = noisy_edge(20, 26)
+    wanted = crf_probabilities(image, probabilities)
+    image.flags.writeable = probabilities.flags.writeable = False
+    for one, other in (
+        (image, probabilities),
+        (image, probabilities.astype(np.float64)),
+        (np.asfortranarray(image), np.asfortranarray(probabilities)),
+        (
+            image[:, ::-1].copy()[:, ::-1],
+            probabilities.transpose(2, 0, 1).copy().transpose(1, 2, 0),
+        ),
+    ):
+        assert np.array_equal(crf_probabilities(one, other), wanted)
+
+
+@needs_crf
+def test_the_same_again_and_no_random_state_moved():
+    image, probabilities = noisy_edge(20, 26)
+    mask, before = probabilities.argmax(axis=0).astype(np.uint8), probabilities.copy()
+    states = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+    first = crf_probabilities(image, probabilities), crf_mask(image, mask)
+    again = crf_probabilities(image, probabilities), crf_mask(image, mask)
+    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+    assert np.array_equal(np.random.get_state()[1], states[0])  # noqa: NPY002
+    assert torch.equal(torch.random.get_rng_state(), states[1])
+    assert np.array_equal(probabilities, before)
+
+
+@needs_crf
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of VOC images is not here")
+@pytest.mark.parametrize("side", [24, 40])
+def test_photographs_in_blocks_get_their_outlines_back(side):
+    """Objects that are shrunk do not grow again: where a seed is in the minority it shrinks."""
+    images = VOCImages(SAMPLE, "val", labels_from="masks")
+    truths = [images.mask(index) for index in range(len(images))]
+    seeds = [in_blocks(np.where(truth == 255, 0, truth), side) for truth in truths]
+    refined = [crf_mask(np.asarray(images.image(i)), seed) for i, seed in enumerate(seeds)]
+    before, after = (
+        mask_miou(masks, truths, class_names=images.class_names).miou for masks in (seeds, refined)
+    )
+    assert after > before + 1
+
+
+def in_blocks(mask, side):
+    """Each block of pixels as its middle is."""
+    blocks = np.kron(mask[side // 2 :: side, side // 2 :: side], np.ones((side, side), np.uint8))
+    short = [max(0, whole - part) for whole, part in zip(mask.shape, blocks.shape, strict=True)]
+    return np.pad(blocks, [(0, one) for one in short], "edge")[: mask.shape[0], : mask.shape[1]]
+
+
+# What it refuses --------------------------------------------------------------------------
+
+IMAGE, MASK = np.zeros((6, 8, 3), np.uint8), np.zeros((6, 8), np.uint8)
+
+
+@needs_crf
+@pytest.mark.parametrize(
+    ("image", "mask", "values", "message"),
+    [
+        (IMAGE[..., 0], MASK, None, r"must be \(H, W, 3\) of uint8; got \(6, 8\)"),
+        (IMAGE.astype(np.float32), MASK, None, r"of uint8; got \(6, 8, 3\) of float32"),
+        (IMAGE, MASK[:5], None, r"image is 6 x 8 pixels; what is refined is 5 x 8"),
+        (IMAGE, MASK.astype(int), None, r"mask must be of uint8; it is of int64"),
+        (IMAGE, MASK + np.uint8(7), [0, 3], r"mask holds \[7\], which are none of .* \[0, 3\]"),
+        (IMAGE, MASK, [0, 255], r"values must be some of 0 to 254; got \[0, 255\]"),
+        (IMAGE, MASK, [], r"values must be some of 0 to 254; got \[\]"),
+    ],
+)
+def test_refuses_what_does_not_fit(image, mask, values, message):
+    with pytest.raises(ValueError, match=message):
+        crf_mask(image, mask, values)
+
+
+@needs_crf
+def test_refuses_a_confidence_that_prefers_the_other_labels():
+    with pytest.raises(ValueError, match=r"confidence = 0\.5 with 2 labels.* above 0\.5"):
+        crf_mask(IMAGE, MASK, [0, 1], CRFSettings(confidence=0.5))
+    assert not crf_mask(IMAGE, MASK, [0, 1, 2], CRFSettings(confidence=0.5)).any()
+    with pytest.raises(SettingsError, match="must be less than 1"):
+        CRFSettings(confidence=1)
+
+
+@pytest.mark.parametrize("name", ["smooth_width", "near_width", "colour_width"])
+def test_refuses_widths_that_would_end_the_process(name):
+    with pytest.raises(SettingsError, match=rf"{name} = 1e-06.*0\.1"):
+        CRFSettings(**{name: 1e-6})
+
+
+@needs_crf
+@pytest.mark.parametrize("fill", [np.nan, 3.0, -1.0])
+def test_refuses_what_are_no_probabilities(fill):
+    with pytest.raises(ValueError, match="Give the net's softmax, not its logits"):
+        crf_probabilities(IMAGE, np.full((2, 6, 8), fill, np.float32))
+    with pytest.raises(ValueError, match=r"must be \(L, H, W\), L at least 1; got \(6, 8\)"):
+        crf_probabilities(IMAGE, np.ones((6, 8), np.float32))
+
+
+@needs_crf
+def test_a_result_that_is_not_finite_is_named(monkeypatch):
+    class Broken:
+        def __init__(self, *_):
+            self.setUnaryEnergy = self.addPairwiseGaussian = self.addPairwiseBilateral = Mock()
+
+        def inference(self, iterations):
+            return np.full((2, 48), np.nan)
+
+    monkeypatch.setattr(require_crf(), "DenseCRF2D", Broken)
+    with pytest.raises(ValueError, match="not finite on an image of 6 x 8 pixels with 2 labels"):
+        crf_mask(IMAGE, MASK, [0, 1])
+
+
+@needs_crf
+def test_what_the_library_raises_is_named(monkeypatch):
+    def broken(*_):
+        raise TypeError("bad buffer")
+
+    monkeypatch.setattr(require_crf(), "DenseCRF2D", broken)
+    with pytest.raises(RuntimeError, match=r"6 x 8 pixels with 2 labels \(TypeError: bad buffer\)"):
+        crf_mask(IMAGE, MASK, [0, 1])
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    assert not crf_available()
+    probabilities = np.full((2, 6, 8), 0.5, np.float32)
+    for call in (lambda: crf_mask(IMAGE, MASK), lambda: crf_probabilities(IMAGE, probabilities)):
+        with pytest.raises(CRFMissing, match=r'(?s)"ribnb\[crf\]".*C\+\+ compiler.*g\+\+'):
+            call()
+    assert issubclass(CRFMissing, ImportError)

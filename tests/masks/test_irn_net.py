@@ -1,0 +1,181 @@
+"""IRN's network: its frozen trunk, its outputs' size, its files, boundaries of an image."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_split import net as classifier
+
+from ribnb.masks.irn import IRN, boundary_map, irn_metadata, load_irn, save_irn
+from ribnb.nets.models import CAMNet
+
+
+def state(module):
+    text = b"".join(value.numpy().tobytes() for value in module.state_dict().values())
+    return hashlib.sha256(text).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def net():
+    return IRN(classifier()).eval()
+
+
+# Structure ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arch", "stride"), [("scenes", 2), ("resnet18", 4)])
+@pytest.mark.parametrize("size", [(64, 96), (61, 75)])
+def test_the_output_has_the_first_stage_s_resolution(arch, stride, size):
+    net = IRN(classifier(arch=arch), widths=(8, 8)).eval()
+    with torch.no_grad():
+        boundary, displacement = net(torch.randn(2, 3, *size))
+    expected = tuple(-(-side // stride) for side in size)
+    assert boundary.shape == (2, *expected)
+    assert displacement.shape == (2, 2, *expected)
+
+
+def test_the_trunk_is_the_net_s_stages_and_has_five_parts(net):
+    model = classifier()
+    images = torch.randn(2, 3, 32, 24)
+    features = net.features(images)
+    with torch.no_grad():
+        assert features[-1].equal(model.features(images))
+    assert [one.shape[1] for one in features] == [16, 16, 32, 48, 48]
+
+
+def test_training_moves_no_weight_and_no_statistic_of_the_trunk():
+    model = classifier()
+    net = IRN(model).train()
+    assert net.branches.training and not any(one.training for one in net.trunk.modules())
+    before, untouched = state(net.trunk), state(model)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, weight_decay=0.1)
+    boundary, displacement = net(torch.randn(2, 3, 32, 32))
+    (boundary.sum() + displacement.sum()).backward()
+    optimizer.step()
+    assert state(net.trunk) == before
+    assert all(parameter.grad is None for parameter in net.trunk.parameters())
+    assert all(parameter.grad is not None for parameter in net.branches.parameters())
+    assert state(model) == untouched
+
+
+def test_it_does_not_share_the_classifier_s_weights():
+    model = classifier()
+    net = IRN(model)
+    before = net.trunk_digest
+    with torch.no_grad():
+        model.backbone.conv1.weight.add_(1)
+    assert net.trunk_digest == before
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_mean_displacement_is_taken_off(net):
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        before = net(images)[1]
+        net.branches.mean_displacement.copy_(torch.tensor([1.0, -2.0]))
+        after = net(images)[1]
+        net.branches.mean_displacement.zero_()
+    assert torch.allclose((before - after)[0, 0], torch.tensor(1.0), atol=1e-5)
+    assert torch.allclose((before - after)[0, 1], torch.tensor(-2.0), atol=1e-5)
+
+
+def test_first_weights_depend_on_the_seed_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, same, other = (state(IRN(classifier(), seed=seed).branches) for seed in (1, 1, 2))
+    assert one == same != other
+    assert torch.get_rng_state().equal(before)
+
+
+# Boundaries ---------------------------------------------------------------------------------
+
+
+def noise_image(width=40, height=32):
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(noise)
+
+
+def test_a_boundary_map_is_the_flipped_image_s_flipped(net):
+    image = noise_image()
+    boundary = boundary_map(net, image)
+    assert boundary.shape == (16, 20)
+    assert 0 <= boundary.min() < boundary.max() <= 1
+    turned = boundary_map(net, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    assert torch.allclose(boundary, turned.flip(-1), atol=1e-6)
+    with torch.no_grad():
+        from ribnb.data.views import to_tensor
+
+        alone = net(to_tensor(image)[None])[0][0].sigmoid()
+    assert not torch.allclose(boundary, alone, atol=1e-4)
+
+
+# Files --------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_loaded(net, tmp_path):
+    save_irn(net, tmp_path / "a" / "irn.safetensors", {"history": [1.5]})
+    loaded = load_irn(tmp_path / "a" / "irn.safetensors", classifier())
+    assert state(loaded) == state(net)
+    assert not loaded.branches.training
+    metadata = irn_metadata(tmp_path / "a" / "irn.safetensors")
+    assert (metadata["arch"], metadata["history"]) == ("scenes", [1.5])
+
+
+def test_the_file_holds_the_branches_alone_and_is_small(net, tmp_path):
+    from safetensors.torch import load_file
+
+    save_irn(net, tmp_path / "irn.safetensors")
+    assert load_file(tmp_path / "irn.safetensors").keys() == net.branches.state_dict().keys()
+    assert (tmp_path / "irn.safetensors").stat().st_size < 250_000
+
+
+def test_half_precision_halves_the_file_and_is_read_in_full(net, tmp_path):
+    save_irn(net, tmp_path / "whole.safetensors")
+    save_irn(net, tmp_path / "half.safetensors", dtype=torch.float16)
+    loaded = load_irn(tmp_path / "half.safetensors", classifier())
+    for name, value in net.branches.state_dict().items():
+        found = loaded.branches.state_dict()[name]
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, value, atol=1e-3)
+
+
+def test_another_trunk_is_refused(net, tmp_path):
+    path = tmp_path / "irn.safetensors"
+    save_irn(net, path)
+    with pytest.raises(ValueError, match=f"{path} was trained on other weights of a scenes"):
+        load_irn(path, classifier(seed=1))
+    with pytest.raises(ValueError, match="stands on a scenes, this net is a resnet18"):
+        load_irn(path, CAMNet("resnet18", 3))
+
+
+def test_a_classifier_trained_on_with_another_class_layer_is_the_same_trunk(net, tmp_path):
+    """The class layer is no part of the trunk."""
+    save_irn(net, tmp_path / "irn.safetensors")
+    model = classifier()
+    with torch.no_grad():
+        model.class_layer.weight.add_(1)
+    assert state(load_irn(tmp_path / "irn.safetensors", model)) == state(net)
+
+
+def test_damaged_and_other_files_are_named(net, tmp_path):
+    path = tmp_path / "irn.safetensors"
+    with pytest.raises(FileNotFoundError, match=f"there is no IRN at {path}"):
+        load_irn(path, classifier())
+    save_irn(net, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=f"{path} is not a whole IRN"):
+        load_irn(path, classifier())
+    from ribnb.nets.classifier import save_classifier
+
+    save_classifier(classifier(), path, {"class_names": ["a", "b", "c"]})
+    with pytest.raises(ValueError, match=f"{path} is no IRN of format"):
+        load_irn(path, classifier())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_boundaries_on_a_gpu_are_the_cpu_s(net):
+    here = boundary_map(net, noise_image())
+    there = boundary_map(IRN(classifier()).eval().cuda(), noise_image())
+    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-3)

@@ -1,0 +1,133 @@
+"""The long stages of the chapters on masks killed at any moment: the end of an undisturbed run.
+
+Each runs as a process of its own, forked from this one, and is killed without warning.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import time
+from functools import partial
+from unittest import mock
+
+import pytest
+from irn_split import write_labels_of, write_maps_of
+from plain_adaptation import one_thread  # noqa: F401
+from safetensors.torch import load_file
+from segment_tools import Blocks, few, small_net
+from small_split import Noise
+from small_split import net as classifier
+
+from ribnb.core.mask_files import read_mask_file
+from ribnb.masks.crf import CRFSettings, crf_available
+from ribnb.masks.irn import IRN, IRNSettings, irn_labels, irn_masks, train_irn
+from ribnb.segmentation.segment import load_segmentation, segmentation_masks, train_segmentation
+
+needs_crf = pytest.mark.skipif(
+    not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
+)
+IMAGES = Noise(labels=[[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]] * 8, sizes=((64, 48), (50, 70)))
+IRN_SETTINGS = IRNSettings.scenes(
+    epochs=12, batch_size=8, crop_size=48, radius=4, foreground_threshold=0.6
+)
+
+
+def labels_stage(given, folder):
+    refine = CRFSettings.scenes() if crf_available() else None
+    irn_labels(IMAGES, given / "run" / "maps", folder, IRN_SETTINGS, refine)
+
+
+def irn_training_stage(given, folder):
+    train_irn(IRN(classifier()), IMAGES, given / "labels", IRN_SETTINGS, folder)
+
+
+def walk_stage(given, folder):
+    how = IRNSettings.scenes(walk_exponent=10)
+    irn_masks(IRN(classifier()).eval(), IMAGES, given / "run" / "maps", folder, how)
+
+
+def segmentation_training_stage(given, folder):
+    train_segmentation(small_net(), Blocks(12), None, few(steps=60), folder)
+
+
+def prediction_stage(given, folder, crf=None):
+    net = load_segmentation(given / "net" / "segmentation.safetensors")
+    segmentation_masks(net, Blocks(40), folder, few(), crf=crf)
+
+
+refined_prediction_stage = partial(prediction_stage, crf=CRFSettings.scenes())
+
+STAGES = [
+    # stage, a pattern of the files that it leaves on its way, what only a finished one has
+    pytest.param(labels_stage, "*.png", None, id="labels"),
+    pytest.param(irn_training_stage, "training.pt", "irn.safetensors", id="IRN"),
+    pytest.param(walk_stage, "*.png", None, id="walk"),
+    pytest.param(
+        segmentation_training_stage, "training.pt", "segmentation.safetensors", id="DeepLab"
+    ),
+    pytest.param(prediction_stage, "plain/*.png", None, id="prediction"),
+    pytest.param(
+        refined_prediction_stage, "crf/*.png", None, id="prediction with crf", marks=needs_crf
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, one_thread):  # noqa: F811
+    """What the stages start from."""
+    folder = tmp_path_factory.mktemp("given")
+    with mock.patch.dict(os.environ, {"RIBNB_PROGRESS": "off"}):
+        write_maps_of(IMAGES, folder / "run")
+        write_labels_of(IMAGES, folder / "labels")
+        train_segmentation(small_net(), Blocks(7), None, few(), folder / "net")
+        yield folder
+
+
+def snapshot(folder, pattern) -> dict:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob(pattern)}
+
+
+def killed_at_work(stage, given, folder, pattern, moments) -> bool:
+    """Start the stage, kill it soon after it left a new file; whether that was before its end."""
+    before = snapshot(folder, pattern)
+    process = multiprocessing.get_context("fork").Process(target=stage, args=(given, folder))
+    process.start()
+    while process.is_alive() and snapshot(folder, pattern) == before:
+        time.sleep(0.001)
+    time.sleep(moments.uniform(0, 0.03))
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def contents(folder) -> dict[str, str]:
+    """File -> a hash of the mask or of the weights that it holds, not of the times in it."""
+    found = {}
+    for path in sorted(folder.rglob("*.png")):
+        mask = read_mask_file(path)  # refuses a half
+        found[str(path.relative_to(folder))] = hashlib.sha256(mask.tobytes()).hexdigest()
+    for path in folder.glob("*.safetensors"):
+        weights = load_file(path)
+        state = b"".join(weights[name].numpy().tobytes() for name in sorted(weights))
+        found[path.name] = hashlib.sha256(state).hexdigest()
+    return found
+
+
+@pytest.mark.parametrize(("stage", "pattern", "last"), STAGES)
+def test_a_stage_killed_three_times_ends_as_an_undisturbed_one(
+    given, tmp_path, stage, pattern, last
+):
+    whole, killed, moments = tmp_path / "whole", tmp_path / "killed", random.Random()
+    killed.mkdir()
+    stage(given, whole)
+    in_time = sum(killed_at_work(stage, given, killed, pattern, moments) for _ in range(3))
+    assert in_time  # at least one kill hit it at work
+    before = contents(killed)
+    assert before.items() <= contents(whole).items()  # what is there is whole and right
+    if in_time == 3:
+        assert last not in before and len(before) < len(contents(whole))
+    stage(given, killed)
+    assert contents(killed) == contents(whole)

@@ -1,0 +1,210 @@
+"""The random walk: sparse against dense, a chain in closed form, walls, and what it conserves."""
+
+import numpy as np
+import pytest
+import torch
+
+from ribnb.masks.walk import random_walk, random_walks, transition_matrix, walk_step
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def on_path(start, end):
+    """Positions of the rectangle between two that are less than 1 away from their line."""
+    (y, x), (v, u) = start, end
+    length = np.hypot(v - y, u - x)
+    for row in range(min(y, v), max(y, v) + 1):
+        for column in range(min(x, u), max(x, u) + 1):
+            if abs((v - y) * (column - x) - (u - x) * (row - y)) / length < 1:
+                yield row, column
+
+
+def dense_affinity(boundary, radius):
+    """a_ij of all pairs of positions, one by one; 0 from the radius on, 1 with itself."""
+    height, width = boundary.shape
+    places = [(y, x) for y in range(height) for x in range(width)]
+    affinity = np.eye(len(places))
+    for i, start in enumerate(places):
+        for j, end in enumerate(places):
+            if i != j and np.hypot(start[0] - end[0], start[1] - end[1]) < radius:
+                affinity[i, j] = 1 - max(boundary[place] for place in on_path(start, end))
+    return affinity
+
+
+def dense_transition(boundary, radius, beta):
+    near = dense_affinity(np.zeros(boundary.shape), radius) > 0
+    weights = near * dense_affinity(boundary.astype(float), radius) ** beta
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def dense_walk(values, boundary, radius, beta, steps):
+    power = np.linalg.matrix_power(dense_transition(boundary, radius, beta), steps)
+    inside = values * (1 - boundary)
+    return np.einsum("ij,nj->ni", power, inside.reshape(len(values), -1)).reshape(values.shape)
+
+
+# Against a dense matrix ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(5, 5), (4, 9), (1, 8), (7, 2)])
+@pytest.mark.parametrize("radius", [1.5, 3, 5])
+def test_the_sparse_matrix_is_the_dense_one(size, radius):
+    boundary = noise(*size)
+    sparse = transition_matrix(boundary, radius, 4.0)
+    assert sparse.toarray() == pytest.approx(dense_transition(boundary, radius, 4.0), abs=1e-6)
+    assert sparse.has_canonical_format  # sorted, nothing twice: products rely on it
+    reachable = (dense_affinity(np.zeros(size), radius) > 0).sum()
+    assert sparse.nnz == reachable  # no entry beyond the radius or the border
+
+
+@pytest.mark.parametrize(("beta", "steps"), [(10, 8), (2, 64), (0, 3), (1, 0)])
+def test_the_walk_is_the_dense_matrix_s_power(beta, steps):
+    values, boundary = noise(2, 6, 7), noise(6, 7, seed=1)
+    walked = random_walk(values, boundary, 3, beta, steps)
+    assert walked == pytest.approx(dense_walk(values, boundary, 3, beta, steps), abs=1e-5)
+    assert walked.dtype == np.float32
+
+
+def test_steps_of_the_tiny_function_make_the_walk():
+    values, boundary = noise(2, 4, 5), noise(4, 5, seed=1)
+    affinity = torch.from_numpy(dense_affinity(boundary, 3)).float()
+    found = torch.from_numpy(values * (1 - boundary))
+    for _ in range(5):
+        found = walk_step(found, affinity, 4.0)
+    assert found.numpy() == pytest.approx(random_walk(values, boundary, 3, 4.0, 5), abs=1e-6)
+
+
+def test_a_batch_with_torch_is_each_image_with_scipy():
+    values, boundary = noise(3, 2, 9, 6), noise(3, 9, 6, seed=1) ** 2
+    together = random_walks(torch.from_numpy(values), torch.from_numpy(boundary), 4, 5, 32)
+    assert together.shape == values.shape
+    for walked, one, its in zip(together, values, boundary, strict=True):
+        assert walked.numpy() == pytest.approx(random_walk(one, its, 4, 5, 32), abs=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_a_gpu_walks_as_a_cpu():
+    values, boundary = torch.rand(4, 2, 40, 30), torch.rand(4, 40, 30) ** 2
+    here = random_walks(values, boundary)
+    there = random_walks(values.cuda(), boundary.cuda())
+    torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-6)
+
+
+# In closed form -----------------------------------------------------------------------------
+
+
+def test_on_a_chain_it_spreads_by_the_trinomial_coefficients():
+    """With a radius of 1.5 each step takes the mean of three neighbours; from a single position
+    that the ends are too far away from to matter."""
+    length, steps = 41, 8
+    values = np.zeros((1, 1, length), np.float32)
+    values[0, 0, length // 2] = 1
+    walked = random_walk(values, np.zeros((1, length), np.float32), 1.5, 10, steps)[0, 0]
+    # the number of ways to get there with steps of -1, 0, 1: the trinomial coefficients
+    ways = np.array([1.0])
+    for _ in range(steps):
+        ways = np.convolve(ways, [1 / 3, 1 / 3, 1 / 3])
+    middle = slice(length // 2 - steps, length // 2 + steps + 1)
+    assert walked[middle] == pytest.approx(ways, abs=1e-6)
+    assert walked.sum() == pytest.approx(1, abs=1e-5)  # nothing elsewhere
+
+
+def test_two_positions_approach_their_mean_at_the_rate_of_their_affinity():
+    """a = 1 - b between two: the difference shrinks by (1 - a^beta) / (1 + a^beta) a step."""
+    boundary, beta = np.array([[0.0, 0.2]], np.float32), 3
+    values = np.array([[[1.0, 0.0]]], np.float32)
+    weight = 0.8**beta
+    for steps in (1, 2, 7):
+        walked = random_walk(values, boundary, 2, beta, steps)[0, 0]
+        shrunk = ((1 - weight) / (1 + weight)) ** steps
+        assert walked == pytest.approx([(1 + shrunk) / 2, (1 - shrunk) / 2], abs=1e-6)
+
+
+# Walls --------------------------------------------------------------------------------------
+
+
+def walls():
+    straight, diagonal, thin = (np.zeros((9, 9), np.float32) for _ in range(3))
+    straight[:, 4] = 1
+    diagonal[np.arange(9), np.arange(9)] = 1  # corner to corner: no edge is shared
+    thin[2:7, [2, 6]] = thin[[2, 6], 2:7] = 1
+    return {"straight": straight, "diagonal": diagonal, "a box": thin}
+
+
+@pytest.mark.parametrize("wall", walls())
+@pytest.mark.parametrize("radius", [1.5, 3, 5])
+def test_a_walk_does_not_cross_a_wall(wall, radius):
+    boundary = walls()[wall]
+    start = {"straight": (4, 1), "diagonal": (1, 6), "a box": (4, 4)}[wall]
+    other = {"straight": np.s_[:, 4:], "diagonal": np.tril_indices(9), "a box": np.s_[:2]}[wall]
+    values = np.zeros((1, 9, 9), np.float32)
+    values[0][start] = 1
+    walked = random_walk(values, boundary, radius, 10, 256)[0]
+    assert (walked[other] == 0).all()
+    assert (walked > 0).sum() > 8  # but on its own side it spreads
+
+
+def test_a_gap_in_the_wall_lets_it_through():
+    boundary = walls()["straight"]
+    boundary[4, 4] = 0
+    values = np.zeros((1, 9, 9), np.float32)
+    values[0, 4, 1] = 1
+    assert (random_walk(values, boundary, 3, 10, 64)[0, :, 5:] > 0).any()
+
+
+def test_a_higher_beta_lets_less_through_a_weak_boundary():
+    boundary = walls()["straight"] * 0.5
+    values = np.zeros((1, 9, 9), np.float32)
+    values[0, 4, 1] = 1
+    through = [random_walk(values, boundary, 3, beta, 16)[0, :, 5:].sum() for beta in (1, 4, 10)]
+    assert through[0] > 2 * through[1] > 4 * through[2] > 0
+
+
+# What is conserved --------------------------------------------------------------------------
+
+
+def test_a_constant_stays_and_no_value_leaves_the_range():
+    boundary = noise(8, 8)
+    matrix = transition_matrix(boundary, 4, 6)
+    assert matrix @ np.ones(64, np.float32) == pytest.approx(np.ones(64), abs=1e-6)
+    values = noise(1, 8, 8, seed=1)
+    walked = random_walk(values, boundary, 4, 6, 40)
+    inside = values * (1 - boundary)
+    assert inside.min() - 1e-6 <= walked.min() <= walked.max() <= inside.max() + 1e-6
+
+
+def test_the_mass_weighted_by_the_degrees_is_conserved():
+    """T = D^-1 A of a symmetric A: the vector of degrees stands still under T from the left."""
+    values, boundary = noise(1, 6, 7), noise(6, 7, seed=1)
+    degrees = (dense_affinity(boundary.astype(float), 3) ** 2).sum(axis=1)
+    before = (degrees * (values * (1 - boundary)).ravel()).sum()
+    walked = random_walk(values, boundary, 3, 2, 50)
+    assert (degrees * walked.ravel()).sum() == pytest.approx(before, rel=1e-5)
+    assert walked.sum() != pytest.approx((values * (1 - boundary)).sum(), rel=1e-3)
+
+
+# Odd input ----------------------------------------------------------------------------------
+
+
+def test_no_maps_give_no_maps():
+    assert random_walk(np.zeros((0, 4, 5), np.float32), noise(4, 5)).shape == (0, 4, 5)
+    nothing = random_walks(torch.zeros(2, 0, 4, 5), torch.rand(2, 4, 5))
+    assert nothing.shape == (2, 0, 4, 5)
+
+
+def test_sizes_that_do_not_fit_are_named():
+    message = r"maps of the shape \(1, 4, 5\) do not fit a boundary map of \(5, 4\)"
+    with pytest.raises(ValueError, match=message):
+        random_walk(noise(1, 4, 5), noise(5, 4))
+    with pytest.raises(ValueError, match="do not fit"):
+        random_walks(torch.rand(1, 4, 5), torch.rand(4, 5)[None])
+
+
+def test_what_is_given_is_not_changed():
+    values, boundary = noise(1, 4, 5), noise(4, 5, seed=1)
+    copies = values.copy(), boundary.copy()
+    random_walk(values, boundary, 3, 2, 4)
+    random_walks(torch.from_numpy(values)[None], torch.from_numpy(boundary)[None], 3, 2, 4)
+    assert (values == copies[0]).all() and (boundary == copies[1]).all()

@@ -1,0 +1,164 @@
+"""Masks that come with the package: packed and unpacked they are what the stages made."""
+
+import numpy as np
+import pytest
+
+from ribnb.book.voc_segmentation_settings import SUPERVISION, TRUTH
+from ribnb.core.mask_files import read_mask_file
+from ribnb.data.image_sets import Part
+from ribnb.data.scenes.images import SceneImages
+from ribnb.masks import scene_masks
+from ribnb.masks.scene_masks import (
+    NUM_MASKS,
+    masks_path,
+    network_path,
+    pack_masks,
+    packaged_masks,
+    unpack_masks,
+)
+from ribnb.masks.stages import MaskFolder
+from ribnb.nets.scene_nets import TRAINED
+from ribnb.segmentation.labels import TrainingMasks
+
+KINDS = ("cam_irn", "rib_irn")
+
+
+def mask(kind, index):
+    """A mask that tells its kind and image, with each value that a mask may have."""
+    values = np.full((96, 96), index, np.uint8)
+    values[:10] = 6 * KINDS.index(kind)
+    values[-1] = 255
+    return values
+
+
+def stage(folder, kind, ids):
+    """A folder as a stage leaves it."""
+    masks = MaskFolder(folder / kind, {"stage": f"IRN on {kind}"})
+    for index, name in enumerate(ids):
+        masks.write(name, mask(kind, index))
+    return masks.folder
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    monkeypatch.setenv("RIBNB_PROGRESS", "off")
+
+
+@pytest.fixture(name="images")
+def packed_images(tmp_path, monkeypatch):
+    """Four scenes of seed 3, whose masks are in the package."""
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setattr(scene_masks, "CHECKPOINTS", tmp_path / "checkpoints")
+    images = SceneImages(4, seed=3)
+    folders = {kind: stage(tmp_path / "run", kind, images.ids) for kind in KINDS}
+    pack_masks(masks_path(3), images.ids, folders)
+    return images
+
+
+def test_files_have_the_names_of_seed_and_kind(images, tmp_path):
+    assert masks_path(3) == tmp_path / "checkpoints" / "scenes_3_masks.npz"
+    path = tmp_path / "checkpoints" / "scenes_5_deeplab_truth.safetensors"
+    assert network_path(5, "truth") == path
+
+
+def test_packed_masks_come_back(images):
+    ids, kinds = packaged_masks(3)
+    assert ids == images.ids
+    assert tuple(kinds) == KINDS
+    for kind, masks in kinds.items():
+        assert (masks.shape, masks.dtype) == ((4, 96, 96), np.uint8)
+        for index, one in enumerate(masks):
+            assert np.array_equal(one, mask(kind, index))
+
+
+def test_the_file_says_which_stage_made_them(images):
+    with np.load(masks_path(3), allow_pickle=False) as file:
+        assert file["stages"].tolist() == ["IRN on cam_irn", "IRN on rib_irn"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unpacked_masks_are_those_of_their_images(images, tmp_path, kind):
+    part = Part(images, [3, 1])
+    folder = unpack_masks(3, kind, part, tmp_path / "out")
+    assert {path.name for path in folder.glob("*.png")} == {f"{name}.png" for name in part.ids}
+    for index, name in zip([3, 1], part.ids, strict=True):
+        assert np.array_equal(read_mask_file(folder / f"{name}.png", 6), mask(kind, index))
+
+
+def test_unpacked_masks_can_be_trained_on(images, tmp_path):
+    identity = TrainingMasks(images, unpack_masks(3, "cam_irn", images, tmp_path / "out")).check()
+    assert identity["masks made by"] == "the package's cam_irn"
+
+
+def test_masks_that_are_there_are_left_alone(images, tmp_path):
+    """A chapter that is run again in its output_dir."""
+    folder = unpack_masks(3, "rib_irn", images, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (folder / f"{images.ids[2]}.png").unlink()
+    unpack_masks(3, "rib_irn", images, tmp_path / "out")
+    after = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert before.keys() == after.keys()
+    assert [path.name for path in before if before[path] != after[path]] == [f"{images.ids[2]}.png"]
+
+
+def test_a_folder_of_other_masks_is_refused(images, tmp_path):
+    """Of another kind, or of a package whose masks were made anew."""
+    unpack_masks(3, "rib_irn", images, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"made otherwise .*the package's rib_irn.*package's cam"):
+        unpack_masks(3, "cam_irn", images, tmp_path / "out")
+    swapped = dict(zip(KINDS, (tmp_path / "run" / kind for kind in reversed(KINDS)), strict=True))
+    pack_masks(masks_path(3), images.ids, swapped)
+    with pytest.raises(ValueError, match=r"made otherwise .*masks is"):
+        unpack_masks(3, "rib_irn", images, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("others", "lacking"),
+    [
+        (SceneImages(6, seed=3), "2 of the 6 images .* such as s3_train_000004: .* first 4 scenes"),
+        (SceneImages(3, seed=4), "3 of the 3 images .* such as s4_train_000000"),
+        (SceneImages(3, seed=3, split="val"), "3 of the 3 images .* s3_val_000000: .* of train"),
+    ],
+)
+def test_images_without_a_mask_are_named(images, tmp_path, others, lacking):
+    with pytest.raises(ValueError, match=f"{lacking}.*masks=FOLDER of a run of voc_masks"):
+        unpack_masks(3, "rib_irn", others, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_kind_is_named_with_those_there(images, tmp_path):
+    with pytest.raises(ValueError, match=r"no masks 'rib' .* only cam_irn, rib_irn;.*masks=FOLDER"):
+        unpack_masks(3, "rib", images, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_seed_without_masks_is_named(images, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no masks of scenes of the seed 4 come with"):
+        packaged_masks(4)
+    with pytest.raises(FileNotFoundError, match="seed 4"):
+        unpack_masks(4, "rib_irn", images, tmp_path / "out")
+
+
+def test_what_cannot_be_packed_whole_is_not_packed(images, tmp_path):
+    before = masks_path(3).read_bytes()
+    folders = {kind: tmp_path / "run" / kind for kind in KINDS}
+    with pytest.raises(FileNotFoundError, match=r"cam_irn/s3_train_000004\.png"):
+        pack_masks(masks_path(3), SceneImages(5, seed=3).ids, folders)
+    (folders["rib_irn"] / "masks.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"rib_irn holds no masks\.json"):
+        pack_masks(masks_path(3), images.ids, folders)
+    assert masks_path(3).read_bytes() == before
+
+
+@pytest.mark.parametrize("seed", TRAINED)
+def test_the_package_has_masks_of_the_first_scenes_of_train(seed):
+    if not masks_path(seed).is_file():
+        pytest.skip(f"{masks_path(seed)} is not there; data_scripts/train_scene_masks.py makes it")
+    ids, kinds = packaged_masks(seed)
+    assert ids == SceneImages(NUM_MASKS, seed=seed).ids
+    stages = ("", "_crf", "_irn")
+    assert {*kinds} == {f"{maps}{stage}" for maps in ("cam", "rib") for stage in stages}
+    assert {*SUPERVISION} - {TRUTH} <= {*kinds}
+    for masks in kinds.values():
+        assert (masks.shape, masks.dtype) == ((NUM_MASKS, 96, 96), np.uint8)
+        assert {*np.unique(masks).tolist()} <= {*range(7), 255}

@@ -1,0 +1,278 @@
+"""Adapting to one image: when it stops, what it spares and what it puts back."""
+
+import contextlib
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from plain_adaptation import (
+    LABELS,
+    VARIANT,
+    one_thread,  # noqa: F401
+    run,
+    settings_of,
+    small_net,
+    some_batches,
+    some_views,
+)
+
+from ribnb.method.cam import normalize
+from ribnb.nets.models import STAGES
+
+
+class Counted:
+    """Batches that count how many were taken, and fail where they are told to."""
+
+    def __init__(self, count, fail_at=None):
+        self.batches, self.fail_at, self.taken = some_batches(count), fail_at, 0
+
+    def __iter__(self):
+        for k, batch in enumerate(self.batches):
+            if k == self.fail_at:
+                raise OSError(f"batch {k} cannot be read")
+            self.taken += 1
+            yield batch
+
+
+# When it stops, and what it spares --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variant", "trace", "iterations", "taken"),
+    [
+        ("released", False, 3, 2),
+        ("released", True, 3, 3),
+        ("paper", False, 3, 3),
+        ("paper", True, 3, 3),
+        ("released", False, 1, 0),
+        ("released", True, 1, 1),
+        ("paper", False, 1, 1),
+        ("released", True, 0, 0),
+        ("paper", True, 0, 0),
+    ],
+)
+def test_takes_no_batch_whose_update_is_never_looked_at(variant, trace, iterations, taken):
+    batches, updates = Counted(5), []
+    settings = settings_of(variant, iterations=iterations)
+    found = run(settings, batches=batches, trace=trace, after_update=updates.append)
+    assert batches.taken == len(found.losses) == taken
+    assert updates == list(range(taken))
+
+
+def test_the_released_code_stops_after_the_step_whose_logits_exceed_the_margin():
+    """That step's maps count; its batch is not taken."""
+    free = run(settings_of("released", scales=(1,)), trace=True)
+    assert abs(free.target_losses[0]) < abs(free.target_losses[1])
+    stopping = settings_of("released", scales=(1,), margin=abs(free.target_losses[1]) - 1e-4)
+    batches = Counted(3)
+    found = run(stopping, batches=batches)
+    assert (found.stopped_at, found.stop_reason) == (1, "margin")
+    assert found.target_losses == free.target_losses[:2]
+    assert batches.taken == len(found.losses) == 1
+    total = (free.steps[0].cams[0] + free.steps[1].cams[0])[None]
+    expected = F.interpolate(total, (48, 16), mode="bilinear")[0]
+    torch.testing.assert_close(found.high_res, normalize(expected), rtol=0, atol=1e-4)
+    traced = run(stopping, trace=True)
+    assert len(traced.losses) == len(traced.steps) == 2
+    assert torch.equal(traced.high_res, found.high_res)
+
+
+def test_logits_that_fall_far_stop_the_released_code_too():
+    """It looks at the sum's absolute value."""
+    net = small_net()
+    net.class_layer.weight.data[[1, 3]] -= 1
+    found = run(settings_of("released", pooling="gap", margin=1), net)
+    assert found.target_losses[0] < -1
+    assert (found.stopped_at, found.stop_reason) == (0, "margin")
+
+
+def test_at_the_margin_itself_it_goes_on():
+    margin = abs(run(settings_of("released")).target_losses[1])
+    assert run(settings_of("released", margin=margin)).stopped_at != 1
+    assert run(settings_of("released", margin=margin - 1e-6)).stopped_at == 1
+
+
+@VARIANT
+def test_a_flood_stops_before_the_other_scales_and_the_batch(variant):
+    """At step 0 it does not count; at step 1 the other scales are neither run nor added."""
+    batches, net, runs = Counted(3), small_net(), []
+    net.class_layer.register_forward_hook(lambda *_: runs.append(1))
+    flood = {"flood_share": 0.1, "flood_level": 0.3}
+    found = run(settings_of(variant, **flood), net, batches=batches)
+    assert (found.stopped_at, found.stop_reason) == (1, "flood")
+    assert batches.taken == len(found.losses) == len(found.target_losses) == 1
+    assert len(found.gap_logits) == 2, "one for each map in the sum"
+    assert len(runs) == 2 + 1 + 1, "both scales, the batch, and scale 1 of the next step"
+    traced = run(settings_of(variant, **flood), trace=True)
+    assert [len(step.cams) for step in traced.steps] == [2, 1]
+    assert all(0.1 < step.flooded <= 1 for step in traced.steps)
+    assert traced.steps[1].target_logits is traced.steps[1].learning_rates is None
+    assert torch.equal(traced.high_res, found.high_res)
+
+
+@VARIANT
+def test_a_share_equal_to_the_limit_is_no_flood(variant):
+    settings = settings_of(variant, flood_share=1.0, flood_level=0.0)
+    assert run(settings).stopped_at is None
+
+
+@VARIANT
+@pytest.mark.parametrize("off", ["flood_share", "flood_level"])
+def test_none_switches_the_flood_rule_off(variant, off):
+    settings = settings_of(variant, **{"flood_share": 0.0, "flood_level": 0.3, off: None})
+    found = run(settings, trace=True)
+    assert found.stopped_at is None
+    assert {step.flooded for step in found.steps} == {None}
+
+
+@VARIANT
+def test_runs_and_keeps_graphs_only_where_something_depends_on_them(variant):
+    """The frozen stages see the target once; a graph is kept for a scale that is in the loss."""
+    net, frozen, moving = small_net(), [], []
+    net.backbone.layer2.register_forward_hook(lambda m, i, o: frozen.append(o.requires_grad))
+    net.backbone.layer4.register_forward_hook(lambda m, i, o: moving.append(o.requires_grad))
+    settings = settings_of(variant, iterations=2)
+    run(settings, net)
+    updates = settings.num_updates
+    assert frozen == [False] * (2 + updates), "two scales, then a batch for each update"
+    step, last = [True, False, True], [False, False]  # scale 1, scale 0.5, batch; no update
+    assert moving == step * updates + last
+
+
+# What it puts back ------------------------------------------------------------------------
+
+
+def snapshot(net):
+    return {
+        "weights": {name: value.clone() for name, value in net.state_dict().items()},
+        "gradients": {
+            name: None if p.grad is None else (id(p.grad), p.grad.clone())
+            for name, p in net.named_parameters()
+        },
+        "requires_grad": [p.requires_grad for p in net.parameters()],
+        "identity": [id(p) for p in net.parameters()],
+        "memory": [(p.data_ptr(), p.stride()) for p in net.parameters()],
+        "modes": [module.training for module in net.modules()],
+    }
+
+
+def is_as_before(net, before):
+    now = snapshot(net)
+    for name, value in before["weights"].items():
+        assert torch.equal(now["weights"][name], value), name
+    for name, gradient in before["gradients"].items():
+        if gradient is None:
+            assert now["gradients"][name] is None, name
+        else:
+            assert now["gradients"][name][0] == gradient[0], name
+            assert torch.equal(now["gradients"][name][1], gradient[1]), name
+    assert all(now[key] == before[key] for key in ("requires_grad", "identity", "memory", "modes"))
+    return True
+
+
+def in_disorder():
+    """A net in the middle of its training: gradients, frozen weights, modules of both modes."""
+    net = small_net()
+    net.logits(torch.ones(1, 3, 16, 16)).sum().backward()
+    net.train()
+    net.backbone.layer3.eval()
+    net.backbone.conv1.weight.grad = None
+    net.backbone.layer4.requires_grad_(False)
+    net.backbone.layer1.requires_grad_(False)
+    return net
+
+
+def interrupt(k):
+    if k == 1:
+        raise KeyboardInterrupt
+
+
+def not_a_number(count=3):
+    batches = some_batches(count)
+    batches[1][0][0, :, 4:8] = math.nan
+    return batches
+
+
+FAILURES = {
+    "none": ({}, contextlib.nullcontext()),
+    "batch": ({"batches": Counted(3, fail_at=1)}, pytest.raises(OSError, match="batch 1")),
+    "after_update": ({"after_update": interrupt}, pytest.raises(KeyboardInterrupt)),
+    "too few": ({"batches": some_batches(1)}, pytest.raises(ValueError, match="no batch for st")),
+    "nan": ({"batches": not_a_number()}, pytest.raises(FloatingPointError)),
+}
+
+
+@VARIANT
+@pytest.mark.parametrize("failure", FAILURES)
+def test_the_net_is_as_it_was_whatever_happens(variant, failure):
+    options, raised = FAILURES[failure]
+    net = in_disorder()
+    before = snapshot(net)
+    with raised:
+        run(settings_of(variant, pooling="gap", momentum=0.9), net, **options)
+    assert is_as_before(net, before)
+
+
+@VARIANT
+def test_the_result_does_not_depend_on_the_nets_modes(variant):
+    settings = settings_of(variant)
+    expected = run(settings)
+    assert torch.equal(run(settings, in_disorder()).high_res, expected.high_res)
+    frozen = small_net().requires_grad_(False)
+    assert torch.equal(run(settings, frozen).high_res, expected.high_res)
+
+
+@VARIANT
+def test_one_image_leaves_no_trace_in_the_next(variant):
+    """Nor does the global random state play a part, or change."""
+    settings, net = settings_of(variant, momentum=0.9), small_net()
+    torch.manual_seed(1)
+    first = run(settings, net)
+    drawn = torch.rand(3)
+    run(settings, net, views=some_views(settings, seed=7), labels=1 - LABELS)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), drawn)
+    assert torch.equal(run(settings, net).high_res, first.high_res)
+
+
+@VARIANT
+def test_moves_layer3_layer4_and_the_class_layer_and_nothing_else(variant):
+    """Neither what is frozen nor any of batch norm's running statistics."""
+    net = in_disorder()
+    before, after = copy.deepcopy(net.state_dict()), []
+    run(settings_of(variant), net, after_update=lambda k: after.append(weights(net)))
+    still = {name for name, value in before.items() if torch.equal(after[-1][name], value)}
+    stages = ("backbone.layer3.", "backbone.layer4.", "class_layer.")
+    moving = {name for name, _ in net.named_parameters() if name.startswith(stages)}
+    assert before.keys() - still == moving
+    assert not torch.equal(after[0]["class_layer.weight"], after[1]["class_layer.weight"])
+
+
+def weights(net):
+    return copy.deepcopy(net.state_dict())
+
+
+@pytest.mark.parametrize("frozen_stages", [(), ("conv1", "bn1"), STAGES])
+def test_other_stages_may_be_frozen(frozen_stages):
+    """All of them too: then the class layer alone moves."""
+    net, after = small_net(), []
+    net.frozen_stages = frozen_stages
+    before = weights(net)
+    run(settings_of("released"), net, after_update=lambda k: after.append(weights(net)))
+    for name, _ in net.named_parameters():
+        stands = name.split(".")[1] in frozen_stages
+        assert torch.equal(after[0][name], before[name]) == stands, name
+    assert is_as_before(net, snapshot(net))
+
+
+def test_leaves_its_arguments_as_they_are():
+    settings = settings_of("released")
+    views, labels, batches = some_views(settings), LABELS.clone(), some_batches(3)
+    run(settings, views=views, labels=labels, batches=batches)
+    assert torch.equal(labels, LABELS)
+    assert all(torch.equal(a, b) for a, b in zip(views, some_views(settings), strict=True))
+    for found, expected in zip(batches, some_batches(3), strict=True):
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])

@@ -1,0 +1,297 @@
+"""Gradient maps against nets whose gradient is known on paper, and HGR on maps made by hand."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio, region_ratios
+from ribnb.nets.models import DigitNet
+
+
+def images(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def net() -> DigitNet:
+    """A digit net with the same random weights at every call."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DigitNet(channels=(4, 4, 4, 4, 4))
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two images and their classes."""
+    return images(2, 1, 12, 12), torch.tensor([1, 0])
+
+
+# Gradient maps ----------------------------------------------------------------------------
+
+
+def test_map_of_a_linear_net_is_its_row_of_weights():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    maps = gradient_maps(model, images(2, 1, 3, 4), torch.tensor([2, 0]))
+    assert torch.equal(maps[0, 0], model[1].weight[2].detach().view(3, 4))
+    assert torch.equal(maps[0, 1], model[1].weight[0].detach().view(3, 4))
+
+
+def test_input_channels_are_summed():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 2))
+    found = gradient_maps(model, images(1, 3, 2, 2), torch.tensor([1]))
+    torch.testing.assert_close(found[0, 0], model[1].weight[1].detach().view(3, 2, 2).sum(dim=0))
+
+
+def test_maps_of_a_convolution_and_of_the_layer_behind_it():
+    """1 x 1 kernels w_1, w_2 and rows v_1, v_2: G_1 = w_1 + w_2 and G_2 = w_1 v_1 + w_2 v_2."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 2))
+    kernels = model[0].weight.detach().flatten()
+    rows = model[2].weight[1].detach().view(2, 2, 2)
+    first, last = gradient_maps(model, images(1, 1, 2, 2), torch.tensor([1]))[:, 0]
+    torch.testing.assert_close(first, kernels.sum().expand(2, 2))
+    torch.testing.assert_close(last, (kernels[:, None, None] * rows).sum(dim=0))
+
+
+def test_layers_come_in_the_order_in_which_they_run():
+    """The order of a forward pass, not the one in which the layers were made."""
+
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(9, 2, bias=False), nn.Conv2d(1, 1, 1, bias=False)
+
+        def forward(self, batch):
+            return self.last(self.first(batch).flatten(1))
+
+    model = Turned()
+    nn.init.constant_(model.first.weight, 2.0)
+    nn.init.constant_(model.last.weight, 5.0)
+    maps = gradient_maps(model, images(1, 1, 3, 3), torch.tensor([0]))
+    assert [layer.unique().tolist() for layer in maps] == [[2.0], [10.0]]
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_activation_belongs_to_its_layer_unless_asked_otherwise(inplace):
+    """w = 1 and a bias of -0.5: after the ReLU only pixels above 0.5 act, before it all do."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 1, 1), nn.ReLU(inplace=inplace), nn.Flatten(), nn.Linear(4, 2)
+    )
+    nn.init.ones_(model[0].weight)
+    nn.init.constant_(model[0].bias, -0.5)
+    image = torch.tensor([[[[0.2, 0.9], [0.7, 0.1]]]])
+    after = gradient_maps(model, image, torch.tensor([0]))
+    before = gradient_maps(model, image, torch.tensor([0]), before_activation=True)
+    assert after[0, 0].tolist() == [[0, 1], [1, 0]]
+    assert before[0, 0].tolist() == [[1, 1], [1, 1]]
+    assert torch.equal(after[1], before[1])  # the logit has no activation
+
+
+@pytest.mark.parametrize("before_activation", [False, True])
+def test_digit_net_has_six_maps_and_the_last_is_the_gradient_of_the_logit(
+    net, pair, before_activation
+):
+    maps = gradient_maps(net, *pair, before_activation=before_activation)
+    assert maps.shape == (6, 2, 12, 12)
+    leaf = pair[0].clone().requires_grad_(True)
+    logits = net(leaf)
+    expected = torch.autograd.grad(logits[0, 1] + logits[1, 0], leaf)[0][:, 0]
+    torch.testing.assert_close(maps[-1], expected)
+
+
+def test_every_map_is_the_gradient_of_its_feature_map(net, pair):
+    """T_k by running the first k convolutions alone; T_5 is handed on pooled."""
+    maps = gradient_maps(net, *pair)
+    for layers in range(1, 6):
+        leaf = pair[0].clone().requires_grad_(True)
+        features = leaf
+        for convolution in net.convolutions[:layers]:
+            features = torch.relu(convolution(features))
+        features = features.mean(dim=(2, 3)) if layers == 5 else features
+        expected = torch.autograd.grad(features.sum(), leaf)[0][:, 0]
+        torch.testing.assert_close(maps[layers - 1], expected)
+
+
+def test_an_image_has_the_same_maps_alone_and_in_a_batch():
+    """Batch normalisation would mix the images of a batch in train mode."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)
+    )
+    model(images(8, 1, 6, 6))
+    batch, targets = images(4, 1, 6, 6, seed=1), torch.tensor([0, 1, 1, 0])
+    together = gradient_maps(model, batch, targets)
+    for index in range(4):
+        one = slice(index, index + 1)
+        alone = gradient_maps(model, batch[one], targets[one])
+        torch.testing.assert_close(together[:, one], alone)
+
+
+def test_leaves_the_model_and_the_images_as_they_were(net, pair):
+    model = nn.Sequential(net, nn.Dropout(0.5), nn.BatchNorm1d(2))
+    model.train()
+    net.eval()  # as in fine-tuning with a frozen part
+    net.convolutions[0].weight.requires_grad_(False)
+    net.class_layer.weight.grad = torch.ones_like(net.class_layer.weight)
+    modes = [module.training for module in model.modules()]
+    needed = [weight.requires_grad for weight in model.parameters()]
+    state = copy.deepcopy(model.state_dict())
+
+    gradient_maps(model, *pair)
+
+    assert [module.training for module in model.modules()] == modes
+    assert [weight.requires_grad for weight in model.parameters()] == needed
+    assert torch.equal(net.class_layer.weight.grad, torch.ones_like(net.class_layer.weight))
+    assert net.convolutions[1].weight.grad is None
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert not pair[0].requires_grad
+    assert pair[0].grad is None
+
+
+def test_undoes_hooks_and_modes_when_the_model_fails(net):
+    with pytest.raises(RuntimeError):
+        gradient_maps(net.train(), images(1, 7, 12, 12), torch.tensor([0]))
+    assert not any(module._forward_hooks for module in net.modules())
+    assert all(module.training for module in net.modules())
+
+
+def test_works_without_gradients_around_it_and_with_frozen_weights(net, pair):
+    expected = gradient_maps(net, *pair)
+    net.requires_grad_(False)
+    with torch.no_grad():
+        assert torch.equal(gradient_maps(net, *pair), expected)
+        assert not torch.is_grad_enabled()
+
+
+def test_targets_may_be_of_any_integer_type(net, pair):
+    batch, targets = pair
+    assert torch.equal(gradient_maps(net, batch, targets.int()), gradient_maps(net, *pair))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.tensor([0]), r"targets must be \(2,\) class indices.*\(1,\)"),
+        (torch.tensor([[0], [1]]), r"targets must be \(2,\) class indices.*\(2, 1\)"),
+        (torch.tensor([0.0, 1.0]), "class indices.*float32"),
+        (torch.tensor([0, 2]), r"targets must lie in 0 \.\.\. 1; got \[0, 2\]"),
+        (torch.tensor([-1, 0]), r"targets must lie in 0 \.\.\. 1; got \[-1, 0\]"),
+    ],
+)
+def test_refuses_targets_that_are_no_class_indices(net, targets, message):
+    with pytest.raises(ValueError, match=message):
+        gradient_maps(net, images(2, 1, 12, 12), targets)
+
+
+def test_refuses_one_image_without_its_batch(net):
+    with pytest.raises(ValueError, match=r"shape \(B, C, H, W\); got \(1, 12, 12\)"):
+        gradient_maps(net, images(1, 12, 12), torch.tensor([0]))
+
+
+def test_refuses_models_without_layers_or_without_logits():
+    with pytest.raises(ValueError, match="no convolution and no fully connected layer"):
+        gradient_maps(nn.Flatten(), images(1, 1, 2, 2), torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"must give logits \(B, C\); it gave \(1, 2, 2, 2\)"):
+        gradient_maps(nn.Conv2d(1, 2, 1), images(1, 1, 2, 2), torch.tensor([0]))
+
+
+# HGR --------------------------------------------------------------------------------------
+
+MAP = torch.tensor([[2.0, 1.0, -4.0], [0.0, 3.0, 0.0], [0.0, 0.0, 1.0]])
+TOP_ROW = torch.tensor([[True] * 3, [False] * 3, [False] * 3])
+EVERYWHERE = torch.ones(3, 3, dtype=torch.bool)
+
+
+def test_ratio_of_a_map_made_by_hand():
+    """|2|, |1|, |-4| over 4 are 0.5, 0.25, 1."""
+    assert high_gradient_ratio(MAP, TOP_ROW) == pytest.approx(2 / 3)
+    assert high_gradient_ratio(MAP, EVERYWHERE) == pytest.approx(3 / 9)
+
+
+def test_threshold_is_strict():
+    assert high_gradient_ratio(MAP, TOP_ROW, threshold=0.5) == pytest.approx(1 / 3)
+    assert high_gradient_ratio(MAP, TOP_ROW, threshold=0.499) == pytest.approx(2 / 3)
+    assert high_gradient_ratio(MAP, TOP_ROW, threshold=1.0) == 0
+    assert high_gradient_ratio(MAP, EVERYWHERE, threshold=0) == pytest.approx(5 / 9)
+
+
+def test_sign_and_unit_of_the_map_do_not_count():
+    expected = high_gradient_ratio(MAP, TOP_ROW)
+    assert high_gradient_ratio(-MAP, TOP_ROW) == expected
+    assert high_gradient_ratio(1e-4 * MAP, TOP_ROW) == expected
+
+
+def test_maximum_is_the_whole_maps_not_the_regions():
+    middle = torch.tensor([[False] * 3, [True] * 3, [False] * 3])
+    assert high_gradient_ratio(MAP, middle, threshold=0.8) == 0
+
+
+def test_scale_replaces_the_maps_own_maximum():
+    assert high_gradient_ratio(MAP, TOP_ROW, scale=8.0) == pytest.approx(1 / 3)
+    assert high_gradient_ratio(MAP, TOP_ROW, scale=1.0) == 1
+
+
+def test_a_map_of_zeros_has_no_high_pixel():
+    zeros = torch.zeros(3, 3)
+    for threshold in (0, 0.3):
+        assert high_gradient_ratio(zeros, EVERYWHERE, threshold) == 0
+        assert high_gradient_ratio(zeros, EVERYWHERE, threshold, scale=2.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((MAP, TOP_ROW[:2]), r"same shape \(H, W\); got \(3, 3\) and \(2, 3\)"),
+        ((MAP[None], TOP_ROW[None]), r"same shape \(H, W\); got \(1, 3, 3\)"),
+        ((MAP, TOP_ROW.float()), r"bool mask, not torch\.float32"),
+        ((MAP, ~EVERYWHERE), "the region has no pixels"),
+        ((MAP / 0, TOP_ROW), "the gradient map holds NaN"),
+        ((MAP, TOP_ROW, -0.1), r"threshold must be at least 0; got -0\.1"),
+        ((MAP, TOP_ROW, float("nan")), "threshold must be at least 0; got nan"),
+        ((MAP, TOP_ROW, 0.3, 0.0), r"scale must be positive; got 0\.0"),
+        ((MAP, TOP_ROW, 0.3, float("nan")), "scale must be positive; got nan"),
+    ],
+)
+def test_ratio_refuses_bad_input_in_words(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        high_gradient_ratio(*arguments)
+
+
+# HGR of all layers, images and regions ----------------------------------------------------
+
+
+@pytest.mark.parametrize("scales", [None, torch.tensor([0.5, 2.0, 1.0, 0.1])])
+def test_region_ratios_are_the_ratios_one_by_one(scales):
+    maps = images(2, 4, 5, 5) - 0.5
+    regions = {name: images(4, 5, 5, seed=seed) > 0.5 for seed, name in enumerate("ab", start=1)}
+    found = region_ratios(maps, regions, 0.4, scales)
+    assert list(found) == ["a", "b"]
+    for name, ratios in found.items():
+        assert ratios.shape == (2, 4)
+        for layer in range(2):
+            for image in range(4):
+                scale = None if scales is None else scales[image].item()
+                one = high_gradient_ratio(maps[layer, image], regions[name][image], 0.4, scale)
+                assert ratios[layer, image].item() == pytest.approx(one)
+
+
+def test_region_ratios_refuse_another_number_of_images():
+    maps, region = images(2, 4, 5, 5), {"shape": torch.ones(3, 5, 5, dtype=torch.bool)}
+    with pytest.raises(ValueError, match="'shape' is for 3 images, the maps are of 4"):
+        region_ratios(maps, region)
+    whole = {"shape": torch.ones(4, 5, 5, dtype=torch.bool)}
+    with pytest.raises(ValueError, match="'scales' is for 1 images, the maps are of 4"):
+        region_ratios(maps, whole, scales=torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "scale", "message"),
+    [(-0.1, 1.0, "threshold must be at least 0"), (0.3, 0.0, "scale must be positive")],
+)
+def test_region_ratios_refuses_the_same_ruler_as_one_ratio(threshold, scale, message):
+    maps, mask = torch.ones(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match=message):
+        high_gradient_ratio(maps[0, 0], mask[0], threshold, scale)
+    with pytest.raises(ValueError, match=message):
+        region_ratios(maps, {"all": mask}, threshold, torch.tensor([scale]))

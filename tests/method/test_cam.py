@@ -1,0 +1,125 @@
+"""CAMs: two lines of algebra, and a map between 0 and 1."""
+
+import math
+
+import pytest
+import torch
+
+from ribnb.method.cam import class_activation_maps, normalize
+from ribnb.method.pooling import gap
+from ribnb.nets.models import CAMNet
+
+
+@pytest.fixture
+def net() -> CAMNet:
+    """Three classes; the statistics of its batch norm are not those of the images."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = CAMNet("scenes", 3)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 32, 24, generator=torch.Generator().manual_seed(1))
+
+
+# From features to maps --------------------------------------------------------------------
+
+
+def test_gap_and_the_class_layer_commute(net, images):
+    """Why a map of logits exists at all: the mean of the map is the logit of the mean."""
+    with torch.no_grad():
+        features = net.features(images)
+        logits = features.mean(dim=(2, 3)) @ net.class_layer.weight[:, :, 0, 0].T
+        torch.testing.assert_close(net.logits(images), logits)
+        torch.testing.assert_close(gap(net.class_maps(images)), logits)
+        assert torch.equal(net(images), net.logits(images))
+
+
+def test_is_the_positive_part_of_the_weighted_sum_of_features(net, images):
+    with torch.no_grad():
+        weights = net.class_layer.weight[:, :, 0, 0]
+        expected = torch.einsum("cd, bdhw -> bchw", weights, net.features(images)).clamp(min=0)
+    cams = class_activation_maps(net, images)
+    torch.testing.assert_close(cams, expected)
+    assert cams.shape == (2, 3, 8, 6)
+    assert cams.min() == 0, "a map that is positive everywhere would not show the ReLU"
+    assert cams.max() > 0
+
+
+def test_is_not_divided_by_its_maximum(net, images):
+    """In units of the logit: a class layer twice as large gives maps twice as large."""
+    once = class_activation_maps(net, images)
+    with torch.no_grad():
+        net.class_layer.weight *= 2
+    torch.testing.assert_close(class_activation_maps(net, images), 2 * once)
+
+
+def test_leaves_the_model_as_it_was(net, images):
+    """One part of it trains, the other does not; its batch norm sees no image."""
+    expected = class_activation_maps(net, images)
+    net.train()
+    net.backbone.layer1.eval()
+    modes = [module.training for module in net.modules()]
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    cams = class_activation_maps(net, images)
+    assert [module.training for module in net.modules()] == modes
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in state.items())
+    assert not cams.requires_grad
+    assert torch.equal(cams, expected), "in eval mode, so that one image does not sway another"
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 24), (2, 1, 32, 24), (2, 32, 24, 3)])
+def test_refuses_what_is_no_batch_of_images(net, shape):
+    with pytest.raises(ValueError, match=r"images must have the shape \(B, 3, H, W\)") as caught:
+        class_activation_maps(net, torch.zeros(shape))
+    assert f"got {shape}" in str(caught.value)
+
+
+# Between 0 and 1 --------------------------------------------------------------------------
+
+
+def test_normalize_by_hand():
+    cam = torch.tensor([[4.0, -3.0], [1.0, 0.0]])
+    assert normalize(cam).tolist() == [[1, 0], [0.25, 0]]
+    assert cam.tolist() == [[4, -3], [1, 0]], "the argument stays"
+
+
+def test_normalize_divides_each_map_by_its_own_maximum(images):
+    maps = images * torch.tensor([1e-6, 1.0, 1e6])[:, None, None]
+    done = normalize(maps)
+    assert done.shape == maps.shape
+    assert torch.equal(done.amax(dim=(2, 3)), torch.ones(2, 3))
+    torch.testing.assert_close(done, normalize(images))
+
+
+@pytest.mark.parametrize("value", [0.0, -2.5, -math.inf])
+def test_a_map_without_a_positive_value_becomes_0(value):
+    maps = torch.full((2, 3, 3), value)
+    maps[1, 1, 1] = 5
+    done = normalize(maps)
+    assert done[0].tolist() == torch.zeros(3, 3).tolist()
+    assert done[1].sum() == done[1, 1, 1] == 1
+
+
+def test_normalize_takes_any_number_of_leading_dimensions(images):
+    alone = normalize(images[1, 2])
+    torch.testing.assert_close(normalize(images)[1, 2], alone)
+    torch.testing.assert_close(normalize(images[None])[0, 1, 2], alone)
+
+
+def test_the_smallest_and_the_largest_numbers_do_not_leave_0_and_1():
+    for scale in (1e-38, 1e38):
+        done = normalize(scale * torch.tensor([[1.0, 0.5], [-1.0, 0.0]]))
+        torch.testing.assert_close(done, torch.tensor([[1.0, 0.5], [0.0, 0.0]]))
+
+
+def test_a_nan_is_not_hidden_and_nothing_beside_it_exceeds_1():
+    done = normalize(torch.tensor([[math.nan, 500.0], [-1.0, 2.0]]))
+    assert done[0, 0].isnan()
+    assert not (done > 1).any()

@@ -1,0 +1,71 @@
+"""The adaptation on a GPU: the CPU's maps, and what a small GPU's memory holds."""
+
+import pytest
+import torch
+from plain_adaptation import small_net, some_views
+
+from ribnb.core.devices import PRECISIONS, autocast, float32_mode
+from ribnb.method.rib import RIBSettings, adapt
+from ribnb.nets.models import CAMNet
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+GIB = 2**30
+
+
+def nobody(count: int, num_classes: int):
+    return [(torch.zeros(0, 3, 1, 1), torch.zeros(0, num_classes))] * count
+
+
+def both(settings: RIBSettings):
+    """The same image adapted to on the CPU in float32, and on the GPU as the settings say."""
+    found = []
+    for device in ("cpu", "cuda"):
+        net = small_net().to(device)
+        labels = torch.zeros(net.num_classes)
+        labels[1] = 1
+        precision = "float32" if device == "cpu" else settings.precision
+        how = RIBSettings(**{**settings.as_dict(), "precision": precision})
+        batches = nobody(how.iterations, net.num_classes)
+        found.append(adapt(net, some_views(how), labels, batches, how))
+    return found
+
+
+def test_maps_in_float32_are_the_cpu_s():
+    cpu, cuda = both(RIBSettings.paper(iterations=5, learning_rate=1e-4))
+    torch.testing.assert_close(cuda.high_res, cpu.high_res, rtol=0, atol=1e-3)
+    assert cuda.losses == pytest.approx(cpu.losses, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_labels_in_lower_precisions_are_the_cpu_s(precision):
+    cpu, cuda = both(RIBSettings.paper(iterations=5, learning_rate=1e-4, precision=precision))
+    agreement = ((cuda.high_res > 0.3) == (cpu.high_res > 0.3)).float().mean()
+    assert agreement > 0.98
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0),
+    reason="this GPU has no TF32",
+)
+def test_tf32_rounds_and_float32_does_not():
+    layer = torch.nn.Conv2d(256, 64, 3, bias=False).cuda()
+    images = torch.randn(2, 256, 32, 32, device="cuda")
+    exact = torch.nn.functional.conv2d(images.double(), layer.weight.double())
+    errors = {}
+    for precision in ("float32", "tf32"):
+        with float32_mode(precision), autocast(precision, images.device), torch.no_grad():
+            errors[precision] = (layer(images) - exact).abs().max().item()
+    assert errors["float32"] * 10 < errors["tf32"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_default_settings_at_voc_size_fit_on_a_small_gpu(precision):
+    """Colab's T4 has 15 GB."""
+    unstopped = {"flood_share": None, "margin": 1e9}
+    settings = RIBSettings.released(iterations=2, precision=precision, **unstopped)
+    net = CAMNet("resnet50", 20).cuda()
+    views = [torch.randn(2, 3, round(375 * s), round(500 * s)) for s in settings.scales]
+    batch = torch.randn(20, 3, 512, 512), torch.eye(20)
+    torch.cuda.reset_peak_memory_stats()
+    adapt(net, views, torch.eye(20)[3], [batch] * 2, settings)
+    assert torch.cuda.max_memory_allocated() < 14 * GIB

@@ -1,0 +1,244 @@
+"""Maps of a whole split: what a run gives, in workers and shards."""
+
+import dataclasses
+import math
+import multiprocessing
+import random
+import statistics
+
+import numpy as np
+import pytest
+import torch
+from localization_runs import WORKERS, Interrupted, no_bar, run, undisturbed_maps  # noqa: F401
+from plain_adaptation import one_thread  # noqa: F401
+from small_split import LABELS, Noise, few_steps, maps_in, net
+
+from ribnb.core.map_files import read_maps
+from ribnb.data.views import multi_scale_views
+from ribnb.method import localization
+from ribnb.method.adaptation import adapt
+from ribnb.method.feed import AdaptationInputs
+from ribnb.method.localization import MapsReport
+from ribnb.method.step_files import StepRecord, read_steps
+
+# What a run gives -------------------------------------------------------------------------
+
+
+def adaptations(settings, **options) -> list:
+    """What `adapt` gives for each image that has labels."""
+    images, model = Noise(), net()
+    inputs = AdaptationInputs(images, settings)
+    return [
+        adapt(
+            model,
+            multi_scale_views(images.image(target), settings.scales),
+            images.labels[target],
+            [inputs.batch(target, step)[0] for step in range(settings.iterations)],
+            settings,
+            **options,
+        )
+        for target in images.labels.any(dim=1).nonzero()[:, 0].tolist()
+    ]
+
+
+@pytest.mark.parametrize("settings", [few_steps(), few_steps("paper"), few_steps(seed=3)])
+def test_an_image_has_the_maps_that_adapt_gives(tmp_path, settings):
+    run(tmp_path, settings=settings)
+    for target, found in zip((0, 1, 2, 3, 5, 6, 7, 8), adaptations(settings), strict=True):
+        maps = read_maps(tmp_path / "maps" / f"n00{target}.npz")
+        assert maps.class_ids.tolist() == found.class_ids.tolist()
+        np.testing.assert_array_equal(maps.high_res, found.high_res)
+        np.testing.assert_array_equal(maps.strided, found.strided)
+
+
+def test_the_maps_are_those_of_all_steps_and_batches(tmp_path, undisturbed):
+    """So that a step or a batch that is another one is seen below, where bits are compared."""
+    cases = few_steps(iterations=2), few_steps(iterations=0), few_steps(seed=1)
+    for number, settings in enumerate(cases):
+        run(tmp_path / str(number), settings=settings)
+        other = maps_in(tmp_path / str(number))
+        same = {name for name in undisturbed if other[name] == undisturbed[name]}
+        # image 4 has no labels, and is the only one that shares no class with image 6
+        assert same == ({"n004.npz", "n006.npz"} if settings.seed else {"n004.npz"})
+
+
+def test_the_files_of_a_run(tmp_path):
+    report = run(tmp_path, Noise(sizes=((32, 24), (25, 39))))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "maps.json", "steps"]
+    assert [path.name for path in sorted((tmp_path / "maps").iterdir())] == [
+        f"n{index:03}.npz" for index in range(9)
+    ]
+    for index, labels in enumerate(LABELS):
+        maps = read_maps(tmp_path / "maps" / f"n{index:03}.npz")
+        present = [c for c, label in enumerate(labels) if label]
+        assert maps.class_ids.tolist() == present
+        width, height = (25, 39) if index % 2 else (32, 24)
+        assert maps.high_res.shape == (len(present), height, width)
+        assert maps.strided.shape == (len(present), -(-height // 4), -(-width // 4))
+        assert maps.class_ids.dtype == np.int64
+        assert maps.high_res.dtype == maps.strided.dtype == np.float32
+        assert ((maps.high_res >= 0) & (maps.high_res <= 1)).all()
+    assert report.folder == tmp_path / "maps"
+    assert report.written == Noise().ids
+    assert (report.kept, report.failed, report.unreadable) == (0, {}, {})
+    assert report.seconds > 0
+
+
+def test_the_steps_of_each_image_are_on_record(tmp_path):
+    settings = few_steps(margin=1e-9, pooling="gap")
+    report = run(tmp_path, settings=settings)
+    records = {path.stem: read_steps(path) for path in (tmp_path / "steps").iterdir()}
+    assert sorted(records) == Noise().ids
+    labelled = [name for name, labels in zip(Noise().ids, LABELS, strict=True) if any(labels)]
+    for name, found in zip(labelled, adaptations(settings), strict=True):
+        there = records[name]
+        assert (there.losses, there.target_losses) == (found.losses, found.target_losses)
+        assert (there.stopped_at, there.stop_reason) == (found.stopped_at, found.stop_reason)
+        assert there.gap_logits == found.gap_logits
+    assert math.isnan(records["n004"].logit_growth)
+    assert StepRecord([], [], [1.0, 0.5, 2.5], None, None, 0.1).logit_growth == 1.5
+    assert (records["n004"].losses, records["n004"].stop_reason) == ([], None)  # has no labels
+    mean = statistics.fmean(record.seconds for record in records.values())
+    assert report.seconds_per_image == mean > 0
+
+
+def test_a_resumed_run_counts_the_stops_of_all_its_images(tmp_path):
+    settings = few_steps(margin=1e-9, pooling="gap")
+    whole = run(tmp_path / "whole", settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", Interrupted(5), settings=settings)
+    resumed = run(tmp_path / "killed", settings=settings)
+    assert 0 < resumed.kept < 9
+    assert resumed.stopped == whole.stopped != {"margin": 0, "flood": 0}
+    assert run(tmp_path / "killed", settings=settings).stopped == whole.stopped
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"losses": []}', None])
+def test_an_image_whose_record_is_not_whole_is_done_again(tmp_path, damage, undisturbed):
+    run(tmp_path)
+    path = tmp_path / "steps" / "n002.json"
+    before = dataclasses.replace(read_steps(path), seconds=0.0)
+    path.unlink() if damage is None else path.write_text(damage)
+    assert run(tmp_path).written == ["n002"]
+    assert dataclasses.replace(read_steps(path), seconds=0.0) == before
+    assert maps_in(tmp_path) == undisturbed
+
+
+def test_an_image_without_labels_has_a_file_without_maps(tmp_path):
+    run(tmp_path, Noise(sizes=((30, 21),)))
+    maps = read_maps(tmp_path / "maps" / "n004.npz")
+    assert [array.shape for array in maps] == [(0,), (0, 21, 30), (0, 6, 8)]
+    assert maps.class_ids.dtype == np.int64
+
+
+def test_without_steps_it_is_the_cam_and_no_batch_is_read(tmp_path):
+    images = Noise()
+    run(tmp_path, images, settings=few_steps(iterations=0, batch_size=5))
+    assert sorted(images.shown) == list(range(9))
+
+
+def test_nothing_is_read_for_an_update_that_no_map_looks_at(tmp_path):
+    """Three steps of the authors' variant take two batches; a stop spares those after it."""
+    images = Noise([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    run(tmp_path / "whole", images, settings=few_steps(batch_size=2))
+    assert len(images.shown) == 3 * (1 + 2 * 2)
+    images.shown.clear()
+    report = run(tmp_path / "stopped", images, settings=few_steps(margin=1e-9, pooling="gap"))
+    assert images.shown == [0, 1, 2]
+    assert report.stopped == {"margin": 3, "flood": 0}
+
+
+def some_stop(reason, **changes):
+    """Settings with which about half of the images stop, whatever the net's weights are."""
+    free = few_steps(pooling="gap", iterations=4, margin=1e9, **changes)
+    if reason == "margin":
+        reached = [max(map(abs, one.target_losses)) for one in adaptations(free)]
+        return dataclasses.replace(free, margin=float(np.median(reached)))
+    found = adaptations(dataclasses.replace(free, flood_share=1.0), trace=True)
+    reached = [max(step.flooded for step in one.steps[1:]) for one in found]
+    return dataclasses.replace(free, flood_share=float(np.median(reached)))
+
+
+@pytest.mark.parametrize("reason", ["margin", "flood"])
+def test_the_report_counts_the_stops(tmp_path, reason):
+    settings = some_stop(reason)
+    report, found = run(tmp_path, settings=settings), adaptations(settings)
+    count = sum(one.stop_reason == reason for one in found)
+    assert 0 < count < 8
+    assert report.stopped == {"margin": 0, "flood": 0, reason: count}
+    assert f"stopped by margin {report.stopped['margin']}, by flood" in str(report)
+
+
+def test_the_report_in_words():
+    report = MapsReport("maps", ["a", "b"], 3, {"c": "no file"}, {"c": "none"}, seconds=61.4)
+    assert str(report).splitlines() == [
+        "2 images in 61 s, 3 were there; stopped by margin 0, by flood 0; failed 1",
+        "failed: c: no file",
+        "left out of batches: c: none",
+    ]
+
+
+@WORKERS
+def test_the_net_and_the_global_generators_are_left_as_they_were(tmp_path, workers):
+    model = net().train()
+    model.backbone.bn1.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.manual_seed(1)
+    random.seed(1)
+    drawn = torch.rand(2), random.random(), np.random.get_state()[1].copy()  # noqa: NPY002
+    torch.manual_seed(1)
+    random.seed(1)
+    run(tmp_path, model=model, workers=workers)
+    assert torch.equal(torch.rand(2), drawn[0])
+    assert random.random() == drawn[1]
+    assert np.array_equal(np.random.get_state()[1], drawn[2])  # noqa: NPY002
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
+    assert model.training and not model.backbone.bn1.training
+
+
+# Workers and shards -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["released", "paper", "margin", "flood"])
+def test_the_number_of_workers_changes_nothing(tmp_path, case):
+    settings = few_steps(case) if case in ("released", "paper") else some_stop(case)
+    images = Noise(broken=(2, 8))
+    here = run(tmp_path / "0", images, settings=settings)
+    ahead = run(tmp_path / "2", images, settings=settings, workers=2)
+    assert maps_in(tmp_path / "0") == maps_in(tmp_path / "2")
+    for name in ("written", "failed", "unreadable", "stopped"):
+        assert getattr(here, name) == getattr(ahead, name)
+
+
+def test_shards_together_are_the_run_as_a_whole(tmp_path, undisturbed):
+    """In any order, into one folder or several."""
+    last = run(tmp_path, shard=(2, 3), workers=2)
+    assert last.written == ["n002", "n005", "n008"]
+    for index in (0, 1):
+        assert len(run(tmp_path, shard=(index, 3)).written) == 3
+    assert maps_in(tmp_path) == undisturbed
+    assert run(tmp_path).kept == 9
+
+
+def test_there_may_be_more_shards_than_images(tmp_path):
+    assert run(tmp_path, shard=(10, 20)).written == []
+    assert run(tmp_path, shard=(8, 20)).written == ["n008"]
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (1, 0), (3, 2), (0, -1)])
+def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
+    with pytest.raises(ValueError, match=r"shard must be \(i, n\) with 0 <= i < n; got \("):
+        run(tmp_path / "new", shard=shard)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_worker_outlives_the_run(tmp_path, fails, monkeypatch):
+    if fails:
+        monkeypatch.setattr(localization, "write_maps", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path, workers=2)
+    else:
+        run(tmp_path, workers=2)
+    assert multiprocessing.active_children() == []

@@ -1,0 +1,109 @@
+"""L_RIB: the formula, its gradient, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+
+from ribnb.method.losses import rib_loss
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    """Random logits on both sides of a margin of 5."""
+    return 10 * torch.randn(16, 20, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def labels() -> torch.Tensor:
+    return (torch.rand(16, 20, generator=torch.Generator().manual_seed(1)) < 0.3).long()
+
+
+def formula(logits, labels, margin: float) -> list[list[float]]:
+    """- t_c min(m, y^c), term by term, in plain Python."""
+    rows = zip(labels.tolist(), logits.tolist(), strict=True)
+    return [[-t * min(margin, y) for t, y in zip(*row, strict=True)] for row in rows]
+
+
+def test_is_the_formula_in_every_reduction(logits, labels):
+    terms = torch.tensor(formula(logits, labels, 5.0))
+    torch.testing.assert_close(rib_loss(logits, labels, 5.0, reduction="none"), terms)
+    torch.testing.assert_close(rib_loss(logits, labels, 5.0, reduction="mean"), terms.mean())
+    torch.testing.assert_close(rib_loss(logits, labels, 5.0), terms.sum())
+
+
+def test_the_margin_is_600_unless_said_otherwise():
+    ones = torch.ones(1, 2)
+    assert rib_loss(torch.tensor([[599.0, 601.0]]), ones).item() == -(599 + 600)
+
+
+def test_gradient_is_minus_one_below_the_margin_and_nothing_elsewhere():
+    """Exactly at the margin a logit is pushed no further."""
+    logits = torch.tensor([[4.9, 5.0, 5.1, -80.0, 2.0, 7.0]], requires_grad=True)
+    labels = torch.tensor([[1, 1, 1, 1, 0, 0]])
+    rib_loss(logits, labels, margin=5.0).backward()
+    assert logits.grad.tolist() == [[-1, 0, 0, -1, 0, 0]]
+
+
+def test_gradient_does_not_fade_where_a_sigmoid_saturates():
+    logits = torch.tensor([[-300.0, 0.0, 300.0]], requires_grad=True)
+    rib_loss(logits, torch.ones(1, 3)).backward()
+    assert logits.grad.tolist() == [[-1, -1, -1]]
+
+
+def test_absent_classes_pass_nothing_on_even_if_infinite():
+    logits = torch.tensor([[1.0, math.inf, -math.inf]], requires_grad=True)
+    loss = rib_loss(logits, torch.tensor([[1, 0, 0]]))
+    loss.backward()
+    assert loss.item() == -1
+    assert logits.grad.tolist() == [[-1, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float64])
+def test_labels_may_be_of_any_type(logits, labels, dtype):
+    assert rib_loss(logits, labels.to(dtype), 5.0) == rib_loss(logits, labels.float(), 5.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_keeps_the_precision_of_the_logits(logits, labels, dtype):
+    assert rib_loss(logits.to(dtype), labels, 5.0, reduction="none").dtype == dtype
+
+
+def test_leaves_its_arguments_as_they_are(logits, labels):
+    before = logits.clone(), labels.clone()
+    rib_loss(logits, labels, 5.0)
+    assert torch.equal(logits, before[0])
+    assert torch.equal(labels, before[1])
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (torch.zeros(2, 3), torch.zeros(2, 4), r"shape \(B, C\).*\(2, 3\).*\(2, 4\)"),
+        (torch.zeros(3), torch.zeros(3), r"shape \(B, C\).*\(3,\)"),
+        (torch.zeros(2, 3), torch.zeros(2), r"labels \(2,\)"),
+        (torch.zeros(1, 2), torch.tensor([[0, 0.5]]), r"labels must be 0 or 1; found 0\.5"),
+        (torch.zeros(1, 2), torch.tensor([[-1, 1]]), "labels must be 0 or 1; found -1"),
+        (torch.zeros(1, 2), torch.tensor([[0, math.nan]]), "labels must be 0 or 1; found nan"),
+        (torch.tensor([[0, 1], [2, math.nan]]), torch.zeros(2, 2), "image 1, class 1 is NaN"),
+    ],
+)
+def test_refuses_wrong_tensors_in_words(logits, labels, message):
+    with pytest.raises(ValueError, match=message):
+        rib_loss(logits, labels)
+
+
+@pytest.mark.parametrize("margin", [0, -1, math.nan])
+def test_refuses_a_margin_that_is_not_positive(margin):
+    with pytest.raises(ValueError, match=f"margin must be positive.*got {margin}"):
+        rib_loss(torch.zeros(1, 2), torch.zeros(1, 2), margin)
+
+
+def test_refuses_an_unknown_reduction():
+    with pytest.raises(ValueError, match="one of sum, mean, none; got 'average'"):
+        rib_loss(torch.zeros(1, 2), torch.zeros(1, 2), reduction="average")
+
+
+def test_refuses_logits_that_are_whole_numbers():
+    with pytest.raises(TypeError, match=r"floating point, not torch\.int64"):
+        rib_loss(torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, 2))

@@ -1,0 +1,175 @@
+"""GAP and GNDRP: worked by hand, at a tie, with nothing left, and what must not leak."""
+
+import math
+
+import pytest
+import torch
+
+from ribnb.method.cam import normalize
+from ribnb.method.pooling import VARIANTS, gap, gndrp
+
+# A head at the top left that the CAM has found, and a body below it that it has not.
+CAM = torch.tensor(
+    [[1.0, 0.8, 0.1, 0.0], [0.9, 0.5, 0.3, 0.0], [0.2, 0.4, 0.4, 0.1], [0.0, 0.2, 0.2, 0.0]]
+)[None, None]
+FEATURES = torch.tensor(
+    [[9.0, 8.0, 1.0, 0.0], [8.0, 5.0, 3.0, -1.0], [2.0, 6.0, 4.0, 1.0], [0.0, 2.0, 3.0, -2.0]]
+)[None, None]
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(3, 5, 7, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_worked_by_hand():
+    """At tau = 0.45 twelve of the sixteen positions are kept; their values sum to 19."""
+    assert gap(FEATURES).tolist() == [[49 / 16]]
+    assert gndrp(FEATURES, CAM, 0.45, "paper").item() == pytest.approx(19 / 12)
+    assert gndrp(FEATURES, CAM, 0.45, "released").item() == pytest.approx(19 / 16)
+
+
+def test_a_position_at_tau_is_kept_in_the_paper_and_not_in_the_released_code():
+    """The two at 0.4 hold 6 and 4."""
+    assert gndrp(FEATURES, CAM, 0.4, "paper").item() == pytest.approx(19 / 12)
+    assert gndrp(FEATURES, CAM, 0.4, "released").item() == pytest.approx((19 - 10) / 16)
+
+
+def test_tau_is_0_point_4_and_the_variant_the_papers_unless_said_otherwise():
+    assert gndrp(FEATURES, CAM) == gndrp(FEATURES, CAM, 0.4, "paper")
+
+
+def test_at_tau_0_only_the_positions_that_the_cam_leaves_at_0_count():
+    assert gndrp(FEATURES, CAM, 0, "paper").item() == pytest.approx((0 - 1 + 0 - 2) / 4)
+    assert gndrp(FEATURES, CAM, 0, "released").item() == 0
+
+
+def test_with_tau_1_the_papers_is_gap(features):
+    cam = normalize(features)
+    assert cam.max() == 1
+    torch.testing.assert_close(gndrp(features, cam, 1, "paper"), gap(features))
+    pooled, own = features.clone().requires_grad_(), features.clone().requires_grad_()
+    gndrp(pooled, cam, 1, "paper").square().sum().backward()
+    gap(own).square().sum().backward()
+    torch.testing.assert_close(pooled.grad, own.grad)
+
+
+def test_with_tau_1_the_released_codes_leaves_out_the_maximum(features):
+    """Strict <, and the CAM is 1 at its maximum."""
+    expected = gap(features) - features.amax(dim=(2, 3)) / (7 * 4)
+    torch.testing.assert_close(gndrp(features, normalize(features), 1, "released"), expected)
+
+
+def test_every_row_and_channel_is_pooled_by_its_own_cam(features):
+    cam = torch.rand(features.shape, generator=torch.Generator().manual_seed(1))
+    for variant in VARIANTS:
+        pooled = gndrp(features, cam, 0.6, variant)
+        assert pooled.shape == (3, 5)
+        for row in range(3):
+            for channel in range(5):
+                one = (slice(row, row + 1), slice(channel, channel + 1))
+                alone = gndrp(features[one], cam[one], 0.6, variant)
+                torch.testing.assert_close(alone, pooled[one])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_cam_may_serve_all_channels_of_its_image(features, variant):
+    cam = torch.rand(3, 1, 7, 4, generator=torch.Generator().manual_seed(1))
+    shared = gndrp(features, cam, 0.4, variant)
+    torch.testing.assert_close(shared, gndrp(features, cam.expand_as(features), 0.4, variant))
+
+
+def test_the_class_layer_may_come_before_or_after_the_pooling(features):
+    """With one CAM for all channels: pooled features times weights are pooled class maps."""
+    layer = torch.nn.Conv2d(5, 2, 1, bias=False)
+    cam = torch.rand(3, 1, 7, 4, generator=torch.Generator().manual_seed(1))
+    before = gndrp(layer(features), cam, 0.4, "paper")
+    after = gndrp(features, cam, 0.4, "paper") @ layer.weight[:, :, 0, 0].T
+    torch.testing.assert_close(before, after)
+
+
+@pytest.mark.parametrize(("variant", "share"), [("paper", 1 / 12), ("released", 1 / 16)])
+def test_only_the_kept_positions_move_and_all_by_the_same_share(variant, share):
+    features, cam = FEATURES.clone().requires_grad_(), CAM.clone().requires_grad_()
+    gndrp(features, cam, 0.45, variant).backward()
+    torch.testing.assert_close(features.grad, (CAM < 0.45) * share)
+    assert cam.grad is None, "nothing is learnt about which positions to keep"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_cam_computed_from_the_features_passes_no_gradient_on(features, variant):
+    features.requires_grad_()
+    cam = features.relu() / features.amax(dim=(2, 3), keepdim=True)
+    gndrp(features, cam, 0.4, variant).sum().backward()
+    count = (cam <= 0.4).sum(dim=(2, 3), keepdim=True) if variant == "paper" else 7 * 4
+    torch.testing.assert_close(features.grad, (cam <= 0.4) / count)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_with_nothing_left_it_is_0_without_gradient(variant):
+    """The second channel's CAM is high everywhere; the first one's is not."""
+    features = torch.ones(2, 2, 3, 3, requires_grad=True)
+    cam = torch.zeros(2, 2, 3, 3)
+    cam[:, 1] = 0.9
+    pooled = gndrp(features, cam, 0.4, variant)
+    assert pooled.tolist() == [[1, 0], [1, 0]]
+    pooled.sum().backward()
+    assert features.grad.isfinite().all()
+    assert features.grad[:, 1].tolist() == torch.zeros(2, 3, 3).tolist()
+
+
+def test_with_one_position_left_it_is_that_ones_value():
+    cam = torch.ones(1, 1, 4, 4)
+    cam[0, 0, 1, 2] = 0.3
+    assert gndrp(FEATURES, cam, 0.4, "paper").item() == 3
+    assert gndrp(FEATURES, cam, 0.4, "released").item() == 3 / 16
+
+
+@pytest.mark.parametrize("stray", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_stray_value_where_the_cam_is_high_does_not_leak(variant, stray):
+    features = FEATURES.clone()
+    features[0, 0, 0, 0] = stray
+    features.requires_grad_()
+    pooled = gndrp(features, CAM, 0.4, variant)
+    pooled.backward()
+    assert pooled == gndrp(FEATURES, CAM, 0.4, variant)
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_leaves_its_arguments_as_they_are(features, variant):
+    cam = normalize(features)
+    before = features.clone(), cam.clone()
+    gndrp(features, cam, 0.4, variant)
+    assert torch.equal(features, before[0])
+    assert torch.equal(cam, before[1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "cam"),
+    [
+        ((2, 3, 4, 4), (2, 2, 4, 4)),
+        ((2, 3, 4, 4), (1, 3, 4, 4)),
+        ((2, 3, 4, 4), (2, 3, 4, 5)),
+        ((2, 3, 4, 4), (2, 3, 1, 1)),
+        ((2, 3, 4, 4), (2, 4, 4)),
+        ((3, 4, 4), (3, 4, 4)),
+        ((3, 4, 4), (1, 3, 4, 4)),
+    ],
+)
+def test_refuses_shapes_that_do_not_match(shape, cam):
+    with pytest.raises(ValueError, match=r"\(B, C, h, w\).*got \(.*\) and \(") as caught:
+        gndrp(torch.zeros(shape), torch.zeros(cam))
+    assert f"got {shape} and {cam}" in str(caught.value)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan])
+def test_refuses_a_threshold_outside_0_and_1(threshold):
+    with pytest.raises(ValueError, match=rf"threshold must lie in \[0, 1\]; got {threshold}"):
+        gndrp(FEATURES, CAM, threshold)
+
+
+def test_refuses_an_unknown_variant():
+    with pytest.raises(ValueError, match="variant must be one of paper, released; got 'Paper'"):
+        gndrp(FEATURES, CAM, 0.4, "Paper")

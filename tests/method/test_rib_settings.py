@@ -1,0 +1,259 @@
+"""RIBSettings: the two variants' values, what the hash knows, what is refused."""
+
+import dataclasses
+import json
+
+import pytest
+
+from ribnb.core.settings import SettingsError
+from ribnb.method.settings import RIBSettings
+
+# The released settings, from the authors' code; where the paper's differ, its value beside them.
+RELEASED = {
+    "iterations": 10,
+    "learning_rate": 8e-6,
+    "class_layer_factor": 10,  # 8e-5 for the class layer
+    "power": 0.9,
+    "momentum": 1e-4,
+    "weight_decay": 0,
+    "loss": "rib",
+    "margin": 600,
+    "pooling": "gndrp",
+    "threshold": 0.4,
+    "variant": "released",
+    "batch_size": 20,
+    "batch_choice": "disjoint",
+    "crop_size": 512,
+    "long_side_min": 320,
+    "long_side_max": 640,
+    "scales": (1, 0.5, 1.5, 2),
+    "loss_scales": (1, 1.5, 2),
+    "flip": True,
+    "flood_level": 0.3,
+    "flood_share": 0.7,
+    "normalize_maps": False,
+    "precision": "float32",
+    "seed": 0,
+}
+PAPER = {
+    "variant": "paper",
+    "class_layer_factor": 1,
+    "power": 0,
+    "momentum": 0,
+    "batch_choice": "random",
+    "flood_level": None,
+    "flood_share": None,
+    "normalize_maps": True,
+}
+BY_VARIANT = {
+    "released": {
+        "margin_rule": "stop",
+        "last_map": False,
+        "pooling_variant": "released",
+        "image_in_batch": False,
+    },
+    "paper": {
+        "margin_rule": "cap",
+        "last_map": True,
+        "pooling_variant": "paper",
+        "image_in_batch": True,
+    },
+}
+RELEASED |= {**BY_VARIANT["released"], "moving_stages": None}
+PAPER |= BY_VARIANT["paper"]
+OTHER = {
+    "iterations": 11,
+    "learning_rate": 8.1e-6,
+    "class_layer_factor": 9.5,
+    "power": 1,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "loss": "bce",
+    "margin": 100,
+    "pooling": "gap",
+    "threshold": 0.5,
+    "variant": "paper",
+    "margin_rule": "cap",
+    "last_map": True,
+    "pooling_variant": "paper",
+    "image_in_batch": True,
+    "moving_stages": 2,
+    "batch_size": 19,
+    "batch_choice": "random",
+    "crop_size": 511,
+    "long_side_min": 321,
+    "long_side_max": 641,
+    "scales": (1, 1.5, 0.5, 2),
+    "loss_scales": (1, 2),
+    "flip": False,
+    "flood_level": 0.4,
+    "flood_share": None,
+    "normalize_maps": True,
+    "precision": "bfloat16",
+    "seed": 1,
+}
+
+
+def values(settings):
+    """As they are, not as JSON has them."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+
+
+def test_each_variant_is_whole():
+    assert values(RIBSettings.released()) == RELEASED
+    assert values(RIBSettings.paper()) == {**RELEASED, **PAPER}
+    assert RIBSettings() == RIBSettings.released()
+
+
+def test_the_settings_for_scenes_are_the_papers_formulas_on_the_image_alone():
+    scenes = RIBSettings.scenes()
+    assert {name: getattr(scenes, name) for name in ("variant", "loss", "pooling")} == {
+        "variant": "paper",
+        "loss": "rib",
+        "pooling": "gndrp",
+    }
+    assert scenes.num_others == 0
+    assert scenes.scales == scenes.loss_scales == (1,)
+    assert RIBSettings.scenes(iterations=3, pooling="gap").pooling == "gap"
+
+
+@pytest.mark.parametrize("variant", BY_VARIANT)
+@pytest.mark.parametrize("name", BY_VARIANT["paper"])
+def test_each_difference_of_the_variants_can_be_switched_alone(variant, name):
+    other = BY_VARIANT["paper" if variant == "released" else "released"][name]
+    here, changed = getattr(RIBSettings, variant), {name: other}
+    assert values(here(**changed)) == {**values(here()), **changed}
+
+
+def test_a_batch_counts_the_image_or_only_others():
+    assert RIBSettings.paper(batch_size=5).num_others == 4
+    assert RIBSettings.paper(batch_size=5, image_in_batch=False).num_others == 5
+    assert RIBSettings.released(batch_size=5, image_in_batch=True).num_others == 4
+
+
+def test_changes_are_set_on_top_of_a_variant():
+    changes = {"power": 2, "scales": [1, 2], "loss_scales": [2], "flood_share": 0.5}
+    settings = RIBSettings.paper(**changes)
+    expected = {**RELEASED, **PAPER, **changes, "scales": (1, 2), "loss_scales": (2,)}
+    assert values(settings) == expected
+    assert RIBSettings.released(variant="paper").variant == "paper"
+    with pytest.raises(TypeError, match="tau"):
+        RIBSettings.paper(tau=0.4)
+
+
+def test_every_setting_says_what_it_means_and_where_its_default_comes_from():
+    of_ours = {"variant", "precision", "seed"}  # neither the paper nor the authors' code has them
+    for field in dataclasses.fields(RIBSettings):
+        meaning = field.metadata["meaning"]
+        sourced = "[paper" in meaning or "[released code" in meaning
+        assert sourced or field.name in of_ours, field.name
+
+
+def test_every_setting_is_covered_here():
+    assert OTHER.keys() == RELEASED.keys() == RIBSettings().as_dict().keys()
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_hash_changes_with_every_setting(name):
+    assert RIBSettings(**{name: OTHER[name]}).hash() != RIBSettings().hash()
+
+
+def test_hash_does_not_depend_on_how_a_setting_is_written():
+    written = RIBSettings(scales=[1, 0.5, 1.5, 2], margin=600, flood_share=0.7, flood_level=0.3)
+    assert written.hash() == RIBSettings().hash()
+    assert hash(written) == hash(RIBSettings())
+    assert RIBSettings(weight_decay=0).hash() == RIBSettings().hash()
+
+
+@pytest.mark.parametrize(
+    "settings", [RIBSettings.paper(), RIBSettings.released(scales=[1, 2, 1.5])]
+)
+def test_survives_json(settings):
+    again = RIBSettings.from_mapping(json.loads(json.dumps(settings.as_dict())))
+    assert again == settings
+    assert again.hash() == settings.hash()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"iterations": -1}, "iterations = -1 is not allowed; it must be at least 0"),
+        ({"iterations": 2.0}, r"iterations = 2\.0 is of type float; it must be int"),
+        ({"learning_rate": 0}, "learning_rate = 0 is not allowed; it must be greater than 0"),
+        ({"learning_rate": float("nan")}, "learning_rate = nan is not allowed.*finite"),
+        ({"class_layer_factor": 0}, "class_layer_factor = 0 is not allowed"),
+        ({"power": -0.1}, r"power = -0\.1 is not allowed; it must be at least 0"),
+        ({"momentum": -0.1}, r"momentum = -0\.1 is not allowed"),
+        ({"weight_decay": -1e-4}, "weight_decay = -0.0001 is not allowed"),
+        ({"loss": "ce"}, "loss = 'ce' is not allowed; it must be one of 'rib', 'bce'"),
+        ({"margin": 0}, "margin = 0 is not allowed; it must be greater than 0"),
+        ({"pooling": "gmp"}, "pooling = 'gmp' is not allowed; .* 'gndrp', 'gap'"),
+        ({"threshold": 1.1}, r"threshold = 1\.1 is not allowed; it must be at most 1"),
+        ({"threshold": -0.1}, r"threshold = -0\.1 is not allowed; it must be at least 0"),
+        ({"variant": "Paper"}, "variant = 'Paper' is not allowed; .* 'paper', 'released'"),
+        ({"batch_size": 0}, "batch_size = 0 is not allowed; it must be at least 1"),
+        ({"batch_choice": "all"}, "batch_choice = 'all' is not allowed"),
+        ({"crop_size": -1}, "crop_size = -1 is not allowed; it must be at least 0"),
+        ({"long_side_min": 641}, "long_side_min = 641 .* long_side_max = 640"),
+        ({"scales": 1}, "scales = 1; it must be a list of float"),
+        ({"scales": []}, r"scales = \[\]; it must be a list of float, with at least one item"),
+        ({"scales": (0.5, 1)}, r"scales = \(0\.5, 1\.0\): 1 must come first"),
+        ({"scales": (1, 2, 2.0)}, r"scales = \(1\.0, 2\.0, 2\.0\): one stands there twice"),
+        ({"scales": (1, 0)}, "scales = 0 is not allowed; it must be greater than 0"),
+        ({"scales": (1, "2")}, "scales = '2' is of type str; it must be float"),
+        ({"scales": (1, True)}, "scales = True is of type bool; it must be float"),
+        ({"scales": (1, float("inf"))}, "scales = inf is not allowed; it must be a finite number"),
+        ({"scales": (1, 0.5)}, r"loss_scales = \(1\.0, 1\.5, 2\.0\) must be different ones of"),
+        ({"loss_scales": (1, 1)}, r"loss_scales = \(1\.0, 1\.0\) must be different ones of"),
+        ({"loss_scales": (3,)}, r"loss_scales = \(3\.0,\) must be different ones of scales"),
+        ({"loss_scales": ()}, r"loss_scales = \(\); it must be a list of float"),
+        ({"flip": 1}, "flip = 1 is of type int; it must be bool"),
+        ({"flood_level": -0.1}, r"flood_level = -0\.1 is not allowed; it must be at least 0"),
+        ({"flood_share": 1.1}, r"flood_share = 1\.1 is not allowed; it must be at most 1"),
+        ({"flood_share": "off"}, "flood_share = 'off' is of type str; .* float or None"),
+        ({"precision": "float16"}, "precision = 'float16' is not allowed; .* 'bfloat16'"),
+        ({"seed": -1}, "seed = -1 is not allowed"),
+    ],
+)
+def test_refuses_a_wrong_value(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        RIBSettings(**changes)
+
+
+def test_limits_themselves_are_allowed():
+    edge = {"iterations": 0, "power": 0, "threshold": 0, "batch_size": 1, "crop_size": 0}
+    settings = RIBSettings(**edge, flood_level=0, flood_share=1, long_side_min=640)
+    assert settings.as_dict() | edge == settings.as_dict()
+    assert RIBSettings(threshold=1, flood_share=0).threshold == 1
+
+
+def test_the_others_keep_their_size_with_a_long_side_of_0():
+    """As the field says, without a word about the smallest one."""
+    assert RIBSettings(long_side_max=0).long_side_max == 0
+
+
+def test_a_range_of_long_sides_that_no_view_accepts_is_refused():
+    """An image cannot be resized to 0 pixels."""
+    with pytest.raises(SettingsError, match="long_side_min = 0"):
+        RIBSettings(long_side_min=0, long_side_max=640)
+
+
+def test_the_papers_b_counts_the_image_itself():
+    assert RIBSettings.paper().num_others == 19
+    assert RIBSettings.released().num_others == 20
+    assert RIBSettings.paper(batch_size=1).num_others == 0
+
+
+def test_the_released_codes_last_update_is_never_looked_at():
+    assert [RIBSettings.paper(iterations=k).num_updates for k in (0, 1, 2, 10)] == [0, 1, 2, 10]
+    assert [RIBSettings.released(iterations=k).num_updates for k in (0, 1, 2, 10)] == [0, 0, 1, 9]
+
+
+def test_the_rate_falls_to_its_last_step():
+    """8e-6 (1 - k / 10) ** 0.9; the paper's is lambda throughout."""
+    rates = [RIBSettings.released().rate(k) for k in range(10)]
+    assert rates[0] == 8e-6
+    assert rates[5] == pytest.approx(8e-6 * 0.5**0.9)
+    assert rates[9] == pytest.approx(8e-6 * 0.1**0.9)
+    assert rates == sorted(rates, reverse=True)
+    assert {RIBSettings.paper().rate(k) for k in range(10)} == {8e-6}

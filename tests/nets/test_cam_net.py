@@ -1,0 +1,304 @@
+"""CAMNet: its shape, what of it stands still, and the weights it takes or refuses."""
+
+import copy
+import pickle
+import re
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torchvision.models import ResNet18_Weights, ResNet34_Weights
+
+from ribnb.nets.models import ARCHITECTURES, STAGES, CAMNet, SceneBackbone, read_state_dict
+
+RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
+
+
+def seeded(build, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build()
+
+
+@pytest.fixture(scope="module")
+def resnet18() -> torch.nn.Module:
+    """torchvision's, with an fc and statistics that nothing starts with."""
+    net = seeded(lambda: torchvision.models.resnet18(weights=None))
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.fill_(0.25)
+    return net.eval()
+
+
+@pytest.fixture
+def scenes() -> CAMNet:
+    return seeded(lambda: CAMNet("scenes", 5)).eval()
+
+
+def same(first: torch.nn.Module, other: torch.nn.Module) -> bool:
+    one, two = first.state_dict(), other.state_dict()
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+# Shape ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+@pytest.mark.parametrize("output_stride", [16, 8])
+def test_stride_and_channels_of_a_resnet(arch, output_stride):
+    with torch.device("meta"):  # shapes without numbers
+        net = CAMNet(arch, 7, output_stride).eval()
+        maps = net.class_maps(torch.zeros(1, 3, 50, 33))
+    assert maps.shape == (1, 7, -(-50 // output_stride), -(-33 // output_stride))
+    assert net.output_stride == output_stride
+    assert net.channels == (512 if arch in ("resnet18", "resnet34") else 2048)
+    dilations = {m.dilation for m in net.modules() if isinstance(m, torch.nn.Conv2d)}
+    assert dilations == {(1, 1)}
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (33, 50), (4, 4), (1, 1)])
+def test_the_net_for_scenes_has_stride_4_for_any_size(scenes, height, width):
+    maps = scenes.class_maps(torch.zeros(2, 3, height, width))
+    assert maps.shape == (2, 5, -(-height // 4), -(-width // 4))
+    assert scenes.output_stride == 4
+    said = re.search(r"([\d,]+) weights", SceneBackbone.__doc__)[1].replace(",", "")
+    assert sum(p.numel() for p in scenes.backbone.parameters()) == pytest.approx(
+        int(said), rel=0.01
+    )
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+def test_parameters_keep_torchvisions_names_and_order(arch):
+    with torch.device("meta"):
+        own = CAMNet(arch, 3).backbone.state_dict()
+        theirs = torchvision.models.get_model(arch, weights=None).state_dict()
+    shapes = [(name, value.shape) for name, value in theirs.items() if not name.startswith("fc.")]
+    assert [(name, value.shape) for name, value in own.items()] == shapes
+
+
+def test_the_class_layer_is_one_by_one_without_a_bias(scenes):
+    assert scenes.class_layer.weight.shape == (5, scenes.channels, 1, 1)
+    assert scenes.class_layer.bias is None
+    assert {name for name, _ in scenes.named_children()} == {"backbone", "class_layer"}
+
+
+def test_the_stride_changes_the_resolution_and_no_weight(resnet18):
+    """Stride 1 in layer4 alone: up to layer3 the net is torchvision's."""
+    net = CAMNet("resnet18", 3)
+    net.backbone.load_state_dict(resnet18.state_dict(), strict=False)
+    net.eval()
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        theirs = own = images
+        for stage in STAGES[:-1]:
+            theirs = getattr(resnet18, stage)(theirs)
+            own = getattr(net.backbone, stage)(own)
+    assert torch.equal(own, theirs)
+    convolutions = [m for m in net.backbone.layer4.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert {convolution.stride for convolution in convolutions} == {(1, 1)}
+
+
+def test_random_weights_come_from_torchs_generator_alone():
+    first, again, other = (seeded(lambda: CAMNet("scenes", 3), seed) for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet19", 3), "arch must be one of scenes, resnet18, .*; got 'resnet19'"),
+        (("scenes", 0), "num_classes must be at least 1; got 0"),
+        (("resnet18", 3, 32), "output_stride must be 16 or 8; got 32"),
+    ],
+)
+def test_refuses_an_unknown_design(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CAMNet(*arguments)
+
+
+def test_a_net_can_be_built_again_from_its_own_attributes(scenes):
+    again = CAMNet(scenes.arch, scenes.num_classes, scenes.output_stride)
+    assert again.output_stride == 4
+
+
+# What stands still ------------------------------------------------------------------------
+
+
+def names_of(net: CAMNet, parameters) -> set[str]:
+    wanted = {id(parameter) for parameter in parameters}
+    return {name for name, p in net.backbone.named_parameters() if id(p) in wanted}
+
+
+@pytest.mark.parametrize("arch", ["scenes", "resnet18"])
+def test_layer3_and_layer4_move_with_the_affine_weights_of_their_batch_norm(arch):
+    net = CAMNet(arch, 3)
+    assert net.frozen_stages == ("conv1", "bn1", "layer1", "layer2")
+    moving = names_of(net, net.moving_parameters())
+    everything = {name for name, _ in net.backbone.named_parameters()}
+    assert moving == {name for name in everything if name.startswith(("layer3.", "layer4."))}
+    assert {"layer4.0.bn1.weight", "layer4.0.bn1.bias", "layer3.0.conv1.weight"} <= moving
+
+
+@pytest.mark.parametrize("arch", ["scenes", "resnet18"])
+def test_wherever_it_is_split_the_two_halves_are_the_whole(arch):
+    """Also if run again on the same frozen features: nothing is changed in place."""
+    net = seeded(lambda: CAMNet(arch, 3)).eval()
+    images = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(2))
+    stages = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+    for count in range(len(stages) + 1):
+        net.frozen_stages = stages[:count]
+        frozen = net.frozen_features(images)
+        assert not frozen.requires_grad
+        first = net.moving_features(frozen)
+        assert torch.equal(first, net.features(images))
+        assert torch.equal(net.moving_features(frozen), first)
+        moving = names_of(net, net.moving_parameters())
+        names = {name for name, _ in net.backbone.named_parameters()}
+        assert names - moving == {n for n in names if n.split(".")[0] in stages[:count]}
+
+
+def test_the_gradient_stops_at_the_frozen_stages(scenes):
+    images = torch.zeros(1, 3, 16, 16).normal_(generator=torch.Generator().manual_seed(0))
+    scenes.moving_features(scenes.frozen_features(images.requires_grad_())).sum().backward()
+    assert images.grad is None
+    touched = {name for name, p in scenes.backbone.named_parameters() if p.grad is not None}
+    assert touched == names_of(scenes, scenes.moving_parameters())
+
+
+def test_training_reaches_every_weight(scenes):
+    """What is frozen for the adaptation is not frozen for the classifier's training."""
+    scenes.logits(torch.ones(1, 3, 16, 16)).sum().backward()
+    assert all(parameter.grad is not None for parameter in scenes.parameters())
+
+
+# Weights ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_takes_torchvisions_weights_but_for_the_fc(resnet18, tmp_path, suffix):
+    path = tmp_path / f"resnet18.{suffix}"
+    write(resnet18.state_dict(), path)
+    net = CAMNet("resnet18", 3, output_stride=8, weights=path).eval()
+    theirs = resnet18.state_dict()
+    for name, value in net.backbone.state_dict().items():
+        assert torch.equal(value, theirs[name]), name
+    assert net.class_layer.weight.std() > 0
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_takes_its_own_weights_whole(scenes, tmp_path, suffix):
+    path = tmp_path / f"scenes.{suffix}"
+    write(scenes.state_dict(), path)
+    assert same(CAMNet("scenes", 5, weights=str(path)), scenes)
+
+
+def test_old_weights_without_batch_norms_counters_are_taken(scenes, tmp_path):
+    state = {n: v for n, v in scenes.state_dict().items() if not n.endswith("batches_tracked")}
+    write(state, tmp_path / "old.pth")
+    assert same(CAMNet("scenes", 5, weights=tmp_path / "old.pth"), scenes)
+
+
+def test_takes_torchvisions_enum_of_its_own_arch_only(resnet18, monkeypatch):
+    def given(self, **_):
+        assert self is ResNet18_Weights.IMAGENET1K_V1, "another architecture's are not downloaded"
+        return copy.deepcopy(resnet18.state_dict())
+
+    monkeypatch.setattr("torchvision.models.WeightsEnum.get_state_dict", given)
+    net = CAMNet("resnet18", 3, weights=ResNet18_Weights.IMAGENET1K_V1)
+    assert torch.equal(net.backbone.conv1.weight, resnet18.conv1.weight)
+    with pytest.raises(ValueError, match=r"ResNet34_Weights.* are not weights of resnet18"):
+        CAMNet("resnet18", 3, weights=ResNet34_Weights.DEFAULT)
+
+
+def test_torchvision_has_no_weights_for_the_net_of_scenes(monkeypatch):
+    monkeypatch.setattr("torchvision.models.WeightsEnum.get_state_dict", pytest.fail)
+    with pytest.raises(ValueError, match="are not weights of scenes"):
+        CAMNet("scenes", 3, weights=ResNet18_Weights.DEFAULT)
+
+
+def test_weights_of_another_number_of_classes_are_refused(scenes, tmp_path):
+    write(scenes.state_dict(), tmp_path / "five.pth")
+    message = r"five\.pth do not fit scenes: class_layer\.weight is \(5, \d+, 1, 1\), not \(7, "
+    with pytest.raises(ValueError, match=message):
+        CAMNet("scenes", 7, weights=tmp_path / "five.pth")
+
+
+@pytest.mark.parametrize("arch", ["resnet34", "resnet50", "scenes"])
+def test_weights_of_another_arch_are_refused(resnet18, tmp_path, arch):
+    write(resnet18.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=rf"net\.pth do not fit {arch}: .*another architecture"):
+        CAMNet(arch, 3, weights=tmp_path / "net.pth")
+
+
+def test_weights_with_a_layer_too_many_are_refused(resnet18, tmp_path):
+    """A ResNet-34 holds all of a ResNet-18's names."""
+    larger = torchvision.models.resnet34(weights=None).state_dict()
+    write(larger, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=r"layer1\.2\.bn1\.bias is unknown"):
+        CAMNet("resnet18", 3, weights=tmp_path / "net.pth")
+
+
+def test_nothing_is_loaded_of_weights_that_do_not_fit(scenes, tmp_path):
+    """Neither in part nor with a class layer left to chance."""
+    state = scenes.state_dict()
+    del state["class_layer.weight"]
+    write(state, tmp_path / "half.pth")
+    with pytest.raises(ValueError, match=r"no class_layer\.weight"):
+        CAMNet("scenes", 5, weights=tmp_path / "half.pth")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_a_file_cut_short_is_refused_by_name(scenes, tmp_path, suffix):
+    path = tmp_path / f"cut.{suffix}"
+    write(scenes.state_dict(), path)
+    for length in (0, 5, 1000, path.stat().st_size - 1):
+        path.write_bytes(path.read_bytes()[:length] if length else b"")
+        with pytest.raises(ValueError, match=rf"cut\.{suffix} is no"):
+            CAMNet("scenes", 5, weights=path)
+        write(scenes.state_dict(), path)
+
+
+class Malicious:
+    def __reduce__(self):
+        return (pytest.fail, ("code from a file of weights was run",))
+
+
+@pytest.mark.parametrize(
+    "write_it", [torch.save, lambda it, path: path.write_bytes(pickle.dumps(it, protocol=2))]
+)
+def test_code_in_a_file_of_weights_is_not_run(tmp_path, write_it):
+    path = tmp_path / "evil.pth"
+    write_it({"backbone.conv1.weight": Malicious()}, path)
+    with pytest.raises(ValueError, match=r"evil\.pth is no"):
+        CAMNet("scenes", 5, weights=path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        torch.zeros(3),
+        [1, 2],
+        {0: torch.zeros(3)},
+        {"backbone.conv1.weight": "a string"},
+        {},
+        {"epoch": 3, "state_dict": {"conv1.weight": torch.zeros(1)}},
+    ],
+    ids=["tensor", "list", "numbered", "strings", "empty", "wrapped"],
+)
+def test_a_file_of_something_else_is_refused_in_words(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth"):
+        CAMNet("scenes", 5, weights=tmp_path / "other.pth")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there are no weights at .*none\.pth"):
+        CAMNet("scenes", 5, weights=tmp_path / "none.pth")
+    with pytest.raises(ValueError, match=f"{tmp_path.name}"):
+        read_state_dict(tmp_path)
+
+
+def write(state, path):
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)

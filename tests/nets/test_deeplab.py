@@ -1,0 +1,160 @@
+"""DeepLab-v2's network: resolution, dilations, branches, and what it starts from."""
+
+import pytest
+import torch
+import torchvision
+from plain_adaptation import one_thread  # noqa: F401
+from segment_tools import small_net
+from torch import nn
+
+import ribnb.nets.models
+from ribnb.core.randomness import seeded
+from ribnb.nets.classifier import save_classifier
+from ribnb.nets.deeplab import ATROUS_RATES, DeepLabV2
+from ribnb.nets.models import CAMNet
+from ribnb.segmentation.files import save_segmentation
+
+
+def convolutions(module: nn.Module) -> list[nn.Conv2d]:
+    return [one for one in module.modules() if isinstance(one, nn.Conv2d)]
+
+
+def symmetric(net: nn.Module) -> None:
+    """Every convolution averages: what it makes of something symmetric is symmetric."""
+    for convolution in convolutions(net):
+        nn.init.constant_(convolution.weight, 1 / convolution.weight[0].numel())
+
+
+# Resolution and dilations -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+def test_a_crop_of_321_gives_a_map_of_41(arch):
+    net = DeepLabV2(arch, num_classes=2).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(1, 3, 321, 65)).shape == (1, 3, 41, 9)
+        assert net(torch.zeros(1, 3, 64, 320)).shape == (1, 3, 8, 40)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34", "resnet50", "resnet101"])
+def test_all_wide_convolutions_of_a_stage_have_its_dilation(arch):
+    backbone = DeepLabV2(arch).backbone
+    for stage, dilation in {"layer1": 1, "layer2": 1, "layer3": 2, "layer4": 4}.items():
+        inside = convolutions(getattr(backbone, stage))
+        wide = [one for one in inside if one.kernel_size == (3, 3)]
+        assert wide
+        assert all(one.dilation == one.padding == (dilation,) * 2 for one in wide)
+        strides = {one.stride for one in inside}
+        assert strides == ({(1, 1), (2, 2)} if stage == "layer2" else {(1, 1)})
+        assert {one.padding for one in inside if one not in wide} <= {(0, 0)}
+
+
+@pytest.mark.parametrize(("arch", "side", "stride"), [("resnet18", 321, 8), ("scenes", 97, 4)])
+def test_position_i_is_centred_on_pixel_i_times_the_stride(arch, side, stride):
+    """Labels are taken at these pixels, and logits put back on them."""
+    net = DeepLabV2(arch, num_classes=1, atrous_rates=(1,)).eval()
+    symmetric(net)
+    images = torch.zeros(2, 3, side, side)
+    images[0, :, side // 2, side // 2] = 1.0  # pixel stride * (middle position)
+    images[1, :, side // 2, side // 2 + stride // 2] = 1.0  # between two positions
+    with torch.no_grad():
+        centred, beside = net.features(images)[:, 0]
+    assert len(centred) == side // stride + 1
+    torch.testing.assert_close(centred, centred.flip(0), rtol=1e-5, atol=1e-12)
+    torch.testing.assert_close(centred, centred.flip(1), rtol=1e-5, atol=1e-12)
+    assert centred.max() > 0
+    assert not torch.allclose(beside, beside.flip(1), rtol=1e-2, atol=0)
+
+
+def test_a_branch_looks_as_far_as_its_rate():
+    net = DeepLabV2("resnet18", num_classes=1, atrous_rates=ATROUS_RATES)
+    impulse = torch.zeros(1, 512, 61, 61)
+    impulse[0, 0, 30, 30] = 1.0
+    net.features = lambda images: images
+    with torch.no_grad():
+        seen = (net(impulse)[0, 0] != 0).nonzero() - 30
+    expected = {(0, 0)} | {
+        (y * rate, x * rate) for rate in (6, 12, 18, 24) for y in (-1, 0, 1) for x in (-1, 0, 1)
+    }
+    assert {tuple(offset) for offset in seen.tolist()} == expected
+
+
+def test_the_branches_add_up():
+    net = small_net()
+    features = torch.randn(2, 48, 9, 9)
+    net.features = lambda images: images
+    with torch.no_grad():
+        for number, branch in enumerate(net.branches, 1):
+            branch.bias.fill_(number)
+        parts = [branch(features) for branch in net.branches]
+        torch.testing.assert_close(net(features), parts[0] + parts[1] + parts[2] + parts[3])
+        assert net(torch.zeros_like(features)).unique().tolist() == [10.0]
+
+
+def test_the_net_of_scenes_is_small():
+    net = small_net(num_classes=6)
+    assert sum(weight.numel() for weight in net.parameters()) < 130_000
+    assert max(net.atrous_rates) <= 12  # half of the map's side
+    assert net(torch.zeros(1, 3, 96, 96)).shape == (1, 7, 24, 24)
+
+
+# The start --------------------------------------------------------------------------------
+
+
+def test_the_branches_start_small_and_without_bias():
+    with seeded(0):
+        net = DeepLabV2("resnet18", num_classes=20)
+    for branch in net.branches:
+        assert branch.weight.std().item() == pytest.approx(0.01, rel=0.02)
+        assert abs(branch.weight.mean().item()) < 1e-4
+        assert not branch.bias.any()
+    assert not torch.equal(net.branches[0].weight, net.branches[1].weight)
+
+
+def test_a_classifiers_backbone_is_taken(tmp_path):
+    with seeded(1):
+        classifier = CAMNet("scenes", 6)
+    path = tmp_path / "classifier.safetensors"
+    save_classifier(classifier, path, {"class_names": list("abcdef")})
+    net = small_net(weights=path)  # of another number of classes
+    wanted = classifier.backbone.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in net.backbone.state_dict().items())
+    with pytest.raises(ValueError, match="do not fit resnet18"):
+        DeepLabV2("resnet18", weights=path)
+
+
+def test_published_weights_go_into_the_dilated_net(monkeypatch):
+    published = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    monkeypatch.setattr(ribnb.nets.models, "pretrained_state", {published: state}.__getitem__)
+    net = DeepLabV2("resnet18", weights=published)
+    assert torch.equal(net.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
+    with pytest.raises(ValueError, match="not weights of resnet50"):
+        DeepLabV2("resnet50", weights=published)
+
+
+def test_a_whole_segmentation_network_is_no_start(tmp_path):
+    path = tmp_path / "segmentation.safetensors"
+    save_segmentation(small_net(), path, {"class_names": list("abc")})
+    with pytest.raises(ValueError, match=r"segmentation\.safetensors.*load_segmentation"):
+        small_net(weights=path)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"arch": "vgg16"}, "arch must be one of.*'vgg16'"),
+        ({"num_classes": 0}, "num_classes.*got 0"),
+        ({"atrous_rates": ()}, "atrous_rates"),
+        ({"atrous_rates": (6, 0)}, r"atrous_rates.*\(6, 0\)"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_named(options, named):
+    with pytest.raises(ValueError, match=named):
+        DeepLabV2(**{"arch": "resnet18", **options})
+
+
+def test_the_net_is_found_among_the_models():
+    assert ribnb.nets.models.DeepLabV2 is DeepLabV2
+    with pytest.raises(AttributeError, match="DeepLabV3"):
+        ribnb.nets.models.DeepLabV3  # noqa: B018

@@ -1,0 +1,110 @@
+"""The nets that come with the package, and the adaptation of many scenes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ribnb.book.scene_rib import SceneRIBSettings, adapt_to_all, maps_at_steps, write_run
+from ribnb.core.map_files import read_maps
+from ribnb.core.settings import SettingsError
+from ribnb.data.scenes.images import CLASS_NAMES, SceneImages
+from ribnb.data.views import multi_scale_views
+from ribnb.method.adaptation import adapt
+from ribnb.nets.classifier import classifier_metadata, load_classifier, mean_average_precision
+from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED, SceneSettings, scene_net, train_scene_net
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> SceneImages:
+    return SceneImages(4, seed=TRAINED[0], split="test")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_classifier(CHECKPOINTS / f"scenes_{TRAINED[0]}.safetensors")
+
+
+@pytest.mark.parametrize("seed", TRAINED)
+def test_a_net_that_comes_along_is_small_and_says_how_it_was_made(seed):
+    path = CHECKPOINTS / f"scenes_{seed}.safetensors"
+    metadata = classifier_metadata(path)
+    assert path.stat().st_size < 3_000_000
+    assert metadata["command"] == f"python data_scripts/train_scene_nets.py --seeds {seed}"
+    assert tuple(metadata["class_names"]) == CLASS_NAMES[:6]
+
+
+@pytest.mark.parametrize("seed", TRAINED)
+def test_a_net_that_comes_along_knows_its_classes(seed):
+    images = SceneImages(100, seed=seed, split="val")
+    net = load_classifier(CHECKPOINTS / f"scenes_{seed}.safetensors")
+    assert mean_average_precision(net, images) > 0.9
+
+
+def test_a_retraining_gives_the_same_precision(one_thread):
+    """The whole recipe, about a minute: on other machines sums differ in their last bits."""
+    seed = TRAINED[0]
+    images = SceneImages(200, seed=seed, split="val")
+    kept = load_classifier(CHECKPOINTS / f"scenes_{seed}.safetensors")
+    again = train_scene_net(seed)
+    scores = [mean_average_precision(net, images) for net in (kept, again)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.03)
+
+
+def test_only_the_nets_that_come_along_are_loaded():
+    with pytest.raises(SettingsError, match="retrain = True"):
+        SceneSettings(first_seed=TRAINED[-1], nets=2)
+    assert list(SceneSettings(first_seed=9, nets=2, retrain=True).seeds) == [9, 10]
+
+
+def test_retraining_does_not_load(monkeypatch):
+    asked = []
+    monkeypatch.setattr("ribnb.nets.scene_nets.train_scene_net", lambda *given: asked.append(given))
+    scene_net(8, SceneSettings(first_seed=8, retrain=True, output_dir="out"), torch.device("cpu"))
+    ((seed, folder, _),) = asked
+    assert (seed, folder.as_posix()) == (8, "out/net_8")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_many_at_a_time_are_as_one_by_one(one_thread, model, scenes, batch_size):
+    how = SceneRIBSettings().rib(iterations=2, batch_size=batch_size)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    together = adapt_to_all(model, scenes, how)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+    if batch_size == 1:
+        nobody = [(torch.zeros(0, 3, 1, 1), torch.zeros(0, 6))] * 2
+        for index, found in enumerate(together):
+            views = multi_scale_views(scenes.image(index), how.scales)
+            alone = adapt(model, views, scenes.labels[index], nobody, how)
+            torch.testing.assert_close(found.high_res, alone.high_res, rtol=0, atol=1e-4)
+    else:
+        assert all(len(found.steps[0].batch_logits) == 2 for found in together)
+
+
+def test_maps_at_steps_are_the_maps_of_fewer_steps(one_thread, model, scenes):
+    constant = {"learning_rate": 1e-3, "power": 0.0}  # a rate that does not depend on K
+    long, short = (SceneRIBSettings().rib(iterations=k, **constant) for k in (3, 1))
+    found, fewer = (adapt_to_all(model, scenes, how)[0] for how in (long, short))
+    maps = maps_at_steps(found, [0, 1, 3, 9], scenes.size, long)
+    torch.testing.assert_close(maps[1], fewer.high_res, rtol=0, atol=1e-5)
+    assert torch.equal(maps[3], found.high_res)
+    assert torch.equal(maps[9], found.high_res)
+    assert not torch.allclose(maps[0], maps[3], atol=1e-3)
+
+
+def test_a_run_keeps_what_its_scores_rest_on(one_thread, model, scenes, tmp_path):
+    results = adapt_to_all(model, scenes, SceneRIBSettings().rib(iterations=1))
+    write_run(tmp_path, scenes, {"RIB": results})
+    for index, name in enumerate(scenes.ids):
+        maps = read_maps(tmp_path / "RIB" / f"{name}.npz")
+        np.testing.assert_array_equal(maps.high_res, results[index].high_res)
+        truth = np.asarray(Image.open(tmp_path / "truth" / f"{name}.png"))
+        np.testing.assert_array_equal(truth, scenes.mask(index))

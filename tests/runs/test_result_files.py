@@ -1,0 +1,272 @@
+"""Result files: what is damaged, older or edited is refused with its reason, what is stale told."""
+
+import json
+import os
+
+import pytest
+from small_results import made_up, put
+
+from ribnb.core.settings import SettingsError
+from ribnb.runs.result_files import (
+    FORMAT,
+    ResultError,
+    digest,
+    find_results,
+    load_results,
+    read_result,
+    signed,
+    stale,
+    write_result,
+)
+
+
+def reason(path) -> str:
+    """Why a file is refused, after making sure that the message names it."""
+    with pytest.raises(ResultError) as error:
+        read_result(path)
+    assert str(error.value) == f"{path} {error.value.reason}"
+    assert error.value.path == str(path)
+    return error.value.reason
+
+
+def edit(path, change) -> None:
+    """As someone does it by hand, who does not know of the digest."""
+    result = json.loads(path.read_text())
+    change(result)
+    path.write_text(json.dumps(result))
+
+
+def without(result: dict, *names: str) -> dict:
+    return {name: value for name, value in result.items() if name not in names}
+
+
+# What is whole ----------------------------------------------------------------------------
+
+
+def test_what_was_written_is_read(tmp_path):
+    given = made_up(metrics={"seed_miou": 1 / 3, "all": {"a": [1, 2.5]}})
+    written = write_result(tmp_path, given)
+    assert read_result(tmp_path / "result.json") == written == given
+    assert written["format"] == FORMAT == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_the_digest_is_that_of_the_content_and_not_of_its_layout(tmp_path):
+    path = put(tmp_path)
+    result = json.loads(path.read_text())
+    turned = dict(reversed(result.items()))
+    path.write_text(json.dumps(turned, indent=4, ensure_ascii=False))
+    assert read_result(path) == result
+    assert digest(result) == digest(without(result, "digest")) == result["digest"]
+
+
+def test_the_digest_is_the_one_that_others_can_compute():
+    result = {"b": [1, (2.5, None)], "a": {1: "é"}}
+    # printf '{"a":{"1":"\\u00e9"},"b":[1,[2.5,null]]}' | sha256sum
+    expected = "892f4813995c5144668ce176c4e3394d3f658c4a705700ecc640356e057ea2cb"
+    assert digest(result) == expected
+
+
+def test_a_result_is_signed_anew():
+    result = made_up()
+    changed = signed({**result, "images": 5})
+    assert changed["digest"] != result["digest"]
+    assert changed == signed(without(changed, "digest", "format"))
+
+
+# What is not ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty: half-written or damaged; run its chapter again"),
+        (b'{"format": 2, "metr', "is not whole JSON (Unterminated string"),
+        (b"\xff\xfe", "is not whole JSON ('utf-8' codec"),
+        (b'{"format": NaN}', "is not whole JSON (NaN is no number of JSON's)"),
+        (b"[" * 100_000, "is not whole JSON ("),
+        (b"[]", "is no result of a run: it has no format"),
+        (b"{}", "is no result of a run: it has no format"),
+        (b'{"format": "2"}', "is no result of a run: it has no format"),
+        (b'{"format": 1}', "is of format 1, older than this version's 2; run its chapter again"),
+        (b'{"format": 3}', "is of format 3, newer than this version's 2; read it with a newer"),
+        (b'{"format": 2}', "is no whole result of a run: it lacks chapter, metrics, settings"),
+    ],
+)
+def test_what_is_no_result_is_refused_with_the_reason(tmp_path, content, why):
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    assert reason(path).startswith(why)
+
+
+def test_every_cut_of_a_file_is_refused(tmp_path):
+    path = put(tmp_path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 2, 37):
+        path.write_bytes(whole[:length])
+        assert "half-written or damaged" in reason(path)
+
+
+@pytest.mark.parametrize("name", ["metrics", "settings", "seed", "split", "device", "digest"])
+def test_a_result_that_lacks_something_is_refused(tmp_path, name):
+    path = put(tmp_path)
+    path.write_text(json.dumps(without(json.loads(path.read_text()), name)))
+    assert reason(path) == f"is no whole result of a run: it lacks {name}"
+
+
+def test_a_result_with_something_else_in_place_of_its_metrics_is_refused(tmp_path):
+    path = put(tmp_path, made_up() | {"metrics": [50.0]})
+    assert reason(path) == "is no whole result of a run: it lacks metrics"
+
+
+EDITS = {
+    "metrics": lambda result: result["metrics"].update(seed_miou=50.1),
+    "settings": lambda result: result["settings"].update(iterations=9),
+    "hash": lambda result: result.update(settings_hash="0" * 12),
+    "commit": lambda result: result.update(git_commit=None),
+    "one more": lambda result: result.update(note="mine"),
+    "one less": lambda result: result.pop("threshold"),
+    "digest": lambda result: result.update(digest="0" * 64),
+    "too large": lambda result: result["metrics"].update(seed_miou=10**400),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_was_edited_by_hand_is_refused(tmp_path, name):
+    path = put(tmp_path)
+    edit(path, EDITS[name])
+    assert reason(path).startswith("was edited after it was written: its digest differs")
+
+
+def test_a_number_too_large_for_a_float_is_an_edit(tmp_path):
+    path = put(tmp_path)
+    path.write_text(path.read_text().replace("50.0", "1e999"))
+    assert reason(path).startswith("was edited after it was written")
+
+
+@pytest.mark.parametrize("chapter", ["voc_rib", "toy_bottleneck", "voc_masks"])
+def test_settings_that_do_not_give_their_hash_are_refused(tmp_path, chapter):
+    result = made_up(chapter)
+    assert read_result(put(tmp_path / "good", result)) == result
+    other = {**result["settings"], "num_images": 7}
+    path = put(tmp_path / "bad", result | {"settings": other})
+    assert reason(path).startswith("has settings that do not give its settings_hash")
+    free = {**result["settings"], "device": "cuda"}  # which changes no result
+    read_result(put(tmp_path / "free", result | {"settings": free}))
+
+
+def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path):
+    assert reason(tmp_path / "result.json") == "is not there; run its chapter again"
+    assert reason(tmp_path).startswith("cannot be read: Is a directory")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="this user may read all files")
+def test_a_file_that_may_not_be_read_is_named(tmp_path):
+    path = put(tmp_path)
+    path.chmod(0)
+    assert reason(path) == "cannot be read: Permission denied"
+
+
+# Many -------------------------------------------------------------------------------------
+
+
+def planted(folder) -> None:
+    """Two whole results, and one of each kind of fault."""
+    put(folder / "b" / "deeper", seed=4)
+    put(folder / "a", seed=3)
+    edit(put(folder / "edited"), EDITS["metrics"])
+    edit(put(folder / "older"), lambda result: result.update(format=1))
+    (folder / "result.json").write_text("{")
+
+
+def test_results_are_found_with_their_paths_and_the_rest_with_its_reason(tmp_path):
+    planted(tmp_path)
+    results, problems = find_results(tmp_path)
+    places = [tmp_path / "a" / "result.json", tmp_path / "b" / "deeper" / "result.json"]
+    assert [one["path"] for one in results] == list(map(str, places))
+    assert [one["seed"] for one in results] == [3, 4]
+    expected = {"edited": "was edited", "older": "is of format 1", "": "is not whole JSON"}
+    assert problems.keys() == {str(tmp_path / name / "result.json") for name in expected}
+    for name, why in expected.items():
+        assert problems[str(tmp_path / name / "result.json")].startswith(why)
+    assert find_results(tmp_path / "none") == ([], {})
+
+
+def test_each_result_that_is_left_out_is_warned_of(tmp_path):
+    planted(tmp_path)
+    with pytest.warns(UserWarning) as warned:
+        assert [one["seed"] for one in load_results(tmp_path)] == [3, 4]
+    said = [str(one.message) for one in warned]
+    assert len(said) == 3
+    assert all(one.endswith(". It is left out") for one in said)
+    assert f"{tmp_path}/edited/result.json was edited" in said[0]
+
+
+# Stale ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        made_up(),
+        made_up(seed=5, variant="paper", moving_stages=2, shard="1/4", device="cuda:3"),
+        made_up("voc_classifier", seed=7),
+        made_up("voc_masks"),
+        made_up("voc_segmentation"),
+        made_up("rib"),
+        made_up("toy_bottleneck", metrics={"accuracy": 1}),
+    ],
+)
+def test_what_the_present_version_makes_is_not_stale(tmp_path, result):
+    assert stale(read_result(put(tmp_path, result))) == ""
+
+
+def test_a_merged_result_is_as_fresh_as_any():
+    result = made_up() | {"shards": [{"shard": "0/1"}], "git_commit": ["0" * 40, "1" * 40]}
+    assert stale(signed(result)) == ""
+
+
+def settings_of(result: dict, change) -> dict:
+    settings = dict(result["settings"])
+    change(settings)
+    return signed(result | {"settings": settings})
+
+
+def test_a_setting_that_came_since_makes_a_result_stale(tmp_path):
+    result = settings_of(made_up(), lambda settings: settings.pop("margin_rule"))
+    read_result(put(tmp_path, result))  # it is whole
+    assert stale(result) == "is stale: voc_rib has got margin_rule since; run its chapter again"
+
+
+def test_a_setting_that_is_gone_makes_a_result_stale():
+    result = settings_of(made_up(), lambda settings: settings.update(old_name=1))
+    assert stale(result).startswith("is stale: voc_rib no longer knows old_name;")
+
+
+def test_a_new_setting_that_changes_no_result_does_not():
+    result = settings_of(made_up(), lambda settings: settings.pop("workers"))
+    assert stale(result) == ""
+
+
+def test_values_that_are_refused_or_read_otherwise_make_a_result_stale():
+    result = settings_of(made_up(), lambda settings: settings.update(pooling="max"))
+    assert "voc_rib refuses its settings now: pooling = 'max' is not allowed" in stale(result)
+    result = settings_of(made_up(), lambda settings: settings.update(power=None))
+    assert "(power is None there, 0.9 here)" in stale(result | {"settings_hash": "0" * 12})
+    assert "(hash)" in stale(signed(made_up() | {"settings_hash": "0" * 12}))
+
+
+def test_a_chapter_of_somebody_else_is_read_and_never_stale(tmp_path):
+    result = signed(made_up() | {"chapter": "mine", "settings": {"x": 1}})
+    assert stale(read_result(put(tmp_path, result))) == ""
+    with pytest.raises(SettingsError):
+        made_up("mine")
+
+
+def test_the_results_of_the_book_are_whole_and_fresh():
+    from chapters import Book
+
+    results, problems = find_results(Book().notebook("rib").parent / "results")
+    assert len(results) >= 15
+    assert problems == {}
+    assert {one["path"]: stale(one) for one in results if stale(one)} == {}

@@ -1,0 +1,261 @@
+"""Tables: one row a result, means over seeds that never mix settings, and the table as text."""
+
+import io
+import json
+import math
+import statistics
+
+import pandas as pd
+import pytest
+from small_results import at, three
+
+from ribnb.runs.result_tables import format_table, long_table, results_table
+
+ORIGIN = ["images", "device", "git_commit", "date", "path"]
+
+
+# One row a result -------------------------------------------------------------------------
+
+
+def test_a_row_has_chapter_seed_settings_metrics_and_origin():
+    metrics = {"hgr": {"background": [0.9, 0.1]}, "accuracy": 0.98}
+    results = [
+        at("a", metrics=metrics, seed=3, iterations=2),
+        at("b", metrics={"accuracy": 0.5}, seed=4, moving_stages=2),
+    ]
+    table = results_table(results, by=["iterations", "moving_stages"])
+    numbers = ["hgr.background.0", "hgr.background.1", "accuracy"]
+    expected = ["chapter", "seed", "iterations", "moving_stages", *numbers, *ORIGIN]
+    assert list(table) == expected
+    assert table["seed"].tolist() == [3, 4]
+    assert table["iterations"].tolist() == [2, 10]
+    assert table.loc[0, numbers].tolist() == [0.9, 0.1, 0.98]
+    assert table.loc[1, numbers[:2]].isna().all()
+    assert pd.isna(table.loc[0, "moving_stages"])
+    assert table.loc[1, "moving_stages"] == 2
+    assert pd.api.types.is_integer_dtype(table["moving_stages"])
+    assert table["path"].tolist() == ["a", "b"]
+    assert list(results_table(results)) == ["chapter", "seed", *numbers, *ORIGIN]
+
+
+def test_lists_are_text_and_what_is_no_setting_can_be_shown():
+    result = at("a", scales=[1.0, 0.5], loss_scales=[1.0])
+    by = ["scales", "post_processing", "device", "split"]
+    table = results_table([result], by=by)
+    assert table.loc[0, by].tolist() == ["1.0, 0.5", "none", "CPU", "train"]
+    assert list(table).count("device") == 1
+    assert results_table([at("a") | {"device": ["CPU", "H200"]}])["device"].item() == "CPU, H200"
+
+
+def test_metrics_are_chosen_by_name_and_by_what_they_are_below():
+    result = at("a", metrics={"b": {"x": 1, "y": 2}, "bb": 3, "a": 4, "images": 7})
+    names = ["a", "b.x", "b.y"]
+    assert list(results_table([result], metrics=["a", "b"]))[2:-5] == names
+    assert list(results_table([result], metrics=["b.y"]))[2:-5] == ["b.y"]
+    assert list(results_table([result], metrics=[]))[2:] == ORIGIN
+    # two numbers of one name both stay
+    table = results_table([result])
+    assert (table["images"].item(), table["metrics.images"].item()) == (100, 7)
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(KeyError, match=r"there has no setting 'margn'; did you mean 'margin'\?"):
+        results_table([at("there")], by=["margn"])
+    with pytest.raises(KeyError, match=r"metric 'seed_mIoU'; did you mean 'seed_miou'\?"):
+        results_table([at("there")], metrics=["seed_mIoU"])
+    with pytest.raises(KeyError, match="no result has a metric 'xyz'; there are: seed_miou"):
+        results_table([at("there")], metrics=["xyz"])
+
+
+def test_the_long_table_has_one_row_a_result_and_metric():
+    metrics = {"a": 1.5, "b": [2, 3]}
+    results = [at("p", metrics=metrics, seed=3), at("q", metrics={"a": 4}, seed=4)]
+    table = long_table(results, by=["iterations", "device"])
+    columns = ["chapter", "seed", "iterations", "device", "metric", "value", "path"]
+    assert list(table) == columns
+    assert table.drop(columns=["chapter", "device"]).to_numpy().tolist() == [
+        [3, 10, "a", 1.5, "p"],
+        [4, 10, "a", 4.0, "q"],
+        [3, 10, "b.0", 2.0, "p"],
+        [3, 10, "b.1", 3.0, "p"],
+    ]
+    assert len(long_table([])) == len(results_table([])) == len(results_table([], mean=True)) == 0
+
+
+# Means ------------------------------------------------------------------------------------
+
+
+def test_the_mean_and_its_deviation_are_those_of_the_seeds():
+    values = (50.0, 52.0, 57.0)
+    table = results_table(three(values), by=["iterations"], mean=True)
+    assert table.to_dict("records") == [
+        {
+            "chapter": "voc_rib",
+            "iterations": 10,
+            "seed_miou": 53.0,
+            "seed_miou.std": pytest.approx(statistics.stdev(values)),
+            "n": 3,
+            "seeds": "3, 4, 5",
+        }
+    ]
+
+
+def test_groups_are_chapters_and_values_in_order():
+    results = [
+        *three(pooling="gap", iterations=10),
+        *three((1.0, 2.0, 3.0), iterations=2),
+        at("m", chapter="voc_classifier", seed=9, metrics={"map": 0.5}),
+    ]
+    alone = results_table(results[:6], by=["pooling", "iterations"], mean=True)
+    assert alone["pooling"].tolist() == ["gap", "gndrp"]
+    assert alone["seed_miou"].tolist() == [53.0, 2.0]
+    both = results_table([*results[6:], *results[:3]], mean=True)
+    assert both["chapter"].tolist() == ["voc_classifier", "voc_rib"]
+    assert both["n"].tolist() == [1, 3]
+    assert math.isnan(both.loc[0, "map.std"])
+    ordered = [at(str(k), iterations=k) for k in (10, 2, 0, 20)]
+    table = results_table(ordered, by=["iterations"], mean=True)
+    assert table["iterations"].tolist() == [0, 2, 10, 20]
+    stages = [at(str(k), moving_stages=k) for k in (None, 4, 0)]
+    table = results_table(stages, by=["moving_stages"], mean=True)
+    assert table["moving_stages"].tolist()[:2] == [0, 4]
+    assert table["moving_stages"].isna().tolist() == [False, False, True]
+
+
+def test_a_metric_that_one_seed_lacks_has_no_mean():
+    metrics = ({"a": 1.0, "b": 2.0}, {"a": 3.0})
+    results = [at(str(n), metrics=one, seed=3 + n) for n, one in enumerate(metrics)]
+    table = results_table(results, mean=True)
+    assert table["a"].item() == 2.0
+    assert table[["b", "b.std"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"iterations": 9}, "iterations is 10 in first, 9 in other"),
+        ({"margin_rule": "cap"}, "margin_rule is 'stop' in first, 'cap' in other"),
+        ({"scales": [1.0, 2.0]}, r"scales is \[1.0\] in first, \[1.0, 2.0\] in other"),
+        ({"shard": "1/2"}, "shard is '0/1' in first, '1/2' in other"),
+        ({"split": "val"}, "split is 'train' in first, 'val' in other"),
+    ],
+)
+def test_results_that_differ_in_a_setting_are_never_averaged(change, said):
+    results = [at("first", seed=3), at("other", seed=4, **change)]
+    name = next(iter(change))
+    with pytest.raises(ValueError, match=f"{said}.*not averaged: put {name} into by"):
+        results_table(results, mean=True)
+    assert results_table(results, by=[name], mean=True)["n"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["post_processing", "threshold_choice", "split"])
+def test_results_scored_in_different_ways_are_never_averaged(name):
+    """The toy's split is no setting of its."""
+    first, other = (at(path, chapter="toy_bottleneck") for path in ("first", "other"))
+    results = [first, other | {name: "CRF", "seed": [2, 3]}]
+    with pytest.raises(ValueError, match=f"{name} is '.*' in first, 'CRF' in other"):
+        results_table(results, mean=True)
+    assert results_table(results, by=[name], mean=True)["n"].tolist() == [1, 1]
+
+
+def test_a_setting_that_one_result_lacks_is_a_difference():
+    old = at("old", seed=4)
+    settings = {key: value for key, value in old["settings"].items() if key != "margin_rule"}
+    with pytest.raises(ValueError, match="margin_rule is 'stop' in new, 'not there' in old"):
+        results_table([at("new"), old | {"settings": settings}], mean=True)
+
+
+def test_all_that_differs_is_named():
+    results = [at("first"), at("other", seed=4, iterations=9, margin=5.0)]
+    with pytest.raises(ValueError, match=r"iterations is .*; they also differ in margin$"):
+        results_table(results, mean=True)
+
+
+def test_a_device_or_a_folder_is_no_difference():
+    results = [at("a"), at("b", seed=4, device="cuda", workers=3, data_root="x", classifier="y")]
+    assert results_table(results, mean=True)["n"].item() == 2
+
+
+def test_a_result_that_is_there_twice_counts_once():
+    """Its times are others, and nothing else."""
+    metrics = {"seed_miou": 40.0, "seconds_per_image": 1.0}
+    again = metrics | {"seconds_per_image": 2.0}
+    results = [at("a", metrics=metrics), at("b", metrics=again), at("c", 60.0, seed=4)]
+    table = results_table(results, mean=True)
+    assert (table["n"].item(), table["seeds"].item()) == (2, "3, 4")
+    assert table["seed_miou"].item() == 50.0
+
+
+def test_two_results_of_one_seed_that_differ_are_refused():
+    results = [at("a", 40.0), at("b", 41.0), at("c", 60.0, seed=4)]
+    with pytest.raises(ValueError, match=r"a and b are of .* same seed 3, but seed_miou is 40\.0"):
+        results_table(results, mean=True)
+
+
+def test_a_chapter_of_somebody_else_may_differ_in_its_seed_alone():
+    mine = [
+        at(path) | {"chapter": "mine", "seed": seed, "settings": {"seed": seed, "x": x}}
+        for path, seed, x in (("a", 1, 5), ("b", 2, 5), ("c", 3, 6))
+    ]
+    assert results_table(mine[:2], mean=True)["n"].item() == 2
+    with pytest.raises(ValueError, match="x is 5 in a, 6 in c"):
+        results_table(mine, mean=True)
+
+
+# As text ----------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame(
+    {
+        "a_b": ["50 % | x_y & <z>", "~{^}$\\"],
+        "rate": [1.5e-4, 1e-05],
+        "miou": [55.04445, math.nan],
+        "n": [3, 10],
+        "ok": [True, False],
+    }
+)
+
+
+def test_csv_and_json_hold_all_that_the_frame_does():
+    assert pd.read_csv(io.StringIO(format_table(FRAME, "csv"))).equals(FRAME)
+    rows = json.loads(format_table(FRAME, "json"))
+    assert rows[0] == FRAME.loc[0].to_dict()
+    assert rows[1]["miou"] is None
+
+
+def test_digits_round_numbers_and_leave_settings_as_they_are():
+    for kind in ("csv", "json", "latex", "markdown"):
+        text = format_table(FRAME, kind, digits=2, exact=["rate"])
+        assert "55.04" in text and "55.044" not in text
+        assert "0.00015" in text and "1e-05" in text
+    text = format_table(FRAME, "markdown", digits=0)
+    assert "| 55 |" in text.replace("  ", "") and " 3 |" in text
+
+
+def test_latex_is_escaped_and_numbers_are_right_aligned():
+    lines = format_table(FRAME, "latex").splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrrr}"
+    assert lines[2] == r"a\_b & rate & miou & n & ok \\"
+    assert lines[4].startswith(r"50 \% | x\_y \& <z> & 0.00015 & 55.04445 & 3 & True \\")
+    assert lines[5].startswith(r"\textasciitilde \{\textasciicircum \}\$\textbackslash  & 1e-05 & ")
+    assert "nan" not in lines[5].lower()
+
+
+def test_markdown_is_escaped_and_has_as_many_cells_in_each_row():
+    lines = format_table(FRAME, "markdown").splitlines()
+    cells = [line.replace("\\\\", "").replace("\\|", "").strip("|").split("|") for line in lines]
+    assert {len(row) for row in cells} == {5}
+    assert [cell.strip()[-1] == ":" for cell in cells[1]] == [False, True, True, True, True]
+    assert "50 % \\| x_y & &lt;z>" in lines[2]
+    assert cells[3][2].strip() == ""
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "latex", "markdown"])
+def test_an_empty_table_is_text_too(kind):
+    assert format_table(FRAME.head(0), kind)
+
+
+def test_a_wrong_kind_or_number_of_digits_is_refused():
+    with pytest.raises(ValueError, match="kind must be one of csv, latex, markdown, json"):
+        format_table(FRAME, "html")
+    with pytest.raises(ValueError, match="digits at least 0"):
+        format_table(FRAME, "csv", digits=-1)

@@ -1,0 +1,354 @@
+"""Runs: result files with their provenance, their tables, and the command line."""
+
+import datetime
+import importlib.metadata
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from ribnb.book.toy import ToySettings
+from ribnb.runs.result_files import digest
+from ribnb.runs.run import Run, execute_chapter, load_results, main, results_table, stale
+
+FIELDS = {
+    "format",
+    "chapter",
+    "metrics",
+    "spread",
+    "per_class_iou",
+    "split",
+    "images",
+    "threshold",
+    "threshold_choice",
+    "post_processing",
+    "inputs",
+    "failures",
+    "settings",
+    "settings_hash",
+    "seed",
+    "git_commit",
+    "versions",
+    "device",
+    "seconds",
+    "date",
+    "digest",
+}
+METRICS = {"hgr": {"background": [0.9, 0.1]}, "accuracy": 0.98}
+
+
+def settings(folder="", **values) -> ToySettings:
+    return ToySettings(output_dir=str(folder), **values)
+
+
+def finish(folder, metrics=METRICS, chapter="toy_bottleneck", **values) -> dict:
+    """A run from its start to its result."""
+    run = Run(chapter, settings(folder, **values))
+    return run.finish(metrics, split="test", images=100, seed=[0, 1], threshold=0.3)
+
+
+# One run ----------------------------------------------------------------------------------
+
+
+def test_the_result_holds_all_provenance(tmp_path):
+    result = finish(tmp_path / "a" / "b", seeds=2)
+    assert json.loads((tmp_path / "a" / "b" / "result.json").read_text()) == result
+    assert result.keys() == FIELDS
+    assert result["metrics"] == METRICS
+    assert result["chapter"] == "toy_bottleneck"
+    assert (result["split"], result["images"], result["seed"]) == ("test", 100, [0, 1])
+    assert result["settings"]["seeds"] == 2
+    assert result["settings_hash"] == settings(seeds=2).hash()
+    assert {"python", "ribnb", "torch", "numpy"} <= result["versions"].keys()
+    assert result["versions"]["torch"] == importlib.metadata.version("torch")
+    assert result["git_commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", result["git_commit"])
+    assert result["device"].startswith(("CPU", "Apple", "NVIDIA", "Tesla"))
+    assert result["seconds"] >= 0
+    assert datetime.datetime.fromisoformat(result["date"]).tzinfo is not None
+
+
+def test_the_result_names_no_folder_of_its_run(tmp_path):
+    finish(tmp_path)
+    assert str(tmp_path) not in (tmp_path / "result.json").read_text()
+
+
+def test_without_an_output_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert finish("")["metrics"] == METRICS
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_json_does_not_know_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="metric accuracy is nan"):
+        finish(tmp_path, {"accuracy": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_an_output_folder_that_cannot_be_written_is_refused_at_once(tmp_path, below):
+    taken = tmp_path / "taken"
+    taken.write_text("a file, not a folder")
+    with pytest.raises(OSError, match=f"cannot write to output_dir = '{taken / below}'"):
+        Run("toy_bottleneck", settings(taken / below))
+    assert taken.read_text() == "a file, not a folder"
+
+
+def test_an_unknown_device_is_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(ValueError, match="device = 'tpu'"):
+        Run("toy_bottleneck", settings(tmp_path / "new", device="tpu"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_of_other_settings_is_not_overwritten(tmp_path):
+    finish(tmp_path, seeds=2)
+    with pytest.raises(ValueError, match=r"seeds is 2 there, 3 here\)\. Choose another output_dir"):
+        Run("toy_bottleneck", settings(tmp_path, seeds=3, device="cpu"))
+    assert json.loads((tmp_path / "result.json").read_text())["settings"]["seeds"] == 2
+
+
+def test_a_result_of_another_chapter_is_not_overwritten(tmp_path):
+    finish(tmp_path)
+    with pytest.raises(ValueError, match="a result of other settings"):
+        Run("rib_loss", settings(tmp_path))
+
+
+def test_a_run_may_be_repeated_with_the_same_settings_on_another_device(tmp_path):
+    finish(tmp_path, {"accuracy": 0.1})
+    finish(tmp_path, {"accuracy": 0.9}, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert json.loads((tmp_path / "result.json").read_text())["metrics"] == {"accuracy": 0.9}
+
+
+@pytest.mark.parametrize("content", ["", '{"format": 2, "metr', '{"format": 1}', '{"format": 2}'])
+def test_what_is_no_whole_result_is_not_overwritten(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(ValueError, match=r"result\.json is there already, and is .*output_dir"):
+        finish(tmp_path)
+    assert (tmp_path / "result.json").read_text() == content
+
+
+# Results are read with ribnb.runs.result_files ------------------------------------------------
+
+
+def test_the_result_of_a_run_is_whole_and_signed(tmp_path):
+    result = finish(tmp_path)
+    assert load_results(tmp_path) == [{**result, "path": str(tmp_path / "result.json")}]
+    assert stale(result) == ""
+    # without a folder it is the same, but for when it was
+    unwritten = finish("")
+    assert unwritten.keys() == result.keys()
+    assert unwritten["digest"] == digest(unwritten)
+
+
+def test_a_run_has_one_row_in_the_table(tmp_path):
+    finish(tmp_path)
+    table = results_table(load_results(tmp_path), by=["digits"])
+    assert table.loc[0, ["digits", "seed", "accuracy"]].tolist() == ["embedded", "0, 1", 0.98]
+
+
+# The command line -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chapter(tmp_path, folder):
+    """A notebook that notes its parameters in a file where it runs, and fails if told so."""
+    parameters = (
+        "number: int = 1  # a whole number\n"
+        "rate: float = 1.0\n"
+        "switch: bool = False\n"
+        'word: str = "a"\n'
+        'output_dir: str = ""'
+    )
+    note = (
+        "import json, pathlib\n"
+        'pathlib.Path("noted.json").write_text(json.dumps([number, rate, switch, word]))'
+    )
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(note),
+        new_code_cell('assert word != "wrong", "told to fail"'),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = tmp_path / "tiny.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working folder."""
+    folder = tmp_path / "working"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def noted(folder) -> list:
+    return json.loads((folder / "noted.json").read_text())
+
+
+def test_values_are_read_as_python_writes_them(chapter, folder, capsys):
+    words = ["-p", "number=3", "-p", "rate=1e-3", "-p", "switch=True", "-p", "word=three=3"]
+    assert main([str(chapter), *words]) == 0
+    assert noted(folder) == [3, 1e-3, True, "three=3"]
+    assert capsys.readouterr().out.strip() == "executed/tiny.ipynb"
+    assert (folder / "executed" / "tiny.ipynb").is_file()
+
+
+def test_a_yaml_file_of_parameters_is_read_and_p_goes_first(chapter, folder):
+    (folder / "some.yml").write_text("number: 7\nword: mnist\nswitch: true\noutput_dir: runs/x\n")
+    assert main([str(chapter), "-f", "some.yml", "-p", "number=8"]) == 0
+    assert noted(folder) == [8, 1.0, True, "mnist"]
+    assert (folder / "runs" / "x" / "tiny.ipynb").is_file()
+
+
+def test_the_executed_notebook_goes_where_it_is_told(chapter, folder):
+    assert main([str(chapter), "-o", "there/done.ipynb", "-p", "output_dir=5"]) == 0
+    assert (folder / "there" / "done.ipynb").is_file()
+
+
+def test_an_unknown_name_ends_with_2_and_runs_nothing(chapter, folder, capsys):
+    assert main([str(chapter), "-p", "numbr=3"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tiny.ipynb has no parameter 'numbr'; did you mean 'number'?")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_that_fails_keeps_the_notebook_of_one_that_did_not(chapter, folder):
+    assert main([str(chapter), "-o", "done.ipynb"]) == 0
+    before = (folder / "done.ipynb").read_bytes()
+    assert main([str(chapter), "-o", "done.ipynb", "-p", "word=wrong"]) == 1
+    assert (folder / "done.ipynb").read_bytes() == before
+    assert (folder / "done.unfinished.ipynb").is_file()
+
+
+def test_a_cell_that_fails_ends_with_1_and_its_message(chapter, folder):
+    """As a person calls it."""
+    command = [sys.executable, "-m", "ribnb.runs.run", chapter, "-p", "word=wrong"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert done.returncode == 1
+    assert "tiny.ipynb failed: AssertionError: told to fail" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["missing.ipynb"], "no chapter at missing.ipynb"),
+        (["{chapter}", "-f", "missing.yml"], "missing.yml"),
+        (["{chapter}", "-f", "list.yml"], "list.yml must be a mapping"),
+        (["{chapter}", "-f", "broken.yml"], "broken.yml:2: not YAML"),
+        (["{chapter}", "-p", "output_dir=list.yml/deeper"], "list.yml"),
+    ],
+)
+def test_other_mistakes_end_with_2_and_their_message(chapter, folder, capsys, words, message):
+    (folder / "list.yml").write_text("- 1\n- 2\n")
+    (folder / "broken.yml").write_text("a: [1\nb: 2")
+    assert main([word.format(chapter=chapter) for word in words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_parameter_without_a_value_is_refused(chapter, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(chapter), "-p", "number"])
+    assert exit_.value.code == 2
+    assert "'number' is not of the form name=value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["table", "merge", "pack", "verify"])
+def test_other_commands_have_their_own_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert f"usage: python -m ribnb.runs.run {command}" in capsys.readouterr().out
+
+
+# Runs over a split ------------------------------------------------------------------------
+
+
+def test_inputs_and_failures_are_kept(tmp_path):
+    run = Run("toy_bottleneck", settings(tmp_path))
+    given = {"inputs": {"weights": "0123abcd"}, "failures": {"2007_000032": "it has no mask"}}
+    result = run.finish(METRICS, split="train", images=9, seed=3, **given)
+    assert {name: result[name] for name in given} == given
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+
+
+def test_a_run_works_in_its_output_folder(tmp_path):
+    assert Run("toy_bottleneck", settings(tmp_path / "new")).work_folder == tmp_path / "new"
+
+
+def test_without_an_output_folder_a_run_works_in_one_that_vanishes(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run, other = Run("toy_bottleneck", settings()), Run("toy_bottleneck", settings())
+    folder = run.work_folder
+    assert folder.is_dir()
+    assert run.work_folder == folder != other.work_folder
+    (folder / "maps").mkdir()
+    del run, other
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_needs_no_folder_makes_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    finish("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_another_was_quicker_than_does_not_write_over_it(tmp_path):
+    """As two shards do that were started at once with one output_dir."""
+    slow = Run("toy_bottleneck", settings(tmp_path, seeds=2))
+    quick = finish(tmp_path, seeds=5)
+    with pytest.raises(ValueError, match="is a result of other settings"):
+        slow.finish(METRICS, split="test", images=100, seed=[0, 1])
+    assert json.loads((tmp_path / "result.json").read_text()) == quick
+
+
+def test_ctrl_c_is_no_traceback(chapter, monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ribnb.runs.run.execute_chapter", stopped)
+    assert main([str(chapter)]) == 130
+    error = capsys.readouterr().err
+    assert error == "stopped; with an output_dir the same command goes on from here\n"
+
+
+def test_a_file_of_parameters_that_is_not_there_is_named(chapter, capsys):
+    assert main([str(chapter), "-f", "nope.yml"]) == 2
+    assert capsys.readouterr().err == "there is no file of parameters nope.yml\n"
+
+
+# Progress ---------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("terminal", "variable"), [(True, None), (True, "off"), (False, None)])
+def test_bars_go_to_the_terminal_and_never_into_the_notebook(
+    chapter, tmp_path, monkeypatch, terminal, variable
+):
+    notebook = nbformat.read(chapter, as_version=4)
+    source = (
+        "from ribnb.core.progress import progress\n[None for _ in progress(range(3), 'walking')]"
+    )
+    notebook.cells.append(new_code_cell(source))
+    nbformat.write(notebook, chapter)
+    screen = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.delenv("RIBNB_PROGRESS", raising=False)
+    if variable:
+        monkeypatch.setenv("RIBNB_PROGRESS", variable)
+    executed = execute_chapter(chapter, tmp_path / "out.ipynb")
+    assert ("walking" in screen.getvalue()) == (terminal and variable is None)
+    assert os.environ.get("RIBNB_PROGRESS") == variable
+    assert "walking:" not in executed.read_text()

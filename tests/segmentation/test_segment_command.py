@@ -1,0 +1,194 @@
+"""`python -m ribnb.segmentation.segment`, in one process and in two under torchrun."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plain_adaptation import one_thread  # noqa: F401
+from safetensors.torch import load_file
+from segment_tools import CLASSES, Blocks, same, write_masks
+
+from ribnb.core.mask_files import read_mask_file
+from ribnb.nets.classifier import save_classifier
+from ribnb.nets.models import CAMNet
+from ribnb.segmentation.segment import load_segmentation, main, segmentation_metadata
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["steps=6", "batch_size=3", "crop_size=24", "learning_rate=1e-3", "test_scales=[1.0]"]
+RESULT = "segmentation.safetensors"
+
+
+class Uneven(Blocks):
+    """Every other mask is nearly empty: the parts of a batch have more and fewer labels."""
+
+    def mask(self, index):
+        mask = super().mask(index)
+        if index % 2:
+            mask[:, 7:] = 255
+        return mask
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder in VOC's layout, without annotations, its masks beside it, and a classifier."""
+    images, root = Uneven(), tmp_path / "data"
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    for index, name in enumerate(images.ids):
+        images.image(index).save(root / "JPEGImages" / f"{name}.jpg")
+    for split, ids in {"train": images.ids, "val": images.ids[2:5]}.items():
+        text = "".join(f"{name}\n" for name in ids)
+        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(text)
+    write_masks(root / "SegmentationClass", images)
+    write_masks(tmp_path / "masks", images)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        classifier = CAMNet("scenes", 3)
+    save_classifier(classifier, tmp_path / "classifier.safetensors", {"class_names": CLASSES})
+    return root
+
+
+def arguments(data, output, *more, masks=None, small=SMALL) -> list[str]:
+    place = data.parent
+    masks = place / "masks" if masks is None else masks
+    weights = ["--weights", place / "classifier.safetensors"]
+    fixed = [data, masks, "--split", "train", "--variant", "scenes", "--device", "cpu", *weights]
+    given = [word for value in small for word in ("-p", value)]
+    return [str(word) for word in (*fixed, "--output-dir", place / output, *given, *more)]
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    monkeypatch.setenv("RIBNB_PROGRESS", "off")
+
+
+def test_a_net_is_trained_then_loaded_and_predicts_a_split(data, capsys):
+    output = data.parent / "net"
+    assert main(arguments(data, "net")) == 0
+    assert "trained in" in capsys.readouterr().out
+    identity = segmentation_metadata(output / RESULT)["identity"]
+    assert identity["masks.settings.threshold"] == 0.3 and identity["steps"] == 6
+    assert main(arguments(data, "net", "--predict", "val")) == 0
+    printed = capsys.readouterr().out
+    assert "was there" in printed and "3 masks in" in printed
+    masks = sorted((output / "val" / "plain").glob("*.png"))
+    assert [path.stem for path in masks] == ["b02", "b03", "b04"]
+    assert read_mask_file(masks[0], 3).shape == (24, 24)
+
+
+def test_the_start_is_the_classifiers_and_the_heads_of_the_seed(data):
+    still = ["steps=1", "learning_rate=0.0", "crop_size=24"]
+    main(arguments(data, "a", small=still))
+    main(arguments(data, "b", small=still))
+    main(arguments(data, "c", small=[*still, "seed=1"]))
+    one, again, other = (load_segmentation(data.parent / name / RESULT) for name in "abc")
+    assert same(one, again)
+    backbone = load_file(data.parent / "classifier.safetensors")
+    for net in (one, other):
+        assert torch.equal(net.backbone.conv1.weight, backbone["backbone.conv1.weight"])
+    assert not torch.equal(one.branches[0].weight, other.branches[0].weight)
+
+
+def test_full_supervision_is_asked_for_by_name(data):
+    assert main(arguments(data, "full", masks="truth")) == 0
+    identity = segmentation_metadata(data.parent / "full" / RESULT)["identity"]
+    assert identity["masks made by"] == "the truth"
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["-p", "step=3"], "has no parameter 'step'; did you mean 'steps'"),
+        (["-p", "batch_size=0"], "batch_size = 0 is not allowed"),
+        (["--split", "trian"], "trian"),
+        (["--weights", "imagenet"], "ImageNet has no weights of the net scenes"),
+        (["--weights", "nowhere.pt"], "there are no weights at nowhere.pt"),
+        (["--crf"], "name a split"),
+        (["--device", "tpu"], "device = 'tpu'"),
+    ],
+)
+def test_arguments_that_make_no_sense_end_with_2(data, capsys, more, named):
+    assert main(arguments(data, "net", *more)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ribnb.segmentation.segment: ") and named in error
+    assert not (data.parent / "net" / RESULT).exists()
+
+
+def test_masks_that_are_not_there_end_with_2_and_a_failing_image_with_1(data, capsys):
+    assert main(arguments(data, "net", masks=data.parent / "nowhere")) == 2
+    assert "no folder of masks" in capsys.readouterr().err
+    (data.parent / "masks" / "b04.png").unlink()
+    assert main(arguments(data, "net")) == 2
+    assert "b04: there is no mask" in capsys.readouterr().err
+    (data / "JPEGImages" / "b03.jpg").write_bytes(b"no image")
+    assert main(arguments(data, "net", "--split", "val", masks="truth")) == 2
+    assert "b03" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_predicted_ends_with_1(data, capsys):
+    assert main(arguments(data, "net")) == 0
+    names = data / "ImageSets" / "Segmentation" / "val.txt"
+    names.write_text(names.read_text() + "b99\n")
+    assert main(arguments(data, "net", "--predict", "val")) == 1
+    assert "failed: b99: image b99 is missing" in capsys.readouterr().out
+
+
+# Two processes ----------------------------------------------------------------------------
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}
+
+
+def kill_both_when_there(path: Path, words: list[str]) -> None:
+    """Start two processes as torchrun does, and kill them once a file is there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-m", "ribnb.segmentation.segment", *words]
+    both = [
+        subprocess.Popen(
+            command,
+            env=environment(**common, RANK=str(rank), LOCAL_RANK=str(rank)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for rank in range(2)
+    ]
+    deadline = time.monotonic() + 200
+    while not path.exists() and not any(one.poll() for one in both) and deadline > time.monotonic():
+        time.sleep(0.005)
+    for one in both:
+        one.kill()
+    assert path.exists(), b"".join(one.communicate()[0] for one in both).decode()
+
+
+def test_two_processes_killed_and_resumed_train_the_net_of_one(data):
+    small = ["steps=60", "learning_rate=1e-2", "head_factor=1.0", "batch_size=3", "crop_size=24"]
+    here, there = data.parent / "one", data.parent / "two"
+    assert main(arguments(data, "one", small=small)) == 0
+    words = arguments(data, "two", "--predict", "val", small=small)
+    kill_both_when_there(there / "training.pt", words)
+    assert not (there / RESULT).exists()
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc_per_node", "2", "-m", "ribnb.segmentation.segment", *words],
+        env=environment(), capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained in") == 1  # the first process speaks, for all
+    one, two = (load_file(folder / RESULT) for folder in (here, there))
+    start = load_file(data.parent / "classifier.safetensors")["backbone.layer4.0.conv2.weight"]
+    assert (one["backbone.layer4.0.conv2.weight"] - start).abs().max() > 1e-4
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
+    histories = [segmentation_metadata(folder / RESULT)["history"] for folder in (here, there)]
+    np.testing.assert_allclose(*histories, rtol=1e-4)
+    assert len(list((there / "val" / "plain").glob("*.png"))) == 3

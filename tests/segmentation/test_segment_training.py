@@ -1,0 +1,246 @@
+"""Training DeepLab-v2: the loss, the rates, what is frozen, what is learnt."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from plain_adaptation import one_thread  # noqa: F401
+from segment_tools import Blocks, few, same, small_net, train
+from torch import nn
+
+from ribnb.core.settings import SettingsError
+from ribnb.data.image_sets import Part
+from ribnb.data.scenes.images import SceneImages
+from ribnb.nets.deeplab import DeepLabV2
+from ribnb.scores.confusion import mask_confusions
+from ribnb.scores.iou import MaskScore
+from ribnb.segmentation.prediction import predict
+from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import parameter_groups, train_segmentation
+from ribnb.segmentation.views import SegmentationBatches, SegmentationViews
+
+
+def miou(net, images, settings) -> float:
+    predicted = [predict(net, images.image(i), settings).argmax(0) for i in range(len(images))]
+    truths = [images.mask(i) for i in range(len(images))]
+    matrix = sum(mask_confusions(predicted, truths, len(images.class_names)))
+    return MaskScore(matrix, ("background", *images.class_names)).miou
+
+
+# Settings ---------------------------------------------------------------------------------
+
+
+def test_vocs_recipe_is_deeplabs():
+    voc = SegmentationSettings.voc()
+    assert (voc.crop_size, voc.batch_size, voc.steps) == (321, 10, 20_000)
+    assert (voc.learning_rate, voc.momentum, voc.weight_decay, voc.power) == (
+        2.5e-4,
+        0.9,
+        5e-4,
+        0.9,
+    )
+    assert (voc.scale_min, voc.scale_max, voc.flip, voc.frozen_batch_norm) == (0.5, 1.5, True, True)
+    assert voc.test_scales == (0.5, 0.75, 1, 1.25, 1.5) and voc.test_flip
+
+
+def test_the_rate_falls_as_a_polynomial():
+    settings = few(learning_rate=0.2, steps=100, power=0.9)
+    assert settings.rate(0) == 0.2
+    assert settings.rate(50) == pytest.approx(0.2 * 0.5**0.9)
+    assert 0 < settings.rate(99) == pytest.approx(0.2 * 0.01**0.9)
+
+
+def test_scales_that_are_no_range_are_refused():
+    with pytest.raises(SettingsError, match=r"scale_min = 1\.5 and scale_max = 0\.5"):
+        few(scale_min=1.5, scale_max=0.5)
+
+
+# Learning rates ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["scenes", "resnet50"])
+def test_every_moving_parameter_is_in_one_group_with_its_rate(arch):
+    net = DeepLabV2(arch, 3)
+    net.backbone.conv1.weight.requires_grad_(False)
+    groups = parameter_groups(net, SegmentationSettings.voc())
+    where = {}
+    for group in groups:
+        for parameter in group["params"]:
+            assert parameter not in where
+            where[parameter] = group["factor"], group["weight_decay"]
+    assert set(where) == {one for one in net.parameters() if one.requires_grad}
+    assert where[net.backbone.layer4[0].conv1.weight] == (1, 5e-4)
+    assert where[net.backbone.layer4[0].bn1.bias] == (2, 0)
+    assert where[net.branches[1].weight] == (10, 5e-4)
+    assert where[net.branches[3].bias] == (20, 0)
+
+
+def test_each_step_has_the_scheduled_rate(monkeypatch):
+    rates = []
+
+    def note(optimizer, *_):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+
+    monkeypatch.setattr(torch.optim.SGD, "step", note)
+    settings = few(head_factor=7.0, bias_factor=3.0)
+    train(settings=settings)
+    factors = (1, 7, 21)  # frozen batch norm leaves the backbone without biases
+    expected = [[settings.rate(step) * factor for factor in factors] for step in range(6)]
+    np.testing.assert_allclose(rates, expected)
+
+
+# The loss ---------------------------------------------------------------------------------
+
+
+def test_a_step_is_the_one_written_out():
+    """Cross entropy over the labelled positions, each at the pixel that it is centred on."""
+    images = Blocks()
+    settings = few(steps=1, momentum=0.0, weight_decay=0.0)
+    net, ours = small_net(), small_net()
+    train(images, settings=settings, net=ours)
+
+    (keys,) = SegmentationBatches(len(images), 3, 1, seed=0)
+    source = SegmentationViews(images, images.mask, settings.view(), 0)
+    views, masks = map(torch.stack, zip(*(source[key] for key in keys), strict=True))
+    for parameter in net.backbone.parameters():
+        parameter.requires_grad_(parameter.ndim == 4)  # batch norm's stay as they are
+    net.eval()
+    logits = net(views)
+    places = [
+        (image, y, x)
+        for image in range(3)
+        for y in range(6)
+        for x in range(6)
+        if masks[image, 4 * y, 4 * x] != 255
+    ]
+    losses = [
+        -logits[image, :, y, x].log_softmax(0)[masks[image, 4 * y, 4 * x].long()]
+        for image, y, x in places
+    ]
+    (sum(losses) / len(places)).backward()
+    for (name, parameter), mine in zip(net.named_parameters(), ours.parameters(), strict=True):
+        factor = (10 if "branches" in name else 1) * (2 if name.endswith("bias") else 1)
+        step = 0 if parameter.grad is None else 1e-3 * factor * parameter.grad
+        torch.testing.assert_close(mine, parameter - step, rtol=1e-4, atol=1e-7)
+
+
+def test_a_loss_that_is_not_finite_is_named():
+    net = small_net()
+    with torch.no_grad():
+        net.branches[0].weight.mul_(1e30)
+    with pytest.raises(FloatingPointError, match=r"step \d of 6.*learning_rate = 0\.001"):
+        train(net=net)
+    assert not net.training
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_a_batch_without_labels_changes_nothing():
+    class Blank(Blocks):
+        def mask(self, index):
+            mask = super().mask(index)
+            return mask if index == last else np.full_like(mask, 255)
+
+    settings = few(steps=6, batch_size=1, weight_decay=0.0)
+    last = list(SegmentationBatches(7, 1, 7, seed=0))[-1][0][1]  # it comes after the training
+    net = train(Blank(), settings=settings).model
+    assert same(net, small_net())
+
+
+# What is frozen ---------------------------------------------------------------------------
+
+
+def batch_norms(net) -> dict:
+    return {
+        f"{name}.{key}": value.clone()
+        for name, module in net.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+        for key, value in module.state_dict().items()
+    }
+
+
+def test_a_frozen_batch_norm_stays_as_it_is():
+    net = small_net()
+    before = batch_norms(net)
+    train(net=net)
+    assert all(torch.equal(value, before[key]) for key, value in batch_norms(net).items())
+    assert all(parameter.requires_grad for parameter in net.parameters())  # as it was handed in
+
+
+def test_a_batch_norm_that_is_not_frozen_moves():
+    net = small_net()
+    before = batch_norms(net)
+    train(net=net, settings=few(frozen_batch_norm=False))
+    moved = [key for key, value in batch_norms(net).items() if not torch.equal(value, before[key])]
+    assert sorted(moved) == sorted(before)
+
+
+def test_parameters_that_the_caller_froze_stay_and_none_at_all_is_refused():
+    net = small_net().requires_grad_(False)
+    with pytest.raises(ValueError, match="every parameter of the net is frozen"):
+        train(net=net)
+    net.branches[2].requires_grad_(True)
+    train(net=net)
+    other = small_net()
+    assert torch.equal(net.backbone.layer4[0].conv1.weight, other.backbone.layer4[0].conv1.weight)
+    assert not torch.equal(net.branches[2].weight, other.branches[2].weight)
+
+
+# What is learnt ---------------------------------------------------------------------------
+
+
+def test_one_image_is_learnt_by_heart():
+    images = Part(SceneImages(4, seed=10), [1])
+    settings = few(
+        steps=60, batch_size=2, crop_size=96, learning_rate=2e-3, scale_min=1.0, scale_max=1.0,
+        flip=False, frozen_batch_norm=False, test_scales=(1.0,), test_flip=False,
+    )  # fmt: skip
+    trained = train(images, settings=settings, net=small_net(num_classes=6))
+    assert trained.history[-1] < 0.1 * trained.history[0]
+    mask = images.mask(0)
+    predicted = predict(trained.model, images.image(0), settings).argmax(0)
+    assert (predicted == mask)[mask != 255].mean() > 0.97
+
+
+def test_a_few_scenes_teach_more_than_background():
+    images = SceneImages(40, seed=10)
+    settings = SegmentationSettings.scenes(
+        steps=80,
+        batch_size=6,
+        learning_rate=5e-3,
+        frozen_batch_norm=False,
+        test_scales=(1.0,),
+        test_flip=False,
+    )
+    trained = train(images, settings=settings, net=small_net(num_classes=6))
+    background = sum(
+        mask_confusions([np.zeros((96, 96), np.uint8)] * 40, [images.mask(i) for i in range(40)], 6)
+    )
+    names = ("background", *images.class_names)
+    assert miou(trained.model, images, settings) > MaskScore(background, names).miou + 20
+
+
+def test_a_resnet_18_for_scenes_takes_a_step():
+    net = DeepLabV2.scenes("resnet18")
+    before = net.backbone.layer3[0].conv1.weight.clone()
+    settings = SegmentationSettings.scenes(steps=1, batch_size=2)
+    trained = train(SceneImages(2, seed=10), settings=settings, net=net)
+    assert math.isfinite(trained.history[0])
+    assert not torch.equal(before, net.backbone.layer3[0].conv1.weight)
+
+
+def test_bfloat16_trains_too():
+    (loss, *_), (wanted, *_) = (
+        train(settings=few(precision=precision)).history for precision in ("bfloat16", "float32")
+    )
+    assert loss != wanted and loss == pytest.approx(wanted, rel=0.02)
+
+
+# What cannot be trained -------------------------------------------------------------------
+
+
+def test_other_classes_and_no_images_are_refused():
+    with pytest.raises(ValueError, match=r"the net has 2 classes.*have 3: red, green, blue"):
+        train(net=small_net(num_classes=2))
+    with pytest.raises(ValueError, match="the image set is empty"):
+        train_segmentation(small_net(), Blocks(0), None, few())

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ribnb.core.devices import seeded
 from ribnb.core.mask_files import write_mask_file
-from ribnb.core.randomness import seeded
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import SegmentationTraining, train_segmentation

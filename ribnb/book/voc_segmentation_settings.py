@@ -10,8 +10,8 @@ import torchvision
 
 from ribnb.book.split_settings import DataSettings
 from ribnb.book.voc_settings import IMAGENET
+from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.randomness import seeded
 from ribnb.core.settings import SettingsError, differences, optional, setting
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.scene_masks import NUM_MASKS, network_path

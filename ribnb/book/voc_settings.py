@@ -9,8 +9,8 @@ from typing import Any
 import torchvision
 
 from ribnb.book.split_settings import ScoredSettings, SplitSettings
+from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.randomness import seeded
 from ribnb.core.settings import Settings, SettingsError, optional, setting
 from ribnb.method.pooling import VARIANTS
 from ribnb.method.settings import RIBSettings

@@ -1,13 +1,17 @@
-"""Where the computation runs."""
+"""Where and how the computation runs: device, precision, mode, random seed, worker processes."""
 
 from __future__ import annotations
 
+import os
 import platform
 import re
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+from torch import nn
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 PATTERN = r"auto|cpu|mps|cuda(:\d+)?"
@@ -34,6 +38,11 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ValueError(f"device = {name!r}, but this machine has no Apple GPU; use 'auto'")
     return device
+
+
+def as_device(device: str | torch.device) -> torch.device:
+    """The device, by name (see ``resolve_device``) or as it is."""
+    return resolve_device(device) if isinstance(device, str) else device
 
 
 @contextmanager
@@ -93,3 +102,37 @@ def _processor() -> str:
             return next(names, platform.machine())
     except OSError:
         return platform.processor() or platform.machine()
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """``eval`` mode, undone module by module."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, what draws from the CPU's global generator draws from this seed; afterwards it goes
+    on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would reseed the GPU's generators too, which are not forked
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def worker_init() -> Callable[[int], None]:
+    """A ``worker_init_fn`` for a ``DataLoader``: its workers end with this process."""
+    return partial(_start_worker, os.getpid())
+
+
+def _start_worker(parent: int, _: int) -> None:
+    """A worker ends when whoever started it ends, however that comes about."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to the workers too
+    if os.getppid() != parent:  # killed by now: torch's watch begins later, and would see nothing
+        os._exit(1)

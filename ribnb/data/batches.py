@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.randomness import seeded
 
 
 class Views(Dataset):

@@ -20,10 +20,9 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from ribnb.core.devices import float32_mode
+from ribnb.core.devices import as_device, evaluation, float32_mode
 from ribnb.core.image_set import ImageSet
 from ribnb.core.map_files import Maps
-from ribnb.core.modes import evaluation
 from ribnb.masks.irn_labels import confident, irn_labels
 from ribnb.masks.irn_net import IRN, boundary_map, irn_metadata, load_irn, save_irn
 from ribnb.masks.irn_pairs import affinities, pair_kinds, pair_offsets, path
@@ -40,7 +39,6 @@ from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
 from ribnb.masks.walk import random_walk, random_walks, transition_matrix, walk_step
 from ribnb.method.localization import weights_digest
 from ribnb.method.map_records import images_digest, maps_digest
-from ribnb.nets.classifier import as_device
 
 __all__ = [
     "IRN",

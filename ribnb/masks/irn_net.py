@@ -14,8 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from ribnb.core.devices import autocast
-from ribnb.core.randomness import seeded
+from ribnb.core.devices import autocast, seeded
 from ribnb.core.whole_files import whole_file
 from ribnb.data.views import to_tensor
 from ribnb.method.localization import weights_digest

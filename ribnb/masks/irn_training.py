@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ribnb.core.devices import autocast, device_name, float32_mode
+from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
 from ribnb.core.image_set import ImageSet
-from ribnb.core.loader_workers import worker_init
 from ribnb.core.progress import progress
 from ribnb.data.batches import ShuffledBatches
 from ribnb.data.image_sets import Part
@@ -26,7 +25,6 @@ from ribnb.masks.irn_pairs import PairKinds, affinities, pair_kinds, pair_offset
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_store import irn_file, irn_identity
 from ribnb.masks.irn_views import LabelledViews, stack_views, usable_labels
-from ribnb.nets.classifier import as_device
 from ribnb.nets.load_or_train import TrainingFolder
 
 _TINY = 1e-5  # keeps logarithms finite

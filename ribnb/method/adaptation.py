@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ribnb.core.devices import autocast, float32_mode
-from ribnb.core.modes import evaluation
+from ribnb.core.devices import autocast, evaluation, float32_mode
 from ribnb.method.adaptation_record import Adaptation, Step
 from ribnb.method.cam import normalize
 from ribnb.method.folding import folded

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ribnb.core.modes import evaluation
+from ribnb.core.devices import evaluation
 
 LAYERS = (nn.Conv2d, nn.Linear)
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ribnb.core.modes import evaluation
+from ribnb.core.devices import evaluation
 from ribnb.nets.models import CAMNet
 
 

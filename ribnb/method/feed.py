@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ribnb.core.devices import worker_init
 from ribnb.core.image_set import ImageSet
-from ribnb.core.loader_workers import worker_init
 from ribnb.method.method_inputs import Batch, MultiScaleViews, RandomBatches
 from ribnb.method.settings import RIBSettings
 

@@ -12,8 +12,8 @@ from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.randomness import seeded
 from ribnb.data.batches import stack
 from ribnb.data.views import RandomView, multi_scale_views
 from ribnb.method.settings import RIBSettings

@@ -12,10 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.utils.data import DataLoader
 
-from ribnb.core.devices import autocast, float32_mode, resolve_device
+from ribnb.core.devices import as_device, autocast, evaluation, float32_mode, worker_init
 from ribnb.core.image_set import ImageSet
-from ribnb.core.loader_workers import worker_init
-from ribnb.core.modes import evaluation
 from ribnb.core.progress import progress
 from ribnb.core.settings import differences
 from ribnb.core.whole_files import whole_file
@@ -190,8 +188,3 @@ def check_labels(model: CAMNet, images: ImageSet) -> None:
             f"{len(images.class_names)} class names and labels of the shape "
             f"{tuple(images.labels.shape)}; it must be {wanted}"
         )
-
-
-def as_device(device: str | torch.device) -> torch.device:
-    """The device, by name (see ``resolve_device``) or as it is."""
-    return resolve_device(device) if isinstance(device, str) else device

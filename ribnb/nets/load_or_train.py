@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ribnb.core import provenance
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import Settings, differences
 from ribnb.core.whole_files import whole_file
 from ribnb.nets.classifier import classifier_metadata, save_classifier
 from ribnb.nets.models import CAMNet, load_checked, read_state_dict
-from ribnb.runs import provenance
 
 STATE = "training.pt"
 START = "sum of the initial weights"

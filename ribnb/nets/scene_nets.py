@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ribnb.core.randomness import seeded
+from ribnb.core.devices import seeded
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.data.scenes.images import SceneImages
 from ribnb.nets.classifier import load_classifier, mean_average_precision

@@ -17,13 +17,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ribnb.core.devices import autocast, device_name, float32_mode
+from ribnb.core.devices import as_device, autocast, device_name, float32_mode, seeded, worker_init
 from ribnb.core.image_set import ImageSet
-from ribnb.core.loader_workers import worker_init
 from ribnb.core.progress import progress
-from ribnb.core.randomness import seeded
 from ribnb.data.batches import ShuffledBatches, Views, stack
-from ribnb.nets.classifier import as_device, check_labels, mean_average_precision
+from ribnb.nets.classifier import check_labels, mean_average_precision
 from ribnb.nets.classifier_settings import ClassifierSettings
 from ribnb.nets.load_or_train import TrainingFolder, image_set_digest, training_identity
 from ribnb.nets.models import CAMNet, DigitNet

@@ -22,8 +22,8 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NoReturn
 
+from ribnb.core import provenance
 from ribnb.core.whole_files import whole_file
-from ribnb.runs import provenance
 from ribnb.runs.result_files import RESULT, ResultError, read_result, stale
 from ribnb.scores.image_scores import scores_fault
 

@@ -24,10 +24,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ribnb.core import provenance
 from ribnb.core.devices import device_name, resolve_device
 from ribnb.core.settings import Settings, differences, name_and_value
 from ribnb.core.settings_files import for_chapter, read_settings_file
-from ribnb.runs import provenance
 from ribnb.runs.execution import execute_chapter
 from ribnb.runs.result_files import (
     FORMAT,

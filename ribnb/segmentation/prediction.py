@@ -19,15 +19,13 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from ribnb.core.devices import autocast, float32_mode
+from ribnb.core.devices import as_device, autocast, evaluation, float32_mode
 from ribnb.core.image_set import ImageSet
-from ribnb.core.modes import evaluation
 from ribnb.core.progress import progress
 from ribnb.data.views import multi_scale_views
 from ribnb.masks.crf import require_crf
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.stages import MaskFolder, MasksReport
-from ribnb.nets.classifier import as_device
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.crf import refined_mask
 from ribnb.segmentation.files import segmentation_digest

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ribnb.core.randomness import seeded
+from ribnb.core.devices import seeded
 from ribnb.core.settings import name_and_value, refuse_unknown
 from ribnb.data.voc import VOCImages
 from ribnb.nets.deeplab import DeepLabV2

@@ -17,12 +17,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ribnb.core.devices import autocast, device_name, float32_mode
+from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
 from ribnb.core.image_set import ImageSet
-from ribnb.core.loader_workers import worker_init
 from ribnb.core.progress import progress
 from ribnb.data.voc_folder import IGNORED
-from ribnb.nets.classifier import as_device
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.load_or_train import START, ResultFile, TrainingFolder, weight_sum
 from ribnb.segmentation.files import save_segmentation, segmentation_metadata, segmentation_weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ribnb.core.modes import evaluation
+from ribnb.core.devices import evaluation
 from ribnb.nets.models import CAMNet
 
 CLASSES = 20

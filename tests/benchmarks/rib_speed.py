@@ -38,6 +38,7 @@ from released_loop import released_loop
 from ribnb.book.costs import rib_flops
 from ribnb.core.devices import PRECISIONS, device_name, float32_mode, resolve_device
 from ribnb.core.map_files import read_maps
+from ribnb.core.provenance import git_commit, now, versions
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.views import multi_scale_views
 from ribnb.data.voc import VOCImages
@@ -45,7 +46,6 @@ from ribnb.method.feed import AdaptationInputs
 from ribnb.method.localization import localization_maps
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.models import ARCHITECTURES
-from ribnb.runs.provenance import git_commit, now, versions
 
 TOLERANCE = 1e-3  # of a map in [0, 1], in float32
 AGREEMENT = 0.98  # of the pixels' labels, in the other precisions

@@ -13,9 +13,9 @@ from plain_adaptation import one_thread  # noqa: F401
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from small_voc import SAMPLE, SAMPLE_IDS
 
+from ribnb.core.devices import seeded
 from ribnb.core.map_files import Maps, read_maps, write_maps
 from ribnb.core.mask_files import read_mask_file, write_mask_file
-from ribnb.core.randomness import seeded
 from ribnb.data.views import to_tensor
 from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings, crf_available

@@ -8,7 +8,7 @@ from segment_tools import small_net
 from torch import nn
 
 import ribnb.nets.models
-from ribnb.core.randomness import seeded
+from ribnb.core.devices import seeded
 from ribnb.nets.classifier import save_classifier
 from ribnb.nets.deeplab import ATROUS_RATES, DeepLabV2
 from ribnb.nets.models import CAMNet

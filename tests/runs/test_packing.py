@@ -110,7 +110,7 @@ def test_the_environment_has_all_packages_and_no_path_of_the_machine(runs, archi
 
 
 def test_the_same_files_make_the_same_archive(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr("ribnb.runs.provenance.now", lambda: "2026-01-01T00:00:00+00:00")
+    monkeypatch.setattr("ribnb.core.provenance.now", lambda: "2026-01-01T00:00:00+00:00")
     first = pack(runs, tmp_path / "1.zip")[0].read_bytes()
     for path in runs.rglob("*"):
         os.utime(path, (1, 10**9))

@@ -9,6 +9,29 @@ from ribnb.runs.result_files import signed, write_result
 from ribnb.scores.image_scores import FILE, save_image_scores
 
 ORACLE = "oracle"
+FIELDS = {
+    "format",
+    "chapter",
+    "metrics",
+    "spread",
+    "per_class_iou",
+    "split",
+    "images",
+    "threshold",
+    "threshold_choice",
+    "post_processing",
+    "inputs",
+    "failures",
+    "settings",
+    "settings_hash",
+    "seed",
+    "git_commit",
+    "versions",
+    "device",
+    "seconds",
+    "date",
+    "digest",
+}
 
 
 def made_up(chapter: str = "voc_rib", metrics: dict | None = None, **parameters) -> dict:

@@ -13,9 +13,9 @@ import nbformat
 import pytest
 from conftest import ROOT
 from nbformat.v4 import new_code_cell
+from small_results import FIELDS
 from test_chapters import BOOK, SETTINGS, code_cells
 from test_notebooks_stored import WITHOUT_PARAMETERS
-from test_runs import FIELDS
 
 from ribnb.book.chapter_settings import WHERE
 from ribnb.data.digits import REGIONS

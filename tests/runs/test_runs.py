@@ -12,34 +12,12 @@ import sys
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from small_results import FIELDS
 
 from ribnb.book.toy import ToySettings
 from ribnb.runs.result_files import digest
 from ribnb.runs.run import Run, execute_chapter, load_results, main, results_table, stale
 
-FIELDS = {
-    "format",
-    "chapter",
-    "metrics",
-    "spread",
-    "per_class_iou",
-    "split",
-    "images",
-    "threshold",
-    "threshold_choice",
-    "post_processing",
-    "inputs",
-    "failures",
-    "settings",
-    "settings_hash",
-    "seed",
-    "git_commit",
-    "versions",
-    "device",
-    "seconds",
-    "date",
-    "digest",
-}
 METRICS = {"hgr": {"background": [0.9, 0.1]}, "accuracy": 0.98}
 
 

@@ -19,7 +19,7 @@ from ribnb.book.voc_segmentation_settings import SUPERVISION
 from ribnb.masks.irn_net import irn_metadata, load_irn, save_irn
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, pack_masks
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
-from ribnb.runs.run import execute_chapter
+from ribnb.runs.execution import execute_chapter
 from ribnb.segmentation.files import load_segmentation, save_segmentation, segmentation_metadata
 
 PACKED = ("cam", "cam_crf", "cam_irn", "rib", "rib_crf", "rib_irn")  # kinds of masks

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from ribnb.book.chapter_settings import chapter_settings
 from ribnb.scores.image_scores import save_image_scores
-from ribnb.runs.result_files import write_result
+from ribnb.runs.results import write_result
 
 folder = Path(output_dir)
 signals = folder.parents[2] / "signals"

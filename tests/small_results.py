@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ribnb.book.chapter_settings import chapter_settings
-from ribnb.runs.result_files import signed, write_result
+from ribnb.book.chapter_settings import WHERE, chapter_settings, settings_class
+from ribnb.runs.results import signed, write_result
 from ribnb.scores.image_scores import FILE, save_image_scores
 
+CHAPTERS = {name: settings_class(name) for name in WHERE}
 ORACLE = "oracle"
 FIELDS = {
     "format",

@@ -259,7 +259,7 @@ def _empty_folder() -> Iterator[None]:
 
 
 def _execute_chapter(path: Path, output: Path, parameters: Mapping) -> None:
-    from ribnb.runs.run import execute_chapter  # slow, and often not needed
+    from ribnb.runs.execution import execute_chapter  # slow, and often not needed
 
     execute_chapter(path, output, parameters)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.runs.book_files import book_folder
+from ribnb.runs.results import book_folder
 
 
 @dataclass(frozen=True)

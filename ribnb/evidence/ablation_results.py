@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ribnb.runs.result_files import find_results, stale
-from ribnb.runs.result_tables import flat
+from ribnb.runs.results import find_results, flat, stale
 from ribnb.runs.sweeps import Ablation, Point
 from ribnb.scores.image_scores import ImageScores, load_image_scores
 
@@ -71,10 +70,13 @@ class Published:
     @classmethod
     def read(cls, folder: str | Path) -> Published:
         """Read the results below a folder; of two that contradict each other neither counts."""
+        from ribnb.book.chapter_settings import WHERE, settings_class
+
+        chapters = {name: settings_class(name) for name in WHERE}
         found, problems = find_results(folder)
         of_settings: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for result in found:
-            if why := stale(result):
+            if why := stale(result, chapters):
                 problems[result["path"]] = why
             else:
                 key = result["chapter"], result["settings_hash"]

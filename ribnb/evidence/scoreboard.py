@@ -19,7 +19,7 @@ from ribnb.data.voc_folder import CLASS_NAMES
 from ribnb.data.voc_official import LIST_COUNTS
 from ribnb.evidence.ablation_results import Published
 from ribnb.evidence.scoreboard_stages import STAGES, Row
-from ribnb.runs.result_tables import flat
+from ribnb.runs.results import flat
 
 NETS = (3, 4, 5)  # seeds of the scenes' runs, each with a classifier of its own
 SCENES: Mapping[str, Mapping[str, Any]] = {  # the runs that the rows are planned with
@@ -150,7 +150,7 @@ def command(chapter: str, parameters: Mapping[str, Any]) -> str:
     apart = [str(parameters[one]) for one in ("digits", "seed") if one in parameters]
     name = "_".join([chapter, *apart])
     given = " ".join(f"-p {key}={value}" for key, value in parameters.items())
-    command = f"python -m ribnb.runs.run book/{chapter}.ipynb {given}"
+    command = f"ribnb run {chapter} {given}"
     return f"{command} -p output_dir=runs/scoreboard/{name}"
 
 

@@ -14,7 +14,7 @@ from ribnb.evidence.reported import Reported, reported, rerun
 from ribnb.evidence.scoreboard import Board, Cell, Result
 from ribnb.evidence.scoreboard_claims import FAILS, HOLDS, MIXED, UNTESTED, Claim
 from ribnb.evidence.scoreboard_stages import STAGES, Row
-from ribnb.runs.book_files import book_folder
+from ribnb.runs.results import book_folder
 
 SIGNS = {HOLDS: "✓", FAILS: "✗", MIXED: "±", UNTESTED: "?"}
 COLUMNS = ("began with", "reported", "re-run by others", "ours on VOC", "ours on scenes")

@@ -8,7 +8,7 @@ from functools import cache
 from ribnb.core.file_locks import hold
 from ribnb.runs.batch import Batch
 from ribnb.runs.jobs import DATA, NOT_A_CHAPTER, Job
-from ribnb.runs.result_files import read_result
+from ribnb.runs.results import read_result
 from ribnb.scores.image_scores import FILE, scores_fault
 
 

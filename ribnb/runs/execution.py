@@ -14,6 +14,24 @@ from typing import Any
 from ribnb.core.progress import VARIABLE
 from ribnb.core.settings import refuse_unknown
 
+BOOK = Path("book")
+
+
+def find_chapter(chapter: str) -> Path:
+    """A chapter's notebook: its path, or its name where there is a folder ``book``.
+
+    Raises:
+        FileNotFoundError: no such chapter; names those there are.
+    """
+    path = Path(chapter)
+    if not path.suffix and not path.is_file():
+        path = BOOK / f"{chapter}.ipynb"
+    if not path.is_file():
+        names = ", ".join(sorted(one.stem for one in BOOK.glob("*.ipynb")))
+        known = f"; there are: {names}" if names and not Path(chapter).suffix else ""
+        raise FileNotFoundError(f"no chapter at {path}{known}")
+    return path
+
 
 def execute_chapter(
     path: str | Path,

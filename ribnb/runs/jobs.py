@@ -13,7 +13,7 @@ from typing import Any
 from ribnb.book.chapter_settings import chapter_settings
 from ribnb.core.settings import Settings
 from ribnb.core.whole_files import whole_file
-from ribnb.runs.result_files import RESULT
+from ribnb.runs.results import RESULT
 
 PARAMETERS, JOB, LOG = "parameters.yml", "job.json", "log.txt"
 DATA, MERGE = "data", "merge"  # what a job may be beside a chapter

@@ -13,7 +13,7 @@ from ribnb.book.chapter_settings import settings_class
 from ribnb.book.split_settings import SplitSettings
 from ribnb.core.settings import Settings
 from ribnb.method.map_gathering import gather_maps
-from ribnb.runs.result_files import RESULT, ResultError, read_result, signed, stale, write_result
+from ribnb.runs.results import RESULT, ResultError, read_result, signed, stale, write_result
 from ribnb.scores.image_scores import save_image_scores
 from ribnb.scores.split_scores import SplitScore, load_score, merge_scores, save_score
 
@@ -111,8 +111,8 @@ def _result(folder: Path) -> dict[str, Any]:
     result = read_result(path)
     if result["chapter"] not in CHAPTERS or not result.keys() >= NEEDED:
         raise ValueError(f"{path} is no result of a run over a split, of {' or '.join(CHAPTERS)}")
-    if stale(result):
-        raise ValueError(f"{path} {stale(result)}")
+    if why := stale(result, {name: settings_class(name) for name in CHAPTERS}):
+        raise ValueError(f"{path} {why}")
     return result
 
 
@@ -171,7 +171,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns 2 for shards that do not belong together.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m ribnb.runs.run merge", description=main.__doc__
+        prog="python -m ribnb.runs.merging", description=main.__doc__
     )
     parser.add_argument("folders", nargs="+", metavar="DIR", help="the output_dir of a shard")
     parser.add_argument("-o", "--output-dir", help=f"for the merged {RESULT}; none: print it")
@@ -183,3 +183,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     print(Path(given.output_dir) / RESULT if given.output_dir else json.dumps(merged, indent=1))
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

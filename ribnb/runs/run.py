@@ -1,22 +1,8 @@
-"""Runs: execute a chapter, keep its result with its provenance, read results back.
-
-From the command line::
-
-    python -m ribnb.runs.run book/toy_bottleneck.ipynb -p seeds=5 -p output_dir=runs/five
-    python -m ribnb.runs.run table runs --by digits,seeds
-    python -m ribnb.runs.run merge runs/shard_0 runs/shard_1 --output-dir runs/whole
-    python -m ribnb.runs.run pack runs --output runs.zip
-    python -m ribnb.runs.run verify runs.zip
-"""
+"""One run of a chapter: its clock, its folder, its result with provenance."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import logging
 import math
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -25,44 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core import provenance
-from ribnb.core.devices import device_name, resolve_device
-from ribnb.core.settings import Settings, differences, name_and_value
-from ribnb.core.settings_files import for_chapter, read_settings_file
-from ribnb.runs.execution import execute_chapter
-from ribnb.runs.result_files import (
-    FORMAT,
-    RESULT,
-    ResultError,
-    find_results,
-    load_results,
-    read_result,
-    signed,
-    stale,
-    write_result,
-)
-from ribnb.runs.result_tables import flat, results_table
-
-__all__ = [
-    "FORMAT",
-    "RESULT",
-    "ResultError",
-    "Run",
-    "execute_chapter",
-    "find_results",
-    "load_results",
-    "read_result",
-    "results_table",
-    "stale",
-    "write_result",
-]
-
-# The other commands, looked up when called for.
-COMMANDS = {
-    "table": "ribnb.runs.result_tables",
-    "merge": "ribnb.runs.merging",
-    "pack": "ribnb.runs.packing",
-    "verify": "ribnb.runs.verifying",
-}
+from ribnb.core.settings import Settings, differences
+from ribnb.runs.results import FORMAT, RESULT, ResultError, flat, read_result, signed, write_result
 
 
 class Run:
@@ -83,6 +33,8 @@ class Run:
     """
 
     def __init__(self, chapter: str, settings: Settings) -> None:
+        from ribnb.core.devices import resolve_device  # torch takes seconds
+
         self.chapter, self.settings = chapter, settings
         self.device = resolve_device(settings.device)
         self.folder = Path(settings.output_dir) if settings.output_dir else None
@@ -132,6 +84,8 @@ class Run:
         Raises:
             ValueError: a metric that is not a finite number.
         """
+        from ribnb.core.devices import device_name
+
         for name, value in flat(metrics).items():
             if not math.isfinite(value):
                 raise ValueError(f"the metric {name} is {value}; no result is written")
@@ -191,67 +145,3 @@ def _check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OSError(f"cannot write to output_dir = '{folder}': {error.strerror}") from error
-
-
-def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = dict(arguments.parameter)
-    if not arguments.file:
-        return given
-    chapter = Path(arguments.chapter)
-    siblings = sorted(path.stem for path in chapter.parent.glob("*.ipynb"))
-    return {**for_chapter(read_settings_file(arguments.file), chapter.stem, siblings), **given}
-
-
-def _run_chapter(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m ribnb.runs.run", description="Run a chapter with other parameters."
-    )
-    parser.add_argument("chapter", help=f"its notebook; or {', '.join(COMMANDS)}: see their --help")
-    parser.add_argument(
-        "-p",
-        dest="parameter",
-        metavar="NAME=VALUE",
-        type=name_and_value,
-        action="append",
-        default=[],
-    )
-    parser.add_argument("-f", dest="file", metavar="FILE", help="a YAML file of parameters")
-    parser.add_argument(
-        "-o", dest="output", help="executed notebook; default: in output_dir, else ./executed"
-    )
-    arguments = parser.parse_args(words)
-    from papermill import PapermillExecutionError
-
-    try:
-        parameters = _parameters(arguments)
-        chapter = Path(arguments.chapter)
-        folder = Path(str(parameters.get("output_dir") or "executed"))
-        output = Path(arguments.output or folder / chapter.name)
-        # A run that fails must not overwrite the notebook of one that did not.
-        unfinished = output.with_name(f"{output.stem}.unfinished.ipynb")
-        os.replace(execute_chapter(chapter, unfinished, parameters), output)
-    except PapermillExecutionError as error:
-        print(f"{chapter.name} failed: {error.ename}: {error.evalue}", file=sys.stderr)
-        print(f"as far as it came: {unfinished}", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what it left undone is no fault
-        print("stopped; with an output_dir the same command goes on from here", file=sys.stderr)
-        return 130
-    print(output)
-    return 0
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """The command line; see the module's docstring."""
-    words = sys.argv[1:] if words is None else list(words)
-    if words and words[0] in COMMANDS:
-        return importlib.import_module(COMMANDS[words[0]]).main(words[1:])
-    return _run_chapter(words)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

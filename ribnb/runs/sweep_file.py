@@ -16,7 +16,7 @@ from ribnb.core.settings import Settings, SettingsError
 from ribnb.core.settings_files import for_chapter
 from ribnb.core.yaml_lines import Place, read_with_lines
 from ribnb.runs.ablation import Ablation, Point
-from ribnb.runs.result_files import FOLDER
+from ribnb.runs.results import FOLDER
 from ribnb.runs.sweep_trial import BENEATH, Trial
 
 KEYS = ("name", "chapter", "question", "parameters", "grid", "cases", "seeds")

@@ -28,7 +28,7 @@ from ribnb.method.rib import RIBSettings, adapt
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.models import DigitNet
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
-from ribnb.runs.run import execute_chapter
+from ribnb.runs.execution import execute_chapter
 
 BOOK = Book()
 SETTINGS = {chapter: settings_class(chapter) for chapter in WHERE}

@@ -20,7 +20,7 @@ from test_notebooks_stored import WITHOUT_PARAMETERS
 from ribnb.book.chapter_settings import WHERE
 from ribnb.data.digits import REGIONS
 from ribnb.nets.scene_nets import TRAINED
-from ribnb.runs.run import execute_chapter
+from ribnb.runs.execution import execute_chapter
 
 SMALL = {"seeds": 1, "epochs": 1, "num_images": 200, "hgr_threshold": 0.4}
 SCENES = {"nets": 1, "num_images": 24, "threshold": 0.3}

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_results import CHAPTERS
 
 from ribnb.runs.batch import read_batch
-from ribnb.runs.result_files import find_results, read_result, stale
+from ribnb.runs.results import find_results, read_result, stale
 from ribnb.scores.image_scores import check_against, load_image_scores
 from ribnb.segmentation.files import segmentation_metadata
 
@@ -53,7 +54,7 @@ def test_every_stage_leaves_a_result_of_its_settings(batch):
     chapters = sorted(result["chapter"] for result in found)
     assert chapters == ["voc_classifier", "voc_masks", *["voc_rib"] * 3, "voc_segmentation"]
     for result in found:
-        assert not stale(result)
+        assert not stale(result, CHAPTERS)
         assert result["settings"]["seed"] == 7
         assert result["git_commit"]
 

@@ -1,6 +1,5 @@
 """Results of an ablation: each in its place, and what does not count is named."""
 
-import json
 
 import numpy as np
 import pytest
@@ -8,8 +7,6 @@ import yaml
 from small_results import made_up, put
 
 from ribnb.evidence.ablation_results import Published
-from ribnb.runs.book_files import PACKAGE, book_folder
-from ribnb.runs.publish import main, publish
 from ribnb.runs.sweeps import read_ablation
 from ribnb.scores.image_scores import load_image_scores, save_image_scores
 
@@ -137,33 +134,3 @@ def test_two_results_of_one_run_must_agree(ablation, folder):
     assert "differs/result.json, and other metrics" in problems["1_3"]
     assert "1_3/result.json, and other metrics" in problems["differs"]
     assert len(published.of(ablation).frame) == 2
-
-
-def test_publishing_copies_what_is_whole(folder, tmp_path, capsys):
-    target = tmp_path / "book" / "cpu"
-    path = folder / "2_3" / "result.json"
-    path.write_text("{")
-    put(target / "old")
-    copied, said = publish(folder, target)
-    assert sorted(place.name for place in copied) == ["1_3", "1_4"]
-    assert sorted(file.name for file in target.glob("1_3/*")) == ["image_scores.npz", "result.json"]
-    assert any("2_3" in line and "left out" in line for line in said)
-    assert any("old" in line and "left alone" in line for line in said)
-    assert main([str(folder), str(target), "--prune"]) == 0
-    assert not (target / "old").exists()
-    assert "2 results in" in capsys.readouterr().out
-    assert main([str(tmp_path / "none"), str(target)]) == 2
-
-
-def test_the_books_files_are_found_here_and_in_a_package_without_a_repository(
-    tmp_path, monkeypatch
-):
-    assert (book_folder("settings") / "ablations" / "tau.yml").is_file()
-    assert json.loads(next(book_folder("results").rglob("result.json")).read_text())["format"] == 2
-    package = tmp_path / "ribnb"
-    (package / "book" / "results").mkdir(parents=True)
-    monkeypatch.setattr("ribnb.runs.book_files.PACKAGE", package)
-    assert book_folder("results") == package / "book" / "results"
-    with pytest.raises(FileNotFoundError, match="no book/settings; install it anew"):
-        book_folder("settings")
-    assert PACKAGE.name == "ribnb"

@@ -22,8 +22,7 @@ from ribnb.evidence.scoreboard_claims import (
 from ribnb.evidence.scoreboard_classes import iou_of_networks, iou_of_seeds
 from ribnb.evidence.scoreboard_page import claim_list, notes, origins, scores
 from ribnb.evidence.scoreboard_stages import STAGES
-from ribnb.runs.book_files import book_folder
-from ribnb.runs.result_files import write_result
+from ribnb.runs.results import book_folder, write_result
 from ribnb.runs.sweeps import read_ablation
 
 ROWS = {row.key: row for stage in STAGES for row in stage.rows}

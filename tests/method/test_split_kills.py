@@ -21,7 +21,7 @@ from ribnb.scores.split_scores import save_score, score_split
 
 SMALL = {"num_images": 48, "iterations": 8, "margin": 11.0}
 COMMAND = [
-    *(sys.executable, "-m", "ribnb.runs.run", Book().notebook("voc_rib")),
+    *(sys.executable, "-m", "ribnb", "run", Book().notebook("voc_rib")),
     *(word for name, value in SMALL.items() for word in ("-p", f"{name}={value}")),
 ]
 

@@ -14,7 +14,6 @@ from ribnb.core.file_locks import hold
 from ribnb.runs import gpu_pool
 from ribnb.runs.batch import read_batch
 from ribnb.runs.batch_check import set_broken_aside, wants_gpu
-from ribnb.runs.batch_pages import main as pages
 from ribnb.runs.batch_progress import begin, progress_line, summary
 from ribnb.runs.execution import execute_chapter
 from ribnb.runs.jobs import Job, read_job
@@ -141,32 +140,6 @@ def test_a_jobs_folder_has_all_to_run_it(jobs, tmp_path):
     before = (tmp_path / name / "parameters.yml").stat().st_mtime_ns
     one.write(tmp_path, "K = 1")
     assert (tmp_path / name / "parameters.yml").stat().st_mtime_ns == before
-
-
-def test_the_pages_show_every_run_with_its_result_and_notebook(jobs, tmp_path, capsys):
-    first, second, _ = (tmp_path / name for name in jobs)
-    cells = [nbformat.v4.new_markdown_cell("# What was <done>")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), first / "voc_rib.ipynb")
-    (second / "log.txt").write_text("oh")
-    assert pages([str(tmp_path)]) == 0
-    text = (tmp_path / "index.html").read_text()
-    assert "1 of 3 runs are done" in text
-    for part in (
-        "K = 1",
-        "50.0",
-        f"{first.name}/voc_rib.html",
-        f"{second.name}/log.txt",
-        "not done",
-    ):
-        assert part in text
-    page = first / "voc_rib.html"
-    assert "What was" in page.read_text()
-    assert '<script src="http' not in page.read_text()
-    when = page.stat().st_mtime_ns
-    assert pages([str(tmp_path)]) == 0
-    assert page.stat().st_mtime_ns == when
-    assert pages([str(tmp_path / "nothing")]) == 2
-    assert "there is no job below" in capsys.readouterr().err
 
 
 def test_broken_results_are_set_aside(tmp_path):

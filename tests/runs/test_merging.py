@@ -10,9 +10,8 @@ from plain_adaptation import one_thread  # noqa: F401
 from split_runs import result_of, run_chapter, without_time
 
 from ribnb.nets.scene_nets import CHECKPOINTS
-from ribnb.runs.merging import merge_runs
-from ribnb.runs.result_files import write_result
-from ribnb.runs.run import main
+from ribnb.runs.merging import main, merge_runs
+from ribnb.runs.results import write_result
 from ribnb.scores.image_scores import check_against, load_image_scores
 from ribnb.scores.split_scores import load_score
 
@@ -143,7 +142,7 @@ def test_from_other_devices_and_numbers_of_workers(runs, tmp_path):
 
 def test_the_command_writes_the_result(runs, tmp_path):
     """As a person calls it."""
-    command = [sys.executable, "-m", "ribnb.runs.run", "merge", runs / "A", runs / "B", "-o", "C"]
+    command = [sys.executable, "-m", "ribnb.runs.merging", runs / "A", runs / "B", "-o", "C"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == "C/result.json"
@@ -153,7 +152,7 @@ def test_the_command_writes_the_result(runs, tmp_path):
 
 def test_without_an_output_folder_the_result_is_printed(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["merge", str(runs / "A"), str(runs / "B")]) == 0
+    assert main([str(runs / "A"), str(runs / "B")]) == 0
     assert json.loads(capsys.readouterr().out) == merged(runs, "A", "B")
     assert list(tmp_path.iterdir()) == []
 
@@ -163,7 +162,7 @@ def test_without_an_output_folder_the_result_is_printed(runs, tmp_path, monkeypa
 
 def refused(folders, capsys, *options) -> str:
     """What the command says of these folders, after making sure that it ends with 2."""
-    assert main(["merge", *map(str, folders), *map(str, options)]) == 2
+    assert main([*map(str, folders), *map(str, options)]) == 2
     out, said = capsys.readouterr()
     assert out == ""
     assert "Traceback" not in said
@@ -268,14 +267,14 @@ def test_does_not_write_over_the_run_that_was_not_sharded(runs, tmp_path, capsys
 
 def test_help_is_that_of_the_command(capsys):
     with pytest.raises(SystemExit) as exit_:
-        main(["merge", "--help"])
+        main(["--help"])
     assert exit_.value.code == 0
-    assert "python -m ribnb.runs.run merge" in capsys.readouterr().out
+    assert "python -m ribnb.runs.merging" in capsys.readouterr().out
 
 
 def test_merging_nothing_and_a_folder_without_a_run_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
-        main(["merge"])
+        main([])
     assert exit_.value.code == 2
     capsys.readouterr()
     assert "holds no result.json" in refused([tmp_path], capsys)

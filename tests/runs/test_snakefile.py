@@ -7,7 +7,7 @@ import time
 import pytest
 from small_batch import small_batch  # noqa: F401
 
-from ribnb.runs.result_files import read_result
+from ribnb.runs.results import read_result
 
 
 def wait_for(condition, seconds=60):

@@ -4,15 +4,18 @@ import json
 import os
 
 import pytest
-from small_results import made_up, put
+from small_results import CHAPTERS, made_up, put, put_scores
 
 from ribnb.core.settings import SettingsError
-from ribnb.runs.result_files import (
+from ribnb.runs.results import (
     FORMAT,
+    PACKAGE,
     ResultError,
+    book_folder,
     digest,
     find_results,
     load_results,
+    publish,
     read_result,
     signed,
     stale,
@@ -144,17 +147,6 @@ def test_a_number_too_large_for_a_float_is_an_edit(tmp_path):
     assert reason(path).startswith("was edited after it was written")
 
 
-@pytest.mark.parametrize("chapter", ["voc_rib", "toy_bottleneck", "voc_masks"])
-def test_settings_that_do_not_give_their_hash_are_refused(tmp_path, chapter):
-    result = made_up(chapter)
-    assert read_result(put(tmp_path / "good", result)) == result
-    other = {**result["settings"], "num_images": 7}
-    path = put(tmp_path / "bad", result | {"settings": other})
-    assert reason(path).startswith("has settings that do not give its settings_hash")
-    free = {**result["settings"], "device": "cuda"}  # which changes no result
-    read_result(put(tmp_path / "free", result | {"settings": free}))
-
-
 def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path):
     assert reason(tmp_path / "result.json") == "is not there; run its chapter again"
     assert reason(tmp_path).startswith("cannot be read: Is a directory")
@@ -218,12 +210,7 @@ def test_each_result_that_is_left_out_is_warned_of(tmp_path):
     ],
 )
 def test_what_the_present_version_makes_is_not_stale(tmp_path, result):
-    assert stale(read_result(put(tmp_path, result))) == ""
-
-
-def test_a_merged_result_is_as_fresh_as_any():
-    result = made_up() | {"shards": [{"shard": "0/1"}], "git_commit": ["0" * 40, "1" * 40]}
-    assert stale(signed(result)) == ""
+    assert stale(read_result(put(tmp_path, result)), CHAPTERS) == ""
 
 
 def settings_of(result: dict, change) -> dict:
@@ -235,30 +222,33 @@ def settings_of(result: dict, change) -> dict:
 def test_a_setting_that_came_since_makes_a_result_stale(tmp_path):
     result = settings_of(made_up(), lambda settings: settings.pop("margin_rule"))
     read_result(put(tmp_path, result))  # it is whole
-    assert stale(result) == "is stale: voc_rib has got margin_rule since; run its chapter again"
+    why = "voc_rib reads its settings otherwise now (margin_rule is None there, 'stop' here)"
+    assert stale(result, CHAPTERS) == f"is stale: {why}; run its chapter again"
 
 
 def test_a_setting_that_is_gone_makes_a_result_stale():
     result = settings_of(made_up(), lambda settings: settings.update(old_name=1))
-    assert stale(result).startswith("is stale: voc_rib no longer knows old_name;")
+    assert stale(result, CHAPTERS).startswith("is stale: voc_rib refuses its settings now: ")
+    assert "old_name" in stale(result, CHAPTERS)
 
 
 def test_a_new_setting_that_changes_no_result_does_not():
     result = settings_of(made_up(), lambda settings: settings.pop("workers"))
-    assert stale(result) == ""
+    assert stale(result, CHAPTERS) == ""
 
 
 def test_values_that_are_refused_or_read_otherwise_make_a_result_stale():
     result = settings_of(made_up(), lambda settings: settings.update(pooling="max"))
-    assert "voc_rib refuses its settings now: pooling = 'max' is not allowed" in stale(result)
+    assert "refuses its settings now: pooling = 'max'" in stale(result, CHAPTERS)
     result = settings_of(made_up(), lambda settings: settings.update(power=None))
-    assert "(power is None there, 0.9 here)" in stale(result | {"settings_hash": "0" * 12})
-    assert "(hash)" in stale(signed(made_up() | {"settings_hash": "0" * 12}))
+    changed = result | {"settings_hash": "0" * 12}
+    assert "(power is None there, 0.9 here)" in stale(changed, CHAPTERS)
+    assert "(hash)" in stale(made_up() | {"settings_hash": "0" * 12}, CHAPTERS)
 
 
 def test_a_chapter_of_somebody_else_is_read_and_never_stale(tmp_path):
     result = signed(made_up() | {"chapter": "mine", "settings": {"x": 1}})
-    assert stale(read_result(put(tmp_path, result))) == ""
+    assert stale(read_result(put(tmp_path, result)), CHAPTERS) == ""
     with pytest.raises(SettingsError):
         made_up("mine")
 
@@ -269,4 +259,41 @@ def test_the_results_of_the_book_are_whole_and_fresh():
     results, problems = find_results(Book().notebook("rib").parent / "results")
     assert len(results) >= 15
     assert problems == {}
-    assert {one["path"]: stale(one) for one in results if stale(one)} == {}
+    assert {one["path"]: why for one in results if (why := stale(one, CHAPTERS))} == {}
+
+
+# The book's -------------------------------------------------------------------------------
+
+
+def test_publishing_copies_what_is_whole(tmp_path):
+    source, target = tmp_path / "runs", tmp_path / "book" / "cpu"
+    for seed in (3, 4):
+        put(source / f"1_{seed}", seed=seed, metrics={"seed_miou": 50.0})
+        put_scores(source / f"1_{seed}", 50)
+        (source / f"1_{seed}" / "maps.npz").touch()
+    (put(source / "half")).write_text("{")
+    put(source / "stale", settings_of(made_up(), lambda settings: settings.pop("margin_rule")))
+    put(target / "old")
+    copied, said = publish(source, target, CHAPTERS)
+    assert sorted(folder.name for folder in copied) == ["1_3", "1_4"]
+    assert sorted(file.name for file in target.glob("1_3/*")) == ["image_scores.npz", "result.json"]
+    assert sum("left out" in line for line in said) == 2
+    assert any("old" in line and "left alone" in line for line in said)
+    publish(source, target, CHAPTERS, prune=True)
+    assert not (target / "old").exists()
+    with pytest.raises(FileNotFoundError, match="no whole result"):
+        publish(tmp_path / "none", target, CHAPTERS)
+
+
+def test_the_books_files_are_found_here_and_in_a_package_without_a_repository(
+    tmp_path, monkeypatch
+):
+    assert (book_folder("settings") / "ablations" / "tau.yml").is_file()
+    assert next(book_folder("results").rglob("result.json")).is_file()
+    package = tmp_path / "ribnb"
+    (package / "book" / "results").mkdir(parents=True)
+    monkeypatch.setattr("ribnb.runs.results.PACKAGE", package)
+    assert book_folder("results") == package / "book" / "results"
+    with pytest.raises(FileNotFoundError, match="no book/settings; install it anew"):
+        book_folder("settings")
+    assert PACKAGE.name == "ribnb"

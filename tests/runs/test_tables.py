@@ -7,11 +7,17 @@ import statistics
 
 import pandas as pd
 import pytest
-from small_results import at, three
+from small_results import CHAPTERS, at, made_up, put, three
 
-from ribnb.runs.result_tables import format_table, long_table, results_table
+from ribnb.__main__ import main
+from ribnb.runs.results import load_results, signed
+from ribnb.runs.tables import format_table, long_table, results_table, select
 
 ORIGIN = ["images", "device", "git_commit", "date", "path"]
+
+
+def mean(results, by=(), chapters=CHAPTERS):
+    return results_table(results, by, mean=True, chapters=chapters)
 
 
 # One row a result -------------------------------------------------------------------------
@@ -23,26 +29,47 @@ def test_a_row_has_chapter_seed_settings_metrics_and_origin():
         at("a", metrics=metrics, seed=3, iterations=2),
         at("b", metrics={"accuracy": 0.5}, seed=4, moving_stages=2),
     ]
-    table = results_table(results, by=["iterations", "moving_stages"])
+    table = results_table(results, by=["iterations", "settings.moving_stages"])
     numbers = ["hgr.background.0", "hgr.background.1", "accuracy"]
-    expected = ["chapter", "seed", "iterations", "moving_stages", *numbers, *ORIGIN]
-    assert list(table) == expected
+    iterations, stages = "settings.iterations", "settings.moving_stages"
+    assert list(table) == ["chapter", "seed", iterations, stages, *numbers, *ORIGIN]
     assert table["seed"].tolist() == [3, 4]
-    assert table["iterations"].tolist() == [2, 10]
+    assert table[iterations].tolist() == [2, 10]
     assert table.loc[0, numbers].tolist() == [0.9, 0.1, 0.98]
     assert table.loc[1, numbers[:2]].isna().all()
-    assert pd.isna(table.loc[0, "moving_stages"])
-    assert table.loc[1, "moving_stages"] == 2
-    assert pd.api.types.is_integer_dtype(table["moving_stages"])
+    assert pd.isna(table.loc[0, stages])
+    assert table.loc[1, stages] == 2
+    assert ",2," in table.to_csv().splitlines()[2]  # and not 2.0
     assert table["path"].tolist() == ["a", "b"]
     assert list(results_table(results)) == ["chapter", "seed", *numbers, *ORIGIN]
 
 
+def test_a_setting_hides_no_field_of_the_result():
+    """A result's threshold is the one that was chosen, the setting is GNDRP's."""
+    result = at("a", threshold=0.4, device="cuda:3")  # settings; the result's are 0.2 and CPU
+    table = results_table([result], by=["threshold", "settings.threshold", "settings.device"])
+    assert table.loc[0, ["threshold", "device"]].tolist() == [0.2, "CPU"]
+    assert table.loc[0, ["settings.threshold", "settings.device"]].tolist() == [0.4, "cuda:3"]
+
+
+def test_nested_settings_have_dotted_names_and_short_ones_where_only_one_ends_so():
+    nested = {"seed": 3, "rib": {"iterations": 5, "loss": {"rate": 1}}, "crf": {"iterations": 10}}
+    result = at("a") | {"chapter": "mine", "settings": nested}
+    table = results_table([result], by=["settings.rib.iterations", "rate"])
+    names = ["settings.rib.iterations", "settings.rib.loss.rate"]
+    assert table.loc[0, names].tolist() == [5, 1]
+    assert results_table([result], by=["rib.iterations"])[names[0]].item() == 5
+    with pytest.raises(ValueError, match=r"may be settings\.rib\.iterations or settings\.crf\."):
+        results_table([result], by=["iterations"])
+    assert select([result], {"rib.iterations": 5}) == [result]
+    assert select([result], {"rib.iterations": 6}) == []
+
+
 def test_lists_are_text_and_what_is_no_setting_can_be_shown():
     result = at("a", scales=[1.0, 0.5], loss_scales=[1.0])
-    by = ["scales", "post_processing", "device", "split"]
-    table = results_table([result], by=by)
-    assert table.loc[0, by].tolist() == ["1.0, 0.5", "none", "CPU", "train"]
+    table = results_table([result], by=["scales", "post_processing", "device", "split"])
+    shown = ["settings.scales", "post_processing", "device", "split"]
+    assert table.loc[0, shown].tolist() == ["1.0, 0.5", "none", "CPU", "train"]
     assert list(table).count("device") == 1
     assert results_table([at("a") | {"device": ["CPU", "H200"]}])["device"].item() == "CPU, H200"
 
@@ -59,27 +86,29 @@ def test_metrics_are_chosen_by_name_and_by_what_they_are_below():
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(KeyError, match=r"there has no setting 'margn'; did you mean 'margin'\?"):
+    with pytest.raises(KeyError, match=r"'margn'; did you mean 'settings.margin'\?"):
         results_table([at("there")], by=["margn"])
     with pytest.raises(KeyError, match=r"metric 'seed_mIoU'; did you mean 'seed_miou'\?"):
         results_table([at("there")], metrics=["seed_mIoU"])
     with pytest.raises(KeyError, match="no result has a metric 'xyz'; there are: seed_miou"):
         results_table([at("there")], metrics=["xyz"])
+    toy = at("toy", chapter="toy_bottleneck")
+    with pytest.raises(KeyError, match="toy has no 'settings"):
+        results_table([at("there"), toy], by=["pooling"])
 
 
 def test_the_long_table_has_one_row_a_result_and_metric():
     metrics = {"a": 1.5, "b": [2, 3]}
     results = [at("p", metrics=metrics, seed=3), at("q", metrics={"a": 4}, seed=4)]
     table = long_table(results, by=["iterations", "device"])
-    columns = ["chapter", "seed", "iterations", "device", "metric", "value", "path"]
-    assert list(table) == columns
-    assert table.drop(columns=["chapter", "device"]).to_numpy().tolist() == [
+    columns = ["seed", "settings.iterations", "device", "metric", "value", "path"]
+    assert table[columns].drop(columns=["device"]).to_numpy().tolist() == [
         [3, 10, "a", 1.5, "p"],
         [4, 10, "a", 4.0, "q"],
         [3, 10, "b.0", 2.0, "p"],
         [3, 10, "b.1", 3.0, "p"],
     ]
-    assert len(long_table([])) == len(results_table([])) == len(results_table([], mean=True)) == 0
+    assert len(long_table([])) == len(results_table([])) == len(mean([])) == 0
 
 
 # Means ------------------------------------------------------------------------------------
@@ -87,11 +116,11 @@ def test_the_long_table_has_one_row_a_result_and_metric():
 
 def test_the_mean_and_its_deviation_are_those_of_the_seeds():
     values = (50.0, 52.0, 57.0)
-    table = results_table(three(values), by=["iterations"], mean=True)
+    table = mean(three(values), ["iterations"])
     assert table.to_dict("records") == [
         {
             "chapter": "voc_rib",
-            "iterations": 10,
+            "settings.iterations": 10,
             "seed_miou": 53.0,
             "seed_miou.std": pytest.approx(statistics.stdev(values)),
             "n": 3,
@@ -106,26 +135,26 @@ def test_groups_are_chapters_and_values_in_order():
         *three((1.0, 2.0, 3.0), iterations=2),
         at("m", chapter="voc_classifier", seed=9, metrics={"map": 0.5}),
     ]
-    alone = results_table(results[:6], by=["pooling", "iterations"], mean=True)
-    assert alone["pooling"].tolist() == ["gap", "gndrp"]
+    alone = mean(results[:6], ["pooling", "iterations"])
+    assert alone["settings.pooling"].tolist() == ["gap", "gndrp"]
     assert alone["seed_miou"].tolist() == [53.0, 2.0]
-    both = results_table([*results[6:], *results[:3]], mean=True)
+    both = mean([*results[6:], *results[:3]])
     assert both["chapter"].tolist() == ["voc_classifier", "voc_rib"]
     assert both["n"].tolist() == [1, 3]
     assert math.isnan(both.loc[0, "map.std"])
     ordered = [at(str(k), iterations=k) for k in (10, 2, 0, 20)]
-    table = results_table(ordered, by=["iterations"], mean=True)
-    assert table["iterations"].tolist() == [0, 2, 10, 20]
+    table = mean(ordered, ["iterations"])
+    assert table["settings.iterations"].tolist() == [0, 2, 10, 20]
     stages = [at(str(k), moving_stages=k) for k in (None, 4, 0)]
-    table = results_table(stages, by=["moving_stages"], mean=True)
-    assert table["moving_stages"].tolist()[:2] == [0, 4]
-    assert table["moving_stages"].isna().tolist() == [False, False, True]
+    table = mean(stages, ["moving_stages"])
+    assert table["settings.moving_stages"].tolist()[:2] == [0, 4]
+    assert table["settings.moving_stages"].isna().tolist() == [False, False, True]
 
 
 def test_a_metric_that_one_seed_lacks_has_no_mean():
     metrics = ({"a": 1.0, "b": 2.0}, {"a": 3.0})
     results = [at(str(n), metrics=one, seed=3 + n) for n, one in enumerate(metrics)]
-    table = results_table(results, mean=True)
+    table = mean(results)
     assert table["a"].item() == 2.0
     assert table[["b", "b.std"]].isna().all(axis=None)
 
@@ -133,19 +162,19 @@ def test_a_metric_that_one_seed_lacks_has_no_mean():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"iterations": 9}, "iterations is 10 in first, 9 in other"),
-        ({"margin_rule": "cap"}, "margin_rule is 'stop' in first, 'cap' in other"),
-        ({"scales": [1.0, 2.0]}, r"scales is \[1.0\] in first, \[1.0, 2.0\] in other"),
-        ({"shard": "1/2"}, "shard is '0/1' in first, '1/2' in other"),
-        ({"split": "val"}, "split is 'train' in first, 'val' in other"),
+        ({"iterations": 9}, "settings.iterations is 10 in first, 9 in other"),
+        ({"margin_rule": "cap"}, "settings.margin_rule is 'stop' in first, 'cap' in other"),
+        ({"scales": [1.0, 2.0]}, "settings.scales is '1.0' in first, '1.0, 2.0' in other"),
+        ({"shard": "1/2"}, "settings.shard is '0/1' in first, '1/2' in other"),
+        ({"split": "val"}, "settings.split is 'train' in first, 'val' in other"),
     ],
 )
 def test_results_that_differ_in_a_setting_are_never_averaged(change, said):
     results = [at("first", seed=3), at("other", seed=4, **change)]
-    name = next(iter(change))
+    name = f"settings.{next(iter(change))}"
     with pytest.raises(ValueError, match=f"{said}.*not averaged: put {name} into by"):
-        results_table(results, mean=True)
-    assert results_table(results, by=[name], mean=True)["n"].tolist() == [1, 1]
+        mean(results)
+    assert mean(results, [name])["n"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["post_processing", "threshold_choice", "split"])
@@ -154,26 +183,26 @@ def test_results_scored_in_different_ways_are_never_averaged(name):
     first, other = (at(path, chapter="toy_bottleneck") for path in ("first", "other"))
     results = [first, other | {name: "CRF", "seed": [2, 3]}]
     with pytest.raises(ValueError, match=f"{name} is '.*' in first, 'CRF' in other"):
-        results_table(results, mean=True)
-    assert results_table(results, by=[name], mean=True)["n"].tolist() == [1, 1]
+        mean(results)
+    assert mean(results, [name])["n"].tolist() == [1, 1]
 
 
 def test_a_setting_that_one_result_lacks_is_a_difference():
     old = at("old", seed=4)
     settings = {key: value for key, value in old["settings"].items() if key != "margin_rule"}
     with pytest.raises(ValueError, match="margin_rule is 'stop' in new, 'not there' in old"):
-        results_table([at("new"), old | {"settings": settings}], mean=True)
+        mean([at("new"), old | {"settings": settings}])
 
 
 def test_all_that_differs_is_named():
     results = [at("first"), at("other", seed=4, iterations=9, margin=5.0)]
-    with pytest.raises(ValueError, match=r"iterations is .*; they also differ in margin$"):
-        results_table(results, mean=True)
+    with pytest.raises(ValueError, match=r"iterations is .* also differ in settings\.margin$"):
+        mean(results)
 
 
 def test_a_device_or_a_folder_is_no_difference():
     results = [at("a"), at("b", seed=4, device="cuda", workers=3, data_root="x", classifier="y")]
-    assert results_table(results, mean=True)["n"].item() == 2
+    assert mean(results)["n"].item() == 2
 
 
 def test_a_result_that_is_there_twice_counts_once():
@@ -181,7 +210,7 @@ def test_a_result_that_is_there_twice_counts_once():
     metrics = {"seed_miou": 40.0, "seconds_per_image": 1.0}
     again = metrics | {"seconds_per_image": 2.0}
     results = [at("a", metrics=metrics), at("b", metrics=again), at("c", 60.0, seed=4)]
-    table = results_table(results, mean=True)
+    table = mean(results)
     assert (table["n"].item(), table["seeds"].item()) == (2, "3, 4")
     assert table["seed_miou"].item() == 50.0
 
@@ -189,7 +218,7 @@ def test_a_result_that_is_there_twice_counts_once():
 def test_two_results_of_one_seed_that_differ_are_refused():
     results = [at("a", 40.0), at("b", 41.0), at("c", 60.0, seed=4)]
     with pytest.raises(ValueError, match=r"a and b are of .* same seed 3, but seed_miou is 40\.0"):
-        results_table(results, mean=True)
+        mean(results)
 
 
 def test_a_chapter_of_somebody_else_may_differ_in_its_seed_alone():
@@ -199,7 +228,13 @@ def test_a_chapter_of_somebody_else_may_differ_in_its_seed_alone():
     ]
     assert results_table(mine[:2], mean=True)["n"].item() == 2
     with pytest.raises(ValueError, match="x is 5 in a, 6 in c"):
-        results_table(mine, mean=True)
+        mean(mine)
+
+
+def test_without_a_chapters_class_every_setting_counts():
+    results = [at("a"), at("b", seed=4, device="cuda")]
+    with pytest.raises(ValueError, match=r"settings\.device is 'auto' in a, 'cuda' in b"):
+        mean(results, chapters={})
 
 
 # As text ----------------------------------------------------------------------------------
@@ -259,3 +294,89 @@ def test_a_wrong_kind_or_number_of_digits_is_refused():
         format_table(FRAME, "html")
     with pytest.raises(ValueError, match="digits at least 0"):
         format_table(FRAME, "csv", digits=-1)
+
+
+# The command ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two settings of three seeds each, and one result of another chapter."""
+    for result in [*three(), *three((1.0, 2.0, 3.0), "gap", pooling="gap")]:
+        put(tmp_path / "runs" / result.pop("path"), result)
+    put(tmp_path / "runs" / "toy", chapter="toy_bottleneck", metrics={"accuracy": 1})
+    return tmp_path / "runs"
+
+
+def command(capsys, *words) -> tuple[int, str, str]:
+    return main(["table", *map(str, words)]), *capsys.readouterr()
+
+
+def test_the_command_prints_csv(folder, capsys):
+    words = ["--where", "chapter=voc_rib", "--by", "pooling,margin"]
+    code, out, error = command(capsys, folder, *words)
+    assert (code, error) == (0, "")
+    header, *rows = out.splitlines()
+    settings = "settings.pooling,settings.margin"
+    assert header == f"chapter,seed,{settings},seed_miou,{','.join(ORIGIN)}"
+    assert rows[0].split(",")[1:5] == ["3", "gndrp", "60.0", "52.0"]
+    assert len(rows) == 6
+    assert command(capsys, folder)[1] == format_table(results_table(load_results(folder)), "csv")
+
+
+def test_the_command_averages_and_writes_a_file(folder, tmp_path, capsys):
+    output = tmp_path / "new" / "table.md"
+    words = ["--by", "pooling", "--metrics", "seed_miou", "--mean", "--format", "markdown"]
+    words += ["--digits", "1", "--where", "chapter=voc_rib", "-o", output]
+    assert command(capsys, folder, *words) == (0, f"{output}\n", "")
+    cells = [line.replace(" ", "").strip("|") for line in output.read_text().splitlines()]
+    assert cells[0] == "chapter|settings.pooling|seed_miou|seed_miou.std|n|seeds"
+    assert cells[2:] == ["voc_rib|gap|2.0|1.0|3|3,4,5", "voc_rib|gndrp|53.0|3.6|3|3,4,5"]
+    assert [path.name for path in output.parent.iterdir()] == ["table.md"]
+
+
+def test_names_with_commas_stand_in_quotes(tmp_path, capsys):
+    put(tmp_path, metrics={"RIB, GAP": 1, "x": 2})
+    code, out, _ = command(capsys, tmp_path, "--metrics", '"RIB, GAP", x', "--format", "json")
+    assert code == 0
+    assert list(json.loads(out)[0])[2:4] == ["RIB, GAP", "x"]
+
+
+def test_what_is_left_out_is_named(folder, capsys):
+    (folder / "3" / "result.json").write_text('{"format": 2,')
+    old = made_up(seed=4)
+    del old["settings"]["margin_rule"]
+    path = put(folder / "4", signed(old))
+    words = [folder, "--where", "chapter=voc_rib", "--where", "pooling=gndrp"]
+    code, out, error = command(capsys, *words)
+    assert (code, len(out.splitlines())) == (0, 2)
+    first, second = error.splitlines()
+    assert first.startswith(f"left out: {folder}/3/result.json is not whole JSON")
+    assert second.startswith(f"left out: {path} is stale: ")
+    code, out, error = command(capsys, *words, "--stale")
+    assert (code, len(out.splitlines()), len(error.splitlines())) == (0, 3, 1)
+
+
+def test_no_result_ends_with_1(folder, tmp_path, capsys):
+    assert command(capsys, tmp_path / "no")[0] == 1
+    code, out, error = command(capsys, folder, "--where", "seed=77")
+    assert (code, out, error) == (1, "", f"no result.json to show below {folder}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--by", "sedes", "--where", "chapter=toy_bottleneck"], "mean 'settings.seeds'?"),
+        (["--by", "pooling"], "--where chapter=NAME shows one chapter"),
+        (["--metrics", "seed_miuo"], "did you mean 'seed_miou'?"),
+        (["--where", "poling=gap"], "did you mean 'settings.pooling'?"),
+        (["--mean"], "put settings.pooling into by"),
+        (["--digits", "-1"], "digits at least 0"),
+        (["-o", "{folder}/3/result.json/x"], "result.json"),
+    ],
+)
+def test_refusals_end_with_2(folder, capsys, words, message):
+    code, out, error = command(capsys, folder, *(word.format(folder=folder) for word in words))
+    assert (code, out) == (2, "")
+    assert message in error
+    assert "Traceback" not in error

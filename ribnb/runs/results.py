@@ -6,19 +6,20 @@ who edits a file can compute the digest anew.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ribnb.book.chapter_settings import WHERE, chapter_settings, settings_class
-from ribnb.core.settings import SettingsError, differences
+from ribnb.core.settings import Settings, SettingsError, differences
 from ribnb.core.whole_files import whole_file
+from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 from ribnb.scores.image_scores import scores_fault
 
+PACKAGE = Path(__file__).resolve().parents[1]
 FORMAT = 2
 RESULT = "result.json"
 FOLDER = "output_dir"  # the one setting that no result holds
@@ -71,7 +72,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
     Raises:
         ResultError: a file that is not there or cannot be read; no whole JSON; no result; of
-            another format; edited after it was written; of settings that do not give its hash.
+            another format; edited after it was written.
     """
     try:
         data = Path(path).read_bytes()
@@ -79,15 +80,6 @@ def read_result(path: str | Path) -> dict[str, Any]:
         raise ResultError(path, f"is not there; {AGAIN}") from None
     except OSError as error:
         raise ResultError(path, f"cannot be read: {error.strerror}") from error
-    return parse_result(data, path)
-
-
-def parse_result(data: bytes, path: str | Path) -> dict[str, Any]:
-    """What ``read_result`` gives, from a file's content; ``path`` is for the messages.
-
-    Raises:
-        ResultError: as ``read_result``.
-    """
     try:
         result = json.loads(data.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -108,13 +100,6 @@ def parse_result(data: bytes, path: str | Path) -> dict[str, Any]:
         raise ResultError(path, f"is no whole result of a run: it lacks {', '.join(missing)}")
     if not _has_its_digest(result):
         raise ResultError(path, f"was edited after it was written: its digest differs; {AGAIN}")
-    given = _recorded_hash(result)
-    if given not in (None, result["settings_hash"]):
-        raise ResultError(
-            path,
-            f"has settings that do not give its settings_hash ({given}, not "
-            f"{result['settings_hash']}): one of them was changed; {AGAIN}",
-        )
     return result
 
 
@@ -147,32 +132,106 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
     return results
 
 
-def stale(result: Mapping[str, Any]) -> str:
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Metrics of any depth by dotted names; list entries by their index from 0."""
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {name: value}
+    return {
+        dotted: leaf
+        for key, inner in items
+        for dotted, leaf in flat(inner, f"{name}.{key}" if name else str(key)).items()
+    }
+
+
+def stale(result: Mapping[str, Any], chapters: Mapping[str, type[Settings]]) -> str:
     """Why the present version would not make this result; empty if it would.
 
-    Its settings are read as its chapter reads them. A chapter that is not of this book has none
-    to compare with, and is never stale.
+    Its settings are read as its chapter reads them.
+
+    Args:
+        result: of any chapter.
+        chapters: chapter -> the class of its settings. A result of another is never stale.
     """
     chapter, there = result["chapter"], result["settings"]
-    if chapter not in WHERE:
+    if chapter not in chapters:
         return ""
-    fields = dataclasses.fields(settings_class(chapter))
-    gone = there.keys() - {field.name for field in fields}
-    new = {field.name for field in fields if field.metadata["identity"]} - there.keys()
-    if gone or new:
-        changes = (
-            f"no longer knows {', '.join(sorted(gone))}" if gone else "",
-            f"has got {', '.join(sorted(new))} since" if new else "",
-        )
-        return f"is stale: {chapter} {' and '.join(filter(None, changes))}; {AGAIN}"
     try:
-        here = chapter_settings(chapter, there)
+        settings = chapters[chapter].from_mapping(there)
     except SettingsError as error:
         return f"is stale: {chapter} refuses its settings now: {error}; {AGAIN}"
-    if here.hash() == result["settings_hash"]:
+    other = differences(flat(there), flat(json.loads(json.dumps(settings.identity()))))
+    if settings.hash() == result["settings_hash"] and not other:
         return ""
-    other = differences(there, {name: here.as_dict()[name] for name in there})
     return f"is stale: {chapter} reads its settings otherwise now ({other or 'hash'}); {AGAIN}"
+
+
+def book_folder(name: str) -> Path:
+    """The folder ``"results"`` or ``"settings"`` of the book.
+
+    In the repository they lie in ``book``; a package that was installed without it has copies.
+
+    Raises:
+        FileNotFoundError: it is neither in a repository around the package nor in the package.
+    """
+    for folder in (PACKAGE.parent / "book" / name, PACKAGE / "book" / name):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"this installation of ribnb has no book/{name}; install it anew with pip, or run in a "
+        "clone of the repository"
+    )
+
+
+def publish(
+    source: str | Path,
+    target: str | Path,
+    chapters: Mapping[str, type[Settings]],
+    prune: bool = False,
+) -> tuple[list[Path], list[str]]:
+    """Copy results, with the scores of their images, to where the book reads them.
+
+    What lies there and is of no run here is named, and left alone unless ``prune``.
+
+    Args:
+        source: a batch's folder.
+        target: a folder below ``book/results``.
+        chapters: see ``stale``.
+        prune: remove results in ``target`` that are of no run here.
+
+    Returns:
+        The folders that were filled, and what is to be said of the rest.
+
+    Raises:
+        FileNotFoundError: there is no result below ``source``.
+    """
+    source, target = Path(source), Path(target)
+    results, problems = find_results(source)
+    problems |= {one["path"]: why for one in results if (why := stale(one, chapters))}
+    said = [f"{path} {reason}; left out" for path, reason in problems.items()]
+    copied = []
+    for folder in [Path(one["path"]).parent for one in results if one["path"] not in problems]:
+        copy = target / folder.relative_to(source)
+        copy.mkdir(parents=True, exist_ok=True)
+        for name in (IMAGE_SCORES, RESULT):
+            if (folder / name).is_file():
+                with whole_file(copy / name) as temporary:
+                    shutil.copyfile(folder / name, temporary)
+        copied.append(copy)
+    if not copied:
+        raise FileNotFoundError(f"there is no whole result below {source}")
+    others = [path.parent for path in sorted(target.rglob(RESULT)) if path.parent not in copied]
+    if prune:
+        for folder in others:
+            shutil.rmtree(folder)
+    if others:
+        which = ", ".join(folder.name for folder in others[:3]) + (", ..." if others[3:] else "")
+        done = "removed" if prune else "left alone"
+        said.append(f"{len(others)} results in {target} are of no run here; {done}: {which}")
+    return copied, said
 
 
 def _no_number(name: str) -> NoReturn:
@@ -184,21 +243,3 @@ def _has_its_digest(result: Mapping[str, Any]) -> bool:
         return result["digest"] == digest(result)
     except (ValueError, RecursionError):  # 1e999
         return False
-
-
-def _recorded_hash(result: Mapping[str, Any]) -> str | None:
-    """The hash of the settings as they stand there; None if the chapter has others now.
-
-    ``Settings.hash`` is not asked: a settings object fills in and converts what it is given.
-    """
-    if result["chapter"] not in WHERE:
-        return None
-    kind = settings_class(result["chapter"])
-    fields = dataclasses.fields(kind)
-    if {field.name for field in fields} - {FOLDER} != result["settings"].keys():
-        return None
-    identity = {
-        field.name: result["settings"][field.name] for field in fields if field.metadata["identity"]
-    }
-    text = json.dumps([kind.__name__, identity], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,301 @@
+"""The command line: ``ribnb COMMAND``, or ``python -m ribnb COMMAND``; each has its ``--help``."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="ribnb")
+def ribnb() -> None:
+    """RIB: chapters with other parameters, maps and masks of a data set, tables of results."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code.
+
+    It is 2 for words and files that make no sense, 130 after Ctrl-C, and 1 where something
+    failed that is named.
+    """
+    try:
+        return ribnb.main(None if words is None else [*words], "ribnb", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what it left undone is no fault
+        _say("stopped; the same command goes on from here, where it has a folder to write to")
+        return 130
+    except (ValueError, OSError, ImportError, KeyError) as error:
+        _say(error.args[0] if isinstance(error, KeyError) else error)
+        return 2
+
+
+def _say(what: Any) -> None:
+    """To stderr; of several processes that train together, the first speaks for all."""
+    if os.environ.get("RANK", "0") == "0" or isinstance(what, OSError):
+        click.echo(what, err=True)
+
+
+def _chapters() -> dict[str, type]:
+    """Chapter -> the class of its settings."""
+    from ribnb.book.chapter_settings import WHERE, settings_class
+
+    return {name: settings_class(name) for name in WHERE}
+
+
+def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict:
+    """Values of ``NAME=VALUE``, as Python writes them."""
+    from ribnb.core.settings import name_and_value
+
+    for text in given:
+        if "=" not in text:
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE")
+    return dict(map(name_and_value, given))
+
+
+def _names(context: click.Context, parameter: click.Parameter, text: str | None) -> list | None:
+    """Names between commas; one that has a comma stands in double quotes."""
+    if text is None:
+        return None
+    return [name for name in next(csv.reader([text], skipinitialspace=True), []) if name]
+
+
+def _parameters(meaning: str):
+    return click.option(
+        "-p", "parameters", multiple=True, callback=_pairs, metavar="NAME=VALUE", help=meaning
+    )
+
+
+# Chapters and their results ---------------------------------------------------------------
+
+
+@ribnb.command()
+@click.argument("chapter")
+@_parameters("a parameter, such as seeds=5 or rib.iterations=5")
+@click.option("-f", "--file", metavar="FILE", help="a YAML file of parameters; -p goes first")
+@click.option("-o", "--output", help="the executed notebook; in output_dir, or else ./executed")
+def run(chapter: str, parameters: dict, file: str | None, output: str | None) -> int:
+    """Run a chapter, by its name or its notebook's path, with other parameters.
+
+    With `-p output_dir=FOLDER` the result is kept there, and a run that was stopped goes on. Ends
+    with 1 if the chapter failed, and says how far it came.
+    """
+    from papermill import PapermillExecutionError
+
+    from ribnb.core.settings_files import for_chapter, read_settings_file
+    from ribnb.runs.execution import execute_chapter, find_chapter
+
+    path = find_chapter(chapter)
+    if file:
+        siblings = sorted(one.stem for one in path.parent.glob("*.ipynb"))
+        parameters = {**for_chapter(read_settings_file(file), path.stem, siblings), **parameters}
+    folder = Path(str(parameters.get("output_dir") or "executed"))
+    executed = Path(output or folder / path.name)
+    # A run that fails must not overwrite the notebook of one that did not.
+    unfinished = executed.with_name(f"{executed.stem}.unfinished.ipynb")
+    try:
+        os.replace(execute_chapter(path, unfinished, parameters), executed)
+    except PapermillExecutionError as error:
+        _say(f"{path.name} failed: {error.ename}: {error.evalue}\nas far as it came: {unfinished}")
+        return 1
+    click.echo(executed)
+    return 0
+
+
+@ribnb.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--by", default="", callback=_names, metavar="NAMES", help=(
+    "what to show: settings as settings.rib.iterations, or the end of that name where it is the "
+    "only one; fields of the result, such as split"
+))  # fmt: skip
+@click.option("--metrics", callback=_names, metavar="NAMES", help="metrics to show, else all")
+@click.option("--where", multiple=True, callback=_pairs, metavar="NAME=VALUE", help=(
+    "only results with this, such as chapter=voc_rib; may be given several times"
+))  # fmt: skip
+@click.option("--mean", is_flag=True, help="mean and deviation over seeds")
+@click.option("--long", is_flag=True, help="one row a result and metric")
+@click.option("--stale", "keep", is_flag=True, help="keep results of older settings")
+@click.option("--format", "kind", default="csv", metavar="csv|latex|markdown|json")
+@click.option("--digits", type=int, help="decimals of metrics, else all")
+@click.option("-o", "--output", metavar="FILE", help="in place of the terminal")
+def table(
+    folder: str, by: list, metrics: list | None, where: dict, mean: bool, long: bool, keep: bool,
+    kind: str, digits: int | None, output: str | None,
+) -> int:  # fmt: skip
+    """Show the results below a folder as a table; ends with 1 where there is none."""
+    from ribnb.core.whole_files import whole_file
+    from ribnb.runs import tables
+    from ribnb.runs.results import RESULT, find_results, stale
+
+    if mean and long:
+        raise click.UsageError("--mean and --long are two shapes of a table; take one")
+    chapters = _chapters()
+    results, problems = find_results(folder)
+    if not keep:
+        for result in results:
+            if why := stale(result, chapters):
+                problems[result["path"]] = f"{why}, or keep it with --stale"
+    for path, reason in problems.items():
+        _say(f"left out: {path} {reason}")
+    results = tables.select([one for one in results if one["path"] not in problems], where)
+    if not results:
+        _say(f"no {RESULT} to show below {folder}")
+        return 1
+    try:
+        if long:
+            frame = tables.long_table(results, by, metrics)
+        else:
+            frame = tables.results_table(results, by, metrics, mean, chapters)
+    except KeyError as error:
+        one = {result["chapter"] for result in results}
+        hint = "; --where chapter=NAME shows one chapter" if len(one) > 1 else ""
+        raise ValueError(f"{error.args[0]}{hint}") from error
+    exact = [name for name in frame if name in tables.FIELDS or name.startswith("settings.")]
+    text = tables.format_table(frame, kind, digits, exact)
+    if not output:
+        click.echo(text, nl=False)
+        return 0
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    click.echo(output)
+    return 0
+
+
+@ribnb.command()
+@click.argument("files", nargs=-1, metavar="FILE...")
+@click.option("--points", is_flag=True, help="also every point of an ablation")
+def check(files: tuple[str, ...], points: bool) -> int:
+    """Say what ablations' files, folders of them, or a batch's settings file would run.
+
+    All that is wrong with them is said instead. Without a file: the ablations of the book.
+    """
+    from ribnb.runs.batch import describe
+
+    click.echo(describe(files, points))
+    return 0
+
+
+@ribnb.command()
+@click.argument("folder", metavar="DIR")
+@click.option("-o", "--output", metavar="FILE.tar.gz", help="else DIR.tar.gz beside DIR")
+@click.option("--maps", is_flag=True, help="with the map files")
+@click.option("--without-notebooks", is_flag=True)
+@click.option("--all", "broken", is_flag=True, help="with broken and stale results")
+def pack(folder: str, output: str | None, maps: bool, without_notebooks: bool, broken: bool) -> int:
+    """Pack the results below a folder into one archive (a BagIt bag) that others can check.
+
+    Ends with 1 where there is no result to pack.
+    """
+    from ribnb.runs.bundles import BundleError, pack
+
+    try:
+        path, results, left_out = pack(
+            folder, output, _chapters(), maps, not without_notebooks, broken
+        )
+    except BundleError as error:
+        _say(error)
+        return 1
+    for name, why in left_out.items():
+        _say(f"left out: {name} {why}")
+    click.echo(f"{path}: {results} results")
+    return 0
+
+
+@ribnb.command()
+@click.argument("archive", metavar="FILE_OR_DIR")
+def verify(archive: str) -> int:
+    """Check that an archive of results, or the folder it was unpacked to, is whole.
+
+    Ends with 1 for one that is not, with a line for every fault, and with 2 for what is none.
+    """
+    from ribnb.runs.bundles import verify
+
+    report = verify(archive, _chapters())
+    for name, why in report.stale.items():
+        _say(f"as it was packed, but {name} {why}")
+    click.echo(report)
+    return 1 if report.faults else 0
+
+
+@ribnb.command()
+@click.argument("source", metavar="DIR")
+@click.argument("target", metavar="BOOK_DIR")
+@click.option("--prune", is_flag=True, help="remove what is of no run here")
+def publish(source: str, target: str, prune: bool) -> int:
+    """Copy the results of a batch to where the book reads them, below book/results."""
+    from ribnb.runs.results import publish
+
+    copied, said = publish(source, target, _chapters(), prune)
+    for line in said:
+        _say(line)
+    click.echo(f"{len(copied)} results in {target}")
+    return 0
+
+
+# A whole data set -------------------------------------------------------------------------
+
+
+@ribnb.command()
+@click.argument("data_root")
+@click.option("--split", default="train", help="its name, or the path of a list")
+@click.option("--weights", required=True, help="a classifier.safetensors")
+@click.option("-o", "--output-dir", required=True, help="for maps/ and their record")
+@click.option("--variant", default="released", type=click.Choice(["paper", "released", "scenes"]))
+@click.option("--shard", default="0/1", help="i/n: every n-th image from the i-th")
+@click.option("--workers", default=0, help="processes that decode ahead")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+@_parameters("a field of RIBSettings, such as iterations=5")
+def maps(
+    data_root: str, split: str, weights: str, output_dir: str, variant: str, shard: str,
+    workers: int, device: str, parameters: dict,
+) -> int:  # fmt: skip
+    """RIB's maps of a split of a folder in VOC's layout; ends with 1 if an image failed."""
+    from ribnb.core.devices import resolve_device
+    from ribnb.core.shards import parse_shard
+    from ribnb.data.voc import VOCImages
+    from ribnb.method.localization import localization_maps
+    from ribnb.method.settings import RIBSettings
+    from ribnb.nets.classifier import load_classifier
+
+    if "variant" in parameters:  # it is more than that field: its own rates, rules and batches
+        raise ValueError(f"for the variant use --variant {parameters['variant']}")
+    settings = RIBSettings.from_mapping({**getattr(RIBSettings, variant)().as_dict(), **parameters})
+    images = VOCImages(data_root, split)
+    model = load_classifier(weights, num_classes=len(images.class_names))
+    model.to(resolve_device(device))
+    report = localization_maps(model, images, settings, output_dir, parse_shard(shard), workers)
+    click.echo(report)
+    return 1 if report.failed else 0
+
+
+@ribnb.command()
+@click.argument("run_folder", type=Path)
+@click.argument("output", type=Path)
+def export(run_folder: Path, output: Path) -> int:
+    """Write maps or masks of a run as IRN's scripts read them: ID.npy (cam_out_dir) or ID.png.
+
+    Ends with 1 if some failed.
+    """
+    from ribnb.masks.irn_format import MASKS, export_irn, export_irn_masks
+
+    if (run_folder / MASKS).is_file():
+        report = export_irn_masks(run_folder, output)
+    else:
+        inside = run_folder / "maps"
+        report = export_irn(inside if inside.is_dir() else run_folder, output)
+    click.echo(report)
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,309 @@
+"""Tables of results: one row a result, or means over seeds; as a frame, CSV, LaTeX or Markdown.
+
+A setting is named ``settings.x`` in a table, so that none hides a field of the result:
+``threshold`` is the one that was chosen, ``settings.rib.threshold`` that of GNDRP.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ribnb.core.settings import Settings, SettingsError
+from ribnb.runs.results import ORIGIN, flat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Result = Mapping[str, Any]
+FORMATS = ("csv", "latex", "markdown", "json")
+SCORED = ("split", "post_processing", "threshold_choice")  # as telling as a setting
+FIELDS = ("chapter", "seed", *SCORED, "threshold", "settings_hash", *ORIGIN, "path")
+
+
+def results_table(
+    results: Iterable[Result],
+    by: Sequence[str] = (),
+    metrics: Sequence[str] | None = None,
+    mean: bool = False,
+    chapters: Mapping[str, type[Settings]] | None = None,
+) -> pd.DataFrame:
+    """One row a result, or one a group of seeds: chapter, what ``by`` names, metrics, origin.
+
+    Nested metrics get dotted names, list entries their index from 0: ``hgr.background.5``. A
+    metric that is named as a field of the result is shown as ``metrics.NAME``.
+
+    Args:
+        results: from ``load_results`` or ``find_results``.
+        by: what to show of each: settings as ``settings.rib.iterations``, or the end of that
+            name where no other ends so; or fields of the result, such as ``split``, ``device``
+            and ``threshold``.
+        metrics: those to show, each with all that is below it; None shows all.
+        mean: average over the seeds of each chapter and value of ``by``. Beside the mean
+            ``NAME`` stands ``NAME.std``, the sample standard deviation over seeds (NaN for one
+            result), and at the end ``n`` results and their ``seeds``. A metric that not all of a
+            group have is NaN.
+        chapters: chapter -> the class of its settings, which says what may differ within a mean
+            beside the seed, such as the device. For other chapters nothing may.
+
+    Raises:
+        KeyError: a name that a result's settings do not have, or a metric that no result has.
+        ValueError: results to average that differ in a setting which changes the result, or in
+            what they were scored on; two results of one seed whose metrics differ, times aside;
+            a short name of several settings.
+    """
+    import pandas as pd  # takes a second
+
+    results = list(results)
+    rows = [fields_of(result) for result in results]
+    by = list(dict.fromkeys(full_name(name, rows) for name in by))
+    for row in rows:
+        if missing := [name for name in by if name not in row]:
+            near = _nearest(missing[0], list(row))
+            raise KeyError(f"{_path(row)} has no {missing[0]!r}{near}")
+    numbers = _numbers(results, metrics)
+    first = ["chapter", *([] if mean else ["seed"]), *(name for name in by if name != "chapter")]
+    first = list(dict.fromkeys(first))
+    last = [] if mean else [name for name in (*ORIGIN, "path") if name not in first]
+    names = list(dict.fromkeys(name for number in numbers for name in number))
+    if not rows:
+        return pd.DataFrame(columns=[*first, *last])
+    frame = pd.DataFrame(
+        [
+            {name: row.get(name) for name in (*first, *last)} | number
+            for row, number in zip(rows, numbers, strict=True)
+        ],
+        columns=[*first, *names, *last],
+        dtype=object,
+    ).infer_objects()
+    # or 2 beside None would be 2.0
+    whole = [name for name in first if {type(row[name]) for row in rows} == {int, type(None)}]
+    frame = frame.astype(dict.fromkeys(whole, "Int64"))
+    if not mean:
+        return frame
+    groups = frame.groupby(first, dropna=False).indices.values()
+    means = []
+    for places in groups:
+        members, of_them = [results[i] for i in places], [numbers[i] for i in places]
+        key = {name: frame[name].iloc[places[0]] for name in first}
+        means.append(key | _mean(members, of_them, names, chapters or {}))
+    return pd.DataFrame(means)
+
+
+def long_table(
+    results: Iterable[Result], by: Sequence[str] = (), metrics: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row a result and metric: what ``results_table`` has beside metrics, metric, value.
+
+    Arguments and errors are those of ``results_table``. What a result does not have is no row.
+    """
+    results = list(results)
+    numbers = {name for one in _numbers(results, metrics) for name in one}
+    frame = results_table(results, by, metrics)
+    fixed = [name for name in frame if name not in numbers]
+    return frame.melt(fixed, var_name="metric").dropna(subset="value").reset_index(drop=True)
+
+
+def format_table(
+    frame: pd.DataFrame, kind: str, digits: int | None = None, exact: Iterable[str] = ()
+) -> str:
+    """A table as text, ending in a line break.
+
+    Args:
+        frame: without an index that means something.
+        kind: ``csv``, ``json`` (a list of rows), ``latex`` (needs the package booktabs) or
+            ``markdown``; special characters are escaped.
+        digits: decimals of numbers that are not whole; None rounds nothing.
+        exact: columns that are not rounded, such as settings.
+
+    Raises:
+        ValueError: another kind, or negative digits.
+    """
+    if kind not in FORMATS or (digits or 0) < 0:
+        raise ValueError(
+            f"kind = {kind!r}, digits = {digits}: kind must be one of {', '.join(FORMATS)}, and "
+            "digits at least 0, or None"
+        )
+    rounded = frame.select_dtypes("floating").columns.difference(list(exact))
+    if kind in ("csv", "json"):
+        frame = frame if digits is None else frame.round(dict.fromkeys(rounded, digits))
+        if kind == "csv":
+            return frame.to_csv(index=False, lineterminator="\n")
+        plain = frame.astype(object).where(frame.notna(), None)
+        return json.dumps(plain.to_dict("records"), indent=1, ensure_ascii=False) + "\n"
+    numeric = frame.select_dtypes(["number", "bool"]).columns
+    text = frame.astype(object)
+    for name in frame:
+        form = "{}" if digits is None or name not in rounded else f"{{:.{digits}f}}"
+        text[name] = [
+            form.format(value) if known else ""
+            for value, known in zip(text[name], frame[name].notna(), strict=True)
+        ]
+    if kind == "latex":
+        columns = "".join("r" if name in numeric else "l" for name in frame)
+        return text.to_latex(index=False, escape=True, column_format=columns)
+    text = text.map(_in_markdown).rename(columns=_in_markdown)
+    align = ["right" if name in numeric else "left" for name in frame] if len(text) else None
+    options = {"tablefmt": "pipe", "disable_numparse": True, "colalign": align}
+    return text.to_markdown(index=False, **options) + "\n"
+
+
+def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:
+    """Those results that have these values; names as in ``by`` of ``results_table``.
+
+    Raises:
+        KeyError: a name that no result has.
+    """
+    results = list(results)
+    for name, value in where.items():
+        rows = [fields_of(result) for result in results]
+        column, wanted = full_name(name, rows), _cell(value)
+        results = [
+            one for one, row in zip(results, rows, strict=True) if row.get(column, ...) == wanted
+        ]
+    return results
+
+
+def fields_of(result: Result) -> dict[str, Any]:
+    """The fields of a result, and its settings as ``settings.x``; lists as text."""
+    settings = {f"settings.{name}": value for name, value in _dotted(result["settings"]).items()}
+    row = {name: result.get(name) for name in FIELDS}
+    return {name: _cell(value) for name, value in {**row, **settings}.items()}
+
+
+def full_name(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The column that is meant: itself, or the one setting whose name ends so.
+
+    Raises:
+        KeyError: no row has such a column; names the nearest.
+        ValueError: several settings end so.
+    """
+    known = list(dict.fromkeys(column for row in rows for column in row))
+    if name in known or not rows:
+        return name
+    ends = [column for column in known if column.endswith(f".{name}")]
+    if not ends:
+        raise KeyError(f"no result has {name!r}{_nearest(name, known)}")
+    if len(ends) > 1:
+        raise ValueError(f"{name!r} may be {' or '.join(ends)}; name one of them in full")
+    return ends[0]
+
+
+def _cell(value: Any) -> Any:
+    """A list, which is nothing to compare or group by, as text."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _dotted(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings of any depth by dotted names; lists stay."""
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            values |= _dotted(value, f"{before}{name}.")
+        else:
+            values[f"{before}{name}"] = value
+    return values
+
+
+def _numbers(results: Sequence[Result], wanted: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Of each result, the metrics that are wanted, in the order they are wanted in."""
+    every = [flat(result["metrics"]) for result in results]
+    chosen = known = list(dict.fromkeys(name for one in every for name in one))
+    if wanted is not None:
+        chosen = []
+        for name in wanted:
+            below = [one for one in known if one == name or one.startswith(f"{name}.")]
+            if not below and results:
+                raise KeyError(f"no result has a metric {name!r}{_nearest(name, known)}")
+            chosen += below
+    return [
+        {f"metrics.{name}" if name in FIELDS else name: one[name] for name in chosen if name in one}
+        for one in every
+    ]
+
+
+def _mean(
+    members: Sequence[Result],
+    numbers: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    chapters: Mapping[str, type[Settings]],
+) -> dict[str, Any]:
+    """Mean and deviation of each metric over the seeds of one setting, ``n`` and ``seeds``."""
+    import pandas as pd
+
+    _refuse_mixed(members, chapters)
+    of_seed: dict[str, tuple[Result, Mapping]] = {}
+    for result, number in zip(members, numbers, strict=True):
+        seed = fields_of(result)["seed"]
+        other, there = of_seed.setdefault(str(seed), (result, number))
+        for name in dict.fromkeys([*there, *number]):
+            timed = name.rpartition(".")[2].startswith("seconds")
+            if there.get(name) != number.get(name) and not timed:
+                raise ValueError(
+                    f"{_path(other)} and {_path(result)} are of the same settings and the same "
+                    f"seed {seed}, but {name} is {there.get(name)} and {number.get(name)}. Only "
+                    "one of them can count: move the other away, or put what tells them apart "
+                    "into by"
+                )
+    seeds = sorted(of_seed, key=lambda seed: (not seed.isdecimal(), len(seed), seed))
+    values = pd.DataFrame([of_seed[seed][1] for seed in seeds], columns=names, dtype=float)
+    mean, deviation = values.mean(skipna=False), values.std(skipna=False)
+    both = {
+        column: value
+        for name in names
+        for column, value in ((name, mean[name]), (f"{name}.std", deviation[name]))
+    }
+    return both | {"n": len(seeds), "seeds": ", ".join(seeds)}
+
+
+def _refuse_mixed(members: Sequence[Result], chapters: Mapping[str, type[Settings]]) -> None:
+    """ValueError for results that are not of one setting, so that their mean means nothing."""
+    rows, free = [fields_of(one) for one in members], _free(members[0], chapters)
+    different = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name not in SCORED and (not name.startswith("settings.") or name in free):
+            continue
+        values = [row.get(name, "not there") for row in rows]
+        other = next((i for i, value in enumerate(values) if value != values[0]), None)
+        if other is not None:
+            different[name] = (
+                f"{name} is {values[0]!r} in {_path(rows[0])}, {values[other]!r} in "
+                f"{_path(rows[other])}"
+            )
+    if different:
+        name, *more = different
+        raise ValueError(
+            f"{members[0]['chapter']}: {different[name]}. Results that differ in more than their "
+            f"seed are not averaged: put {name} into by"
+            + (f"; they also differ in {', '.join(more)}" if more else "")
+        )
+
+
+def _free(result: Result, chapters: Mapping[str, type[Settings]]) -> set[str]:
+    """Names of settings that may differ within a mean: seeds, and what changes no result."""
+    settings = identity = result["settings"]
+    kind = chapters.get(result["chapter"])
+    if kind:
+        with suppress(SettingsError):  # of older settings: everything counts
+            identity = kind.from_mapping(settings).identity()
+    free = _dotted(settings).keys() - _dotted(identity).keys()
+    return {"settings.seed", *(f"settings.{name}" for name in free)}
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    ends = {one.rpartition(".")[2]: one for one in known} | {one: one for one in known}
+    near = difflib.get_close_matches(name, ends, n=1, cutoff=0.6)
+    return f"; did you mean {ends[near[0]]!r}?" if near else f"; there are: {', '.join(known)}"
+
+
+def _path(row: Mapping[str, Any]) -> str:
+    return row.get("path") or "a result without a path"
+
+
+def _in_markdown(text: str) -> str:
+    for character, instead in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
+        text = text.replace(character, instead)
+    return text

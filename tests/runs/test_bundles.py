@@ -1,0 +1,266 @@
+"""Archives of results: what is packed, and that verify finds whatever happened to one since."""
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from small_results import CHAPTERS, made_up, put, put_scores
+
+from ribnb.__main__ import main
+from ribnb.runs.bundles import pack, verify
+from ribnb.runs.results import signed
+
+PACKED = {
+    "a/result.json",
+    "a/scores.npz",
+    "a/image_scores.npz",
+    "a/parameters.yml",
+    "a/voc_rib.ipynb",
+    "a/log.txt",
+    "b/deeper/result.json",
+    "table.csv",
+    "batch.log",
+}
+MAPS = {"a/maps/0.npz", "a/maps.json", "a/steps/0.json", "a/cam/maps/0.npz", "a/cam/maps.json"}
+ELSE = {".hidden/x.log", "a/.result.json.77", "a/notes.txt", "a/classifier.safetensors", "a/x.npz"}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder with two results and all that may lie beside them."""
+    folder = tmp_path / "runs"
+    put(folder / "a", seed=3)
+    put(folder / "b" / "deeper", chapter="toy_bottleneck")
+    for name in PACKED | MAPS | ELSE:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name != "result.json":
+            path.write_text(f"this is {name}\n")
+    put_scores(folder / "a", 50)
+    return folder
+
+
+@pytest.fixture
+def archive(runs, tmp_path) -> Path:
+    return pack(runs, tmp_path / "out" / "results.tar.gz", CHAPTERS)[0]
+
+
+@pytest.fixture
+def bag(archive, tmp_path) -> Path:
+    """The archive, unpacked."""
+    return unpacked(archive, tmp_path / "unpacked")
+
+
+def unpacked(path, folder) -> Path:
+    with tarfile.open(path) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "runs"
+
+
+def content(path, folder) -> dict[str, bytes]:
+    """What a bag holds beside its own lists."""
+    data = unpacked(path, folder) / "data"
+    return {
+        path.relative_to(data).as_posix(): path.read_bytes()
+        for path in data.rglob("*")
+        if path.is_file()
+    }
+
+
+def command(capsys, *words) -> tuple[int, list[str], list[str]]:
+    code = main([str(word) for word in words])
+    out, error = capsys.readouterr()
+    assert "Traceback" not in error
+    return code, out.splitlines(), error.splitlines()
+
+
+# What is packed ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, PACKED),
+        ({"maps": True}, PACKED | MAPS),
+        ({"notebooks": False}, PACKED - {"a/voc_rib.ipynb"}),
+    ],
+)
+def test_results_and_what_belongs_to_them_are_packed(runs, tmp_path, options, names):
+    before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    path, results, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS, **options)
+    found = content(path, tmp_path / "unpacked")
+    assert found.keys() == names | {"environment.json"}
+    assert all(found[name] == (runs / name).read_bytes() for name in names)
+    assert (results, left_out) == (2, {})
+    assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tar.gz", "runs", "unpacked"]
+
+
+def test_the_environment_has_all_packages_and_no_path_of_the_machine(runs, bag):
+    environment = json.loads((bag / "data" / "environment.json").read_text())
+    assert environment["packages"]["torch"] == importlib.metadata.version("torch")
+    assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    for path in [bag / "data" / "environment.json", *bag.glob("*.txt")]:
+        for place in (runs.parent, Path.home(), Path(sys.prefix), Path(__file__).parents[2]):
+            assert str(place) not in path.read_text()
+
+
+def test_links_are_not_followed_out_of_the_folder(runs, tmp_path):
+    (tmp_path / "secret.csv").write_text("mine")
+    (tmp_path / "outside").mkdir()
+    (runs / "out.csv").symlink_to(tmp_path / "secret.csv")
+    (runs / "lost.csv").symlink_to("nowhere.csv")
+    (runs / "self.csv").symlink_to("self.csv")
+    (runs / "elsewhere").symlink_to(tmp_path / "outside")
+    (runs / "inside.csv").symlink_to("table.csv")
+    path, _, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS)
+    assert left_out == {
+        "elsewhere/": "is a link to a folder",
+        "lost.csv": "is no file, or a link to none",
+        "out.csv": "is a link to outside of the folder",
+        "self.csv": "is no file, or a link to none",
+    }
+    names = {*PACKED, "inside.csv", "environment.json"}
+    assert content(path, tmp_path / "unpacked").keys() == names
+    assert verify(path).faults == []
+
+
+def test_what_is_there_is_overwritten_only_if_it_is_an_archive(runs, tmp_path, capsys):
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    assert command(capsys, "pack", runs, "-o", other)[0] == 2
+    assert other.read_text() == "mine"
+    archive = tmp_path / "a.tar.gz"
+    for _ in range(2):
+        assert command(capsys, "pack", runs, "-o", archive)[0] == 0
+
+
+# Broken and stale results -----------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(runs):
+    """With a broken result and a stale one."""
+    (runs / "a" / "result.json").write_text('{"format": 2')
+    old = made_up(seed=4)
+    del old["settings"]["margin_rule"]
+    put(runs / "old", signed(old))
+    return runs
+
+
+def test_broken_and_stale_results_are_left_out_with_their_scores(mixed, tmp_path, capsys):
+    path = tmp_path / "a.tar.gz"
+    code, out, error = command(capsys, "pack", mixed, "-o", path)
+    gone = {"a/result.json", "a/scores.npz", "a/image_scores.npz"}
+    assert (code, out) == (0, [f"{path}: 1 results"])
+    assert content(path, tmp_path / "unpacked").keys() == PACKED - gone | {"environment.json"}
+    said = "\n".join(error)
+    assert "left out: a/result.json is not whole JSON" in said
+    assert "left out: a/scores.npz belongs to that result.json" in said
+    assert "left out: old/result.json is stale: voc_rib" in said
+    assert verify(path).results == ["toy_bottleneck"]
+
+
+def test_with_all_they_are_packed_and_verify_says_so(mixed, tmp_path, capsys):
+    path = tmp_path / "a.tar.gz"
+    assert command(capsys, "pack", mixed, "--all", "-o", path)[0::2] == (0, [])
+    assert PACKED | {"old/result.json"} < content(path, tmp_path / "unpacked").keys()
+    code, out, error = command(capsys, "verify", path)
+    assert (code, len(out)) == (1, 1)
+    assert out[0].startswith("a/result.json is not whole JSON")
+    assert error[0].startswith("as it was packed, but old/result.json is stale")
+
+
+def test_a_result_that_is_not_that_of_its_scores_is_left_out_with_them(runs, tmp_path):
+    put_scores(runs / "a", 51)
+    path, results, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS)
+    assert "they are not of one run" in left_out["a/result.json"]
+    assert {"a/result.json", "a/image_scores.npz"}.isdisjoint(content(path, tmp_path / "unpacked"))
+    assert results == 1
+
+
+def test_without_a_result_there_is_nothing_to_pack(tmp_path, capsys):
+    (tmp_path / "runs").mkdir()
+    code, _, error = command(capsys, "pack", tmp_path / "runs")
+    assert (code, error) == (1, [f"no result.json to pack below {tmp_path / 'runs'}"])
+    (tmp_path / "runs" / "result.json").write_text("[]")
+    code, _, error = command(capsys, "pack", tmp_path / "runs")
+    assert (code, error[0]) == (1, "result.json is no result of a run: it has no format")
+    assert command(capsys, "pack", tmp_path / "none")[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+# What verify finds ------------------------------------------------------------------------
+
+
+def test_the_commands_as_a_person_calls_them(runs, tmp_path, capsys):
+    words = [sys.executable, "-m", "ribnb", "pack", "runs"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=runs.parent, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{runs}.tar.gz: 2 results\n"
+    said = "whole: 2 results of chapters toy_bottleneck, voc_rib, 10 files"
+    assert command(capsys, "verify", f"{runs}.tar.gz") == (0, [said], [])
+    assert command(capsys, "verify", unpacked(f"{runs}.tar.gz", tmp_path / "x"))[:2] == (0, [said])
+
+
+CHANGES = {
+    "a byte": lambda data: (data / "table.csv").write_text("this is table.csV\n"),
+    "a longer file": lambda data: (data / "batch.log").write_text("this is batch.log\nmore\n"),
+    "one less": lambda data: (data / "a" / "log.txt").unlink(),
+    "one more": lambda data: (data / "a" / "new.csv").touch(),
+    "a list": lambda data: (data.parent / "manifest-sha256.txt").open("a").write("0 x\n"),
+}
+NAMED = {
+    "a byte": "data/table.csv",
+    "a longer file": "data/batch.log",
+    "one less": "data/a/log.txt",
+    "one more": "data/a/new.csv",
+    "a list": "x",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("again", [False, True], ids=["folder", "archive"])
+def test_each_change_is_found_and_its_file_named(bag, tmp_path, capsys, name, again):
+    CHANGES[name](bag / "data")
+    path = bag
+    if again:
+        path = shutil.make_archive(str(tmp_path / "changed"), "gztar", bag.parent, bag.name)
+    code, out, _ = command(capsys, "verify", path)
+    assert code == 1
+    assert any(NAMED[name] in line for line in out), out
+
+
+def test_a_result_is_read_even_where_the_hashes_fit(bag, tmp_path, capsys):
+    """Someone edited a number and made the archive anew."""
+    path = bag / "data" / "a" / "result.json"
+    path.write_text(path.read_text().replace("50.0", "51.0"))
+    path, *_ = pack(bag / "data", tmp_path / "again.tar.gz", CHAPTERS, broken=True)
+    code, out, _ = command(capsys, "verify", path)
+    assert (code, len(out)) == (1, 1)
+    assert out[0].startswith("a/result.json was edited after it was written")
+
+
+def test_nothing_is_unpacked_outside(archive, tmp_path, capsys):
+    evil = tmp_path / "evil.tar"
+    with tarfile.open(evil, "w") as file:
+        info = tarfile.TarInfo("../../escaped.txt")
+        file.addfile(info)
+    assert command(capsys, "verify", evil)[0] == 2
+    assert not list(tmp_path.parent.rglob("escaped.txt"))
+
+
+def test_half_an_archive_and_no_archive_are_told_apart_from_faults(archive, tmp_path, capsys):
+    whole = archive.read_bytes()
+    half = tmp_path / "half.tar.gz"
+    half.write_bytes(whole[: len(whole) // 2])
+    for path, said in ((half, "only a part"), (tmp_path / "none", "there is no")):
+        code, out, error = command(capsys, "verify", path)
+        assert (code, out) == (2, [])
+        assert said in error[0]
+    assert command(capsys, "verify", tmp_path)[0] == 1  # a folder that pack did not make

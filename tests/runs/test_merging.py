@@ -236,7 +236,7 @@ def test_refuses_a_result_that_was_edited_or_is_stale(runs, half, capsys):
     del result["settings"]["margin_rule"]
     write_result(half, result)
     said = refused([runs / "A", half], capsys)
-    assert "half/result.json is stale: voc_rib has got margin_rule since" in said
+    assert "half/result.json is stale: voc_rib" in said
 
 
 def test_refuses_the_result_of_another_kind_of_chapter(runs, half, capsys):

@@ -132,7 +132,7 @@ def table(
     kind: str, digits: int | None, output: str | None,
 ) -> int:  # fmt: skip
     """Show the results below a folder as a table; ends with 1 where there is none."""
-    from ribnb.core.whole_files import whole_file
+    from ribnb.core.files import whole_file
     from ribnb.runs import tables
     from ribnb.runs.results import RESULT, find_results, stale
 
@@ -261,7 +261,7 @@ def maps(
 ) -> int:  # fmt: skip
     """RIB's maps of a split of a folder in VOC's layout; ends with 1 if an image failed."""
     from ribnb.core.devices import resolve_device
-    from ribnb.core.shards import parse_shard
+    from ribnb.core.runner import parse_shard
     from ribnb.data.voc import VOCImages
     from ribnb.method.localization import localization_maps
     from ribnb.method.settings import RIBSettings

@@ -5,10 +5,10 @@ import json
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ribnb.core.map_files import Maps, write_maps
+from ribnb.core.files import Maps, images_digest, write_maps
 from ribnb.core.mask_files import write_mask_file
+from ribnb.core.runner import MAPS
 from ribnb.masks.stages import MaskFolder
-from ribnb.method.map_records import RECORD, images_digest
 
 
 def made_up_maps(images, index) -> Maps:
@@ -29,7 +29,7 @@ def write_maps_of(images, folder):
     (folder / "maps").mkdir(parents=True)
     for index, name in enumerate(images.ids):
         write_maps(folder / "maps" / f"{name}.npz", made_up_maps(images, index))
-    (folder / RECORD).write_text(json.dumps({"images": images_digest(images), "settings": {}}))
+    (folder / MAPS.record).write_text(json.dumps({"images": images_digest(images), "settings": {}}))
     return folder / "maps"
 
 

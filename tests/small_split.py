@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ribnb.core.map_files import read_maps
+from ribnb.core.files import read_maps
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.models import CAMNet
 

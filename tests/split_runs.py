@@ -12,7 +12,7 @@ import nbformat
 import torch
 from chapters import Book
 
-from ribnb.core.map_files import read_maps
+from ribnb.core.files import read_maps
 
 
 def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **parameters) -> dict:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from ribnb.book.voc_masks_settings import SHARED, VOCMasksSettings
+from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import differences
 from ribnb.masks.irn_net import IRN, irn_metadata, load_irn
 from ribnb.masks.irn_training import IRNTraining, train_irn
-from ribnb.method.localization import localization_maps, weights_digest
-from ribnb.method.map_records import maps_digest
+from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.nets.classifier import load_classifier
 
 FOLDERS = {"cam": Path("cam/maps"), "rib": Path("maps")}  # of a run of voc_rib

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from ribnb.core.map_files import Maps, write_maps
+from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
 from ribnb.core.settings import setting
 from ribnb.data.scenes.images import SceneImages

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ribnb.core.devices import PRECISIONS
 from ribnb.core.image_set import ImageSet
+from ribnb.core.runner import parse_shard
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.core.shards import parse_shard
 from ribnb.data.image_sets import spread_out
 from ribnb.data.scenes.images import SPLITS, SceneImages
 from ribnb.data.voc import VOCImages

@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
+from ribnb.core.files import write_whole
 from ribnb.core.palette import voc_palette
-from ribnb.core.whole_files import whole_file
 
 
 def write_mask_file(path: str | Path, mask: UInt8[ndarray, "H W"]) -> None:
@@ -24,11 +24,7 @@ def write_mask_file(path: str | Path, mask: UInt8[ndarray, "H W"]) -> None:
         raise ValueError(f"a mask must be (H, W) of uint8; got {mask.shape} of {mask.dtype}")
     image = Image.fromarray(mask)
     image.putpalette(voc_palette().tobytes())
-    try:
-        with whole_file(path) as temporary, open(temporary, "wb") as file:
-            image.save(file, "PNG")
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    write_whole(path, lambda file: image.save(file, "PNG"))
 
 
 def read_mask_file(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray, "H W"]:

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.parallel import run_jobs
+from ribnb.core.files import whole_file
 from ribnb.core.progress import progress
-from ribnb.core.whole_files import whole_file
+from ribnb.core.runner import run_jobs
 from ribnb.data.scenes.layout import encode_mask
 from ribnb.data.voc_official import names_in
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ribnb.core.parallel import run_jobs
 from ribnb.core.progress import progress
+from ribnb.core.runner import run_jobs
 from ribnb.data.voc import MASK_FOLDERS
 from ribnb.data.voc_folder import class_names_of, read_split, voc_folder
 from ribnb.data.voc_inspect import ANNOTATIONS, IMAGES, SUFFIXES, Finding, Task, inspect_file

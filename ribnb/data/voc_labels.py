@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from ribnb.core.whole_files import whole_file
+from ribnb.core.files import whole_file
 from ribnb.data.voc_folder import CLASS_NAMES, IGNORED, voc_folder
 
 LABELS_NAME = "labels.npz"  # in the VOC2012 folder

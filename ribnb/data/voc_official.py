@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ribnb.core.whole_files import whole_file
+from ribnb.core.files import whole_file
 from ribnb.data.voc_folder import read_split
 
 # How many the official data have: images by list, files by folder.

@@ -14,7 +14,7 @@ from ribnb.masks.crf import crf_mask, require_crf
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.seeds import SeedOf
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
-from ribnb.method.map_records import maps_digest
+from ribnb.method.localization import maps_digest
 from ribnb.scores.confusion import checked_thresholds
 from ribnb.scores.metrics import seed_mask
 

@@ -21,8 +21,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from ribnb.core.devices import as_device, evaluation, float32_mode
+from ribnb.core.files import Maps, images_digest, weights_digest
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import Maps
 from ribnb.masks.irn_labels import confident, irn_labels
 from ribnb.masks.irn_net import IRN, boundary_map, irn_metadata, load_irn, save_irn
 from ribnb.masks.irn_pairs import affinities, pair_kinds, pair_offsets, path
@@ -37,8 +37,7 @@ from ribnb.masks.irn_training import (
 from ribnb.masks.mask_maps import maps_for_masks
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
 from ribnb.masks.walk import random_walk, random_walks, transition_matrix, walk_step
-from ribnb.method.localization import weights_digest
-from ribnb.method.map_records import images_digest, maps_digest
+from ribnb.method.localization import maps_digest
 
 __all__ = [
     "IRN",

@@ -33,10 +33,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ribnb.core.map_files import Maps, read_maps
+from ribnb.core.files import Maps, read_maps, whole_file
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
-from ribnb.core.whole_files import whole_file
 from ribnb.masks.stages import RECORD as MASKS
 from ribnb.scores.split_scores import FILE as SCORES
 

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from ribnb.core.files import Maps, images_digest
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import Maps
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.mask_maps import maps_for_masks
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
-from ribnb.method.map_records import images_digest, maps_digest
+from ribnb.method.localization import maps_digest
 from ribnb.scores.metrics import seed_mask
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ribnb.core.devices import autocast, seeded
-from ribnb.core.whole_files import whole_file
+from ribnb.core.files import weights_digest, whole_file
 from ribnb.data.views import to_tensor
-from ribnb.method.localization import weights_digest
 from ribnb.nets.models import STAGES, CAMNet, load_checked, read_state_dict
 
 FORMAT = 1

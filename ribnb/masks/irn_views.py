@@ -16,13 +16,13 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from ribnb.core.files import images_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
 from ribnb.data.views import to_tensor
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.stages import read_masks_record
-from ribnb.method.map_records import images_digest
 
 IGNORED = 255
 

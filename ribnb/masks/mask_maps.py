@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from ribnb.core.files import Maps, read_maps
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import Maps, read_maps
 from ribnb.scores.confusion import read_map
 
 

@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from ribnb.core.files import Maps
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import Maps
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.masks.mask_maps import image_size, maps_for_masks
 from ribnb.masks.saliency_maps import (
@@ -38,7 +38,7 @@ from ribnb.masks.saliency_maps import (
     saliency_of,
 )
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
-from ribnb.method.map_records import maps_digest
+from ribnb.method.localization import maps_digest
 from ribnb.scores.confusion import IGNORED
 
 __all__ = [

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from ribnb.core.files import whole_file
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
-from ribnb.core.whole_files import whole_file
 from ribnb.masks.stages import MaskFolder, make_masks, read_masks_record
 from ribnb.nets.scene_nets import CHECKPOINTS
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from ribnb.core.files import Maps
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import Maps
 from ribnb.masks.mask_maps import image_size, maps_for_masks
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
-from ribnb.method.map_records import maps_digest
+from ribnb.method.localization import maps_digest
 from ribnb.scores.confusion import checked_thresholds
 from ribnb.scores.metrics import seed_mask
 

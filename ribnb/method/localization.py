@@ -2,73 +2,96 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from ribnb.core.files import Maps, digest, images_digest, weights_digest, write_json
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import Maps, has_maps, write_maps
-from ribnb.core.progress import progress
-from ribnb.core.settings import differences
-from ribnb.core.whole_files import whole_file
+from ribnb.core.runner import MAPS, RecordedFolder, Report, over_images, read_record, shard_of
 from ribnb.method.adaptation import adapt
 from ribnb.method.adaptation_record import Adaptation
 from ribnb.method.feed import AdaptationInputs, Feed
-from ribnb.method.map_records import RECORD, images_digest
 from ribnb.method.settings import RIBSettings
-from ribnb.method.step_files import StepRecord, read_steps, write_steps
 from ribnb.nets.classifier import check_labels
 from ribnb.nets.models import CAMNet
 
 
-@dataclass
-class MapsReport:
-    """What became of the images of a split, or of one shard of it.
+@dataclass(frozen=True)
+class StepRecord:
+    """The course of one image's adaptation, as ``steps/<image id>.json`` holds it.
 
     Attributes:
-        folder: where the map files are.
-        written: ids of the images whose maps were made now.
-        kept: how many images had whole map files already.
-        failed: id -> why it has no map file.
+        losses: of each step, see ``Adaptation``.
+        target_losses: sums of the image's own logits at each step.
+        gap_logits: the mean GAP logit of its present classes at each step; none without labels.
+        stopped_at: the step at which it stopped early; None if it went to its end.
+        stop_reason: ``"margin"``, ``"flood"`` or None.
+        seconds: that the image took, waiting for its data included.
+    """
+
+    losses: list[float]
+    target_losses: list[float]
+    gap_logits: list[float]
+    stopped_at: int | None
+    stop_reason: str | None
+    seconds: float
+
+    @property
+    def logit_growth(self) -> float:
+        """How far the mean GAP logit went from theta_0 to the last map; NaN without labels."""
+        return self.gap_logits[-1] - self.gap_logits[0] if self.gap_logits else math.nan
+
+
+def read_steps(path: str | Path) -> StepRecord | None:
+    """The record of one image's adaptation; None if there is none, or not a whole one."""
+    try:
+        record = StepRecord(**json.loads(Path(path).read_text(encoding="utf-8")))
+        if math.isfinite(record.seconds) and record.stop_reason in ("margin", "flood", None):
+            return record
+    except (OSError, ValueError, TypeError):
+        pass
+    return None
+
+
+@dataclass
+class MapsReport(Report):
+    """What became of the images of a split, or of one shard of it.
+
+    Once the whole split is done (``pending`` is 0), stops and seconds are those of all its
+    images, whichever shard made them; until then, of the shard's.
+
+    Attributes:
         unreadable: id -> why it was left out of other images' batches.
         stopped: ``"margin"`` and ``"flood"`` -> how many of the images with maps stopped so.
-        seconds: for all that was done now.
         seconds_per_image: of the images with maps, whenever they were made; NaN without any.
     """
 
-    folder: Path
-    written: list[str] = field(default_factory=list)
-    kept: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
+    what: str = "images"
     unreadable: dict[str, str] = field(default_factory=dict)
     stopped: dict[str, int] = field(default_factory=lambda: {"margin": 0, "flood": 0})
-    seconds: float = 0.0
     seconds_per_image: float = math.nan
 
-    def count(self, records: Sequence[StepRecord]) -> None:
-        """Take stops and seconds from the records of all images with maps."""
-        for record in records:
-            if record.stop_reason:
-                self.stopped[record.stop_reason] += 1
-        if records:
-            self.seconds_per_image = statistics.fmean(record.seconds for record in records)
+    def count(self, records: Iterable[StepRecord | None]) -> None:
+        """Take stops and seconds from the records of images with maps."""
+        kept = [record for record in records if record is not None]
+        for reason in self.stopped:
+            self.stopped[reason] = sum(record.stop_reason == reason for record in kept)
+        if kept:
+            self.seconds_per_image = statistics.fmean(record.seconds for record in kept)
 
     def __str__(self) -> str:
-        lines = [
-            f"{len(self.written)} images in {self.seconds:.0f} s, {self.kept} were there; "
-            f"stopped by margin {self.stopped['margin']}, by flood {self.stopped['flood']}; "
-            f"failed {len(self.failed)}"
-        ]
-        lines += [f"failed: {name}: {why}" for name, why in self.failed.items()]
+        first, *others = super().__str__().split("\n")
+        stops = f"stopped by margin {self.stopped['margin']}, by flood {self.stopped['flood']}"
+        lines = [first.replace("; failed", f"; {stops}; failed"), *others]
         lines += [f"left out of batches: {name}: {why}" for name, why in self.unreadable.items()]
         return "\n".join(lines)
 
@@ -94,7 +117,8 @@ def localization_maps(
         model: with theta_0, on the device to compute on.
         images: an image set, such as ``SceneImages`` or ``VOCImages``.
         settings: how.
-        output_dir: several shards may share it.
+        output_dir: the shards of a split share it; the report of the one that ends last has
+            ``pending == 0``.
         shard: (i, n): every n-th image, starting from the i-th.
         workers: processes that decode ahead of the device.
 
@@ -107,63 +131,79 @@ def localization_maps(
             without a ``crop_size``.
         OSError: a map file cannot be written.
     """
-    index, count = shard
-    if not 0 <= index < count:
-        raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
+    mine = shard_of(images.ids, shard)
     check_labels(model, images)
-    inputs = AdaptationInputs(images, settings)
-    start, report = time.perf_counter(), MapsReport(Path(output_dir) / "maps")
-    files = _Files(Path(output_dir))
-    _record(Path(output_dir), model, images, settings)
-    records = {
-        target: files.read(images.ids[target]) for target in range(index, len(images), count)
-    }
-    targets = [target for target, record in records.items() if record is None]
-    report.kept = len(records) - len(targets)
-    device = model.class_layer.weight.device
-    labelled = [target for target in targets if images.labels[target].any()]
-    with closing(Feed(inputs, labelled, workers, pin_memory=device.type == "cuda")) as feed:
-        for target in progress(targets, "localisation maps"):
-            name, labels, begin = images.ids[target], images.labels[target], time.perf_counter()
+    inputs, start = AdaptationInputs(images, settings), time.perf_counter()
+    files = _MapFolder(Path(output_dir), map_record(model, images, settings))
+    missing = files.missing(mine)
+    indices = {image_id: index for index, image_id in enumerate(images.ids)}
+    labelled = [indices[name] for name in missing if images.labels[indices[name]].any()]
+    on_gpu = model.class_layer.weight.device.type == "cuda"
+    with closing(Feed(inputs, labelled, workers, pin_memory=on_gpu)) as feed:
+
+        def make(name: str) -> tuple[Adaptation, float]:
+            target, begin = indices[name], time.perf_counter()
+            labels = images.labels[target]
+            if not labels.any():
+                return _nothing(images.image(target)), time.perf_counter() - begin
             try:
-                if labels.any():
-                    found = adapt(model, feed.views(target), labels, feed.batches(target), settings)
-                else:
-                    found = _nothing(images.image(target))
-            except (OSError, FloatingPointError) as error:
-                report.failed[name] = str(error)
-                continue
+                batches = feed.batches(target)
+                adaptation = adapt(model, feed.views(target), labels, batches, settings)
             finally:
                 feed.finish(target)
-            records[target] = files.write(name, found, time.perf_counter() - begin)
-            report.written.append(name)
-    report.unreadable = feed.unreadable
-    report.count([record for record in records.values() if record is not None])
+            return adaptation, time.perf_counter() - begin
+
+        report = over_images(
+            make,
+            images.ids,
+            files,
+            label="localisation maps",
+            shard=shard,
+            missing=missing,
+            failures=(OSError, FloatingPointError),
+        )
+    report = MapsReport(**{**vars(report), "what": "images"}, unreadable=feed.unreadable)
+    counted = mine if report.pending else images.ids
+    report.count(files.steps(name) for name in counted if name not in report.failed)
     report.seconds = time.perf_counter() - start
     return report
 
 
-class _Files:
-    """Where the maps and the step records of a split lie."""
+def map_record(model: CAMNet, images: ImageSet, settings: RIBSettings) -> dict[str, object]:
+    """All that decides the maps of a split."""
+    return {
+        "settings": settings.as_dict(),
+        "net": {
+            "arch": model.arch,
+            "output_stride": model.output_stride,  # no weight tells it
+            "frozen_stages": list(model.frozen_stages),
+        },
+        "weights": weights_digest(model),
+        "images": images_digest(images),
+    }
 
-    def __init__(self, folder: Path) -> None:
-        self.maps, self.steps = folder / "maps", folder / "steps"
-        for place in (self.maps, self.steps):
-            place.mkdir(parents=True, exist_ok=True)
 
-    def read(self, name: str) -> StepRecord | None:
-        """The record of an image that is done; None if there is anything to do."""
-        if not has_maps(self.maps / f"{name}.npz"):
-            return None
-        return read_steps(self.steps / f"{name}.json")
+class _MapFolder(RecordedFolder):
+    """The maps of a split, and beside them the records of its steps."""
 
-    def write(self, name: str, found: Adaptation, seconds: float) -> StepRecord:
+    def __init__(self, output_dir: Path, record: dict[str, object]) -> None:
+        super().__init__(output_dir / "maps", MAPS, record)
+        self.steps_folder = output_dir / "steps"
+        self.steps_folder.mkdir(exist_ok=True)
+
+    def steps(self, image_id: str) -> StepRecord | None:
+        return read_steps(self.steps_folder / f"{image_id}.json")
+
+    def has(self, image_id: str) -> bool:
+        return super().has(image_id) and self.steps(image_id) is not None
+
+    def write(self, image_id: str, item: tuple[Adaptation, float]) -> None:
+        found, seconds = item
         course = (found.losses, found.target_losses, found.gap_logits)
         record = StepRecord(*course, found.stopped_at, found.stop_reason, seconds)
-        write_steps(self.steps / f"{name}.json", record)
+        write_json(self.steps_folder / f"{image_id}.json", asdict(record))
         arrays = (found.class_ids, found.high_res, found.strided)
-        write_maps(self.maps / f"{name}.npz", Maps(*(array.numpy() for array in arrays)))
-        return record
+        super().write(image_id, Maps(*(array.numpy() for array in arrays)))
 
 
 def _nothing(image: Image.Image) -> Adaptation:
@@ -173,49 +213,24 @@ def _nothing(image: Image.Image) -> Adaptation:
     return Adaptation([], [], [], None, None, torch.zeros(0, dtype=torch.int64), *maps)
 
 
-def _record(folder: Path, model: CAMNet, images: ImageSet, settings: RIBSettings) -> None:
-    """Write what these maps are made with; refuse a folder whose maps are made with other."""
-    path = folder / RECORD
-    here = {
-        "settings": settings.as_dict(),
-        "settings_hash": settings.hash(),
-        "net": {
-            "arch": model.arch,
-            "output_stride": model.output_stride,  # no weight tells it
-            "frozen_stages": list(model.frozen_stages),
-        },
-        "weights": weights_digest(model),
-        "images": images_digest(images),
-    }
-    others = any((folder / "maps").glob("*.npz"))  # first: another shard may be about to begin
-    if path.exists():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-            different = [key for key in here if there[key] != here[key]]
-            names = [differences(there[key], here[key]) for key in ("settings", "net")]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); move {folder} away") from error
-        if different:
-            names += [f"the {key} are others" for key in different if key in ("weights", "images")]
-            why = "; ".join(filter(None, names)) or "its settings have other fields"
-            raise ValueError(
-                f"{folder} holds maps of another run ({why}). Choose another output_dir, or move "
-                "that one away"
-            )
-        return
-    if others:
+def maps_digest(maps_dir: str | Path, images: ImageSet) -> str:
+    """12 hexadecimal digits that tell which maps a folder holds, once they are those of a split.
+
+    Args:
+        maps_dir: folder of ``<id>.npz`` that ``localization_maps`` wrote, ``RUN/maps``.
+        images: the images that the maps must be of.
+
+    Raises:
+        FileNotFoundError: no such folder, or one without ``maps.json`` beside it.
+        ValueError: a ``maps.json`` that is damaged, or of other images.
+    """
+    if not Path(maps_dir).is_dir():
+        raise FileNotFoundError(f"there is no folder of maps {maps_dir}; run the chapter voc_rib")
+    record = read_record(maps_dir, MAPS)
+    if record.get("images") != images_digest(images):
         raise ValueError(
-            f"{folder / 'maps'} holds maps, but {path} does not say how they were made. Choose "
-            "another output_dir, or move that one away"
+            f"{maps_dir} holds maps of other images than the {len(images)} here ({images.ids[0]} "
+            f"to {images.ids[-1]}), or of other labels. Take the split, num_images, seed and "
+            "labels that the maps were made with"
         )
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(here, indent=1) + "\n", encoding="utf-8")
-
-
-def weights_digest(model: torch.nn.Module) -> str:
-    """12 hexadecimal digits that change with any weight."""
-    state = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        state.update(name.encode())
-        state.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return state.hexdigest()[:12]
+    return digest(record)

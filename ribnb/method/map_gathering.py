@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ribnb.method.map_records import RECORD
+RECORD = "maps.json"
 
 # of a run's folder: where maps lie, with the steps and the record beside them
 PLACES = (Path(), Path("cam"))

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Sequence
 
 from ribnb.core.devices import resolve_device
+from ribnb.core.runner import parse_shard
 from ribnb.core.settings import name_and_value, refuse_unknown
-from ribnb.core.shards import parse_shard
 from ribnb.data.voc import VOCImages
 from ribnb.method.adaptation import Adaptation, Step, adapt
 from ribnb.method.localization import MapsReport, localization_maps

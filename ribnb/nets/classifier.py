@@ -13,10 +13,10 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader
 
 from ribnb.core.devices import as_device, autocast, evaluation, float32_mode, worker_init
+from ribnb.core.files import whole_file
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.settings import differences
-from ribnb.core.whole_files import whole_file
 from ribnb.data.batches import Views
 from ribnb.data.views import to_tensor
 from ribnb.nets.models import CAMNet

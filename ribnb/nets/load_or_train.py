@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ribnb.core import provenance
+from ribnb.core.files import whole_file
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import Settings, differences
-from ribnb.core.whole_files import whole_file
 from ribnb.nets.classifier import classifier_metadata, save_classifier
 from ribnb.nets.models import CAMNet, load_checked, read_state_dict
 

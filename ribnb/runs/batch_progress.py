@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ribnb.core.whole_files import whole_file
+from ribnb.core.files import whole_file
 from ribnb.runs.jobs import LOG, Job, read_job
 
 PLAN = "plan.json"

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core import provenance
+from ribnb.core.files import whole_file
 from ribnb.core.settings import Settings
-from ribnb.core.whole_files import whole_file
 from ribnb.runs.results import IMAGE_SCORES, RESULT, ResultError, find_results, read_result, stale
 from ribnb.scores.image_scores import scores_fault
 

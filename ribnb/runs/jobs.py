@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.book.chapter_settings import chapter_settings
+from ribnb.core.files import whole_file
 from ribnb.core.settings import Settings
-from ribnb.core.whole_files import whole_file
 from ribnb.runs.results import RESULT
 
 PARAMETERS, JOB, LOG = "parameters.yml", "job.json", "log.txt"

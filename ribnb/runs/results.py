@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ribnb.core.files import whole_file
 from ribnb.core.settings import Settings, SettingsError, differences
-from ribnb.core.whole_files import whole_file
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 from ribnb.scores.image_scores import scores_fault
 

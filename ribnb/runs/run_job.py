@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core.file_locks import hold
-from ribnb.core.whole_files import whole_file
+from ribnb.core.files import whole_file
 from ribnb.runs.batch_progress import progress_line
 from ribnb.runs.gpu_pool import VISIBLE, one_gpu, visible_gpus
 from ribnb.runs.jobs import DATA, LOG, MERGE, PARAMETERS, done_file, read_job

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from ribnb.core.whole_files import whole_file
+from ribnb.core.files import whole_file
 from ribnb.scores.iou import mean_iou
 
 FILE = "image_scores.npz"

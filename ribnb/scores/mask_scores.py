@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from ribnb.core.files import whole_file
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
-from ribnb.core.whole_files import whole_file
 from ribnb.scores.boundary import COUNTS, TrueOutlines, boundary_f
 from ribnb.scores.confusion import IGNORED, mask_confusions, read_mask
 from ribnb.scores.iou import MaskScore, share

@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from ribnb.core.files import read_maps, whole_file
 from ribnb.core.image_set import ImageSet
-from ribnb.core.map_files import read_maps
 from ribnb.core.progress import progress
-from ribnb.core.whole_files import whole_file
 from ribnb.scores.confusion import map_confusions
 from ribnb.scores.image_scores import METRICS, WIDE, ImageScores
 from ribnb.scores.iou import SeedScore

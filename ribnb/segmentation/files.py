@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ribnb.core.files import whole_file
 from ribnb.core.settings import differences
-from ribnb.core.whole_files import whole_file
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.models import load_checked, read_state_dict
 

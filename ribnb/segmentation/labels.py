@@ -14,8 +14,8 @@ from numpy import ndarray
 
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
-from ribnb.core.parallel import run_jobs
 from ribnb.core.progress import progress
+from ribnb.core.runner import run_jobs
 from ribnb.data.voc_folder import IGNORED
 from ribnb.masks.mask_maps import image_size
 from ribnb.masks.stages import RECORD, read_masks_record

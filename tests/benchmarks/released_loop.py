@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from part_clock import PartClock
 from torch import Tensor
 
-from ribnb.core.map_files import Maps, write_maps
+from ribnb.core.files import Maps, write_maps
 from ribnb.method.feed import VIEWS, AdaptationInputs
 from ribnb.nets.models import CAMNet
 

@@ -10,12 +10,11 @@ from plain_adaptation import one_thread  # noqa: F401
 from ribnb.book import voc_masks_settings
 from ribnb.book.mask_nets import inputs_of, irn_net, maps_of
 from ribnb.book.voc_masks_settings import KINDS, VOCMasksSettings
-from ribnb.core.map_files import read_maps
+from ribnb.core.files import read_maps, weights_digest
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN, irn_metadata, save_irn
-from ribnb.method.localization import weights_digest
-from ribnb.method.map_records import maps_digest
+from ribnb.method.localization import maps_digest
 from ribnb.nets.load_or_train import START, weight_sum
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
 

@@ -7,10 +7,10 @@ import torch
 
 from ribnb.book.voc_masks_settings import KINDS, OF_RIB, SHARED, VOCMasksSettings
 from ribnb.book.voc_settings import IMAGENET, VOCRIBSettings
+from ribnb.core.files import weights_digest
 from ribnb.core.settings import SettingsError
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.irn_settings import IRNSettings
-from ribnb.method.localization import weights_digest
 from ribnb.nets.models import CAMNet
 from ribnb.nets.scene_nets import CHECKPOINTS
 

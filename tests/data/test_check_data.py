@@ -13,7 +13,7 @@ from conftest import ROOT
 from made_up_voc import NO_LIST, SBD_TRAIN, SBD_VAL, TRAIN_AUG, VAL
 from PIL import Image
 
-from ribnb.core.parallel import run_jobs
+from ribnb.core.runner import run_jobs
 from ribnb.data.scenes.layout import encode_mask, write_scenes
 from ribnb.data.voc import CLASS_NAMES, VOCImages
 from ribnb.data.voc_check import check_voc

@@ -13,7 +13,7 @@ from made_up_voc import NO_LIST, OWN, SBD_TRAIN, SBD_VAL, THEIRS, TRAIN, TRAIN_A
 from PIL import Image
 
 from ribnb.core.palette import voc_palette
-from ribnb.core.parallel import run_jobs
+from ribnb.core.runner import run_jobs
 from ribnb.data.voc import CLASS_NAMES, VOCImages, read_split
 from ribnb.data.voc_aug_masks import read_sbd_mask
 from ribnb.data.voc_get import get_voc

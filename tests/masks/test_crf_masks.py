@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_split import Noise
 
-from ribnb.core.map_files import Maps, read_maps, write_maps
+from ribnb.core.files import Maps, images_digest, read_maps, write_maps
 from ribnb.core.mask_files import read_mask_file
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
@@ -19,7 +19,6 @@ from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.crf_stage import crf_masks
 from ribnb.masks.seeds import seed_masks
 from ribnb.masks.stages import read_masks_record
-from ribnb.method.map_records import images_digest
 from ribnb.scores.metrics import seed_mask
 
 needs_crf = pytest.mark.skipif(

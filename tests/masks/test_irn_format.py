@@ -12,7 +12,7 @@ import torch
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import Noise, few_steps, net
 
-from ribnb.core.map_files import Maps, read_maps, write_maps
+from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.voc import VOCImages
 from ribnb.masks import irn_format

@@ -9,7 +9,7 @@ import torch
 from irn_split import made_up_maps, write_maps_of
 from small_split import Noise
 
-from ribnb.core.map_files import Maps
+from ribnb.core.files import Maps
 from ribnb.core.mask_files import read_mask_file
 from ribnb.masks.irn import IRNSettings, confident, irn_labels
 from ribnb.masks.irn_labels import _Labels

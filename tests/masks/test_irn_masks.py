@@ -10,7 +10,7 @@ from irn_split import made_up_maps, write_maps_of
 from small_split import Noise
 from small_split import net as classifier
 
-from ribnb.core.map_files import Maps, write_maps
+from ribnb.core.files import Maps, write_maps
 from ribnb.core.mask_files import read_mask_file
 from ribnb.masks import irn
 from ribnb.masks.irn import IRN, IRNSettings, boundary_map, irn_masks, walked_mask, walked_scores

@@ -11,7 +11,7 @@ from small_split import Noise
 from small_split import net as classifier
 from small_voc import IDS, make_voc
 
-from ribnb.core.map_files import read_maps, write_maps
+from ribnb.core.files import read_maps, write_maps
 from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.crf_stage import crf_masks

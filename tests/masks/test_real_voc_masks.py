@@ -14,8 +14,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from small_voc import SAMPLE, SAMPLE_IDS
 
 from ribnb.core.devices import seeded
-from ribnb.core.map_files import Maps, read_maps, write_maps
+from ribnb.core.files import Maps, images_digest, read_maps, write_maps
 from ribnb.core.mask_files import read_mask_file, write_mask_file
+from ribnb.core.runner import MAPS
 from ribnb.data.views import to_tensor
 from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings, crf_available
@@ -25,7 +26,6 @@ from ribnb.masks.irn_format import export_irn, export_irn_masks
 from ribnb.masks.saliency import SaliencySettings, by_index, saliency_masks, saliency_of
 from ribnb.masks.seeds import seed_masks
 from ribnb.masks.stages import MasksReport
-from ribnb.method.map_records import RECORD, images_digest
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.models import CAMNet
 from ribnb.scores.mask_scores import score_masks
@@ -96,7 +96,7 @@ def write_blurred_truth(images, folder) -> None:
         maps = (maps / maps.max(axis=(1, 2), keepdims=True)).astype(np.float32)
         write_maps(folder / "maps" / f"{name}.npz", Maps(classes, maps, maps[:, ::4, ::4]))
     record = {"images": images_digest(images), "settings": {"made": "by hand"}}
-    (folder / RECORD).write_text(json.dumps(record))
+    (folder / MAPS.record).write_text(json.dumps(record))
 
 
 def write_saliency(images, folder) -> None:

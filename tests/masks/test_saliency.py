@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from small_split import Noise
 
-from ribnb.core.map_files import Maps, read_maps, write_maps
+from ribnb.core.files import Maps, images_digest, read_maps, write_maps
 from ribnb.core.mask_files import read_mask_file
+from ribnb.core.runner import MAPS
 from ribnb.core.settings import SettingsError
 from ribnb.masks.saliency import SaliencyFolder, SaliencySettings, saliency_mask, saliency_masks
 from ribnb.masks.stages import read_masks_record
-from ribnb.method.map_records import RECORD, images_digest
 from ribnb.scores.metrics import mask_miou, seed_mask
 
 SCORED, TRAINING = SaliencySettings(), SaliencySettings.training()
@@ -132,7 +132,7 @@ def run(tmp_path):
     maps.mkdir(parents=True)
     saliency.mkdir()
     record = {"settings": {}, "images": images_digest(images)}
-    (tmp_path / "run" / RECORD).write_text(json.dumps(record))
+    (tmp_path / "run" / MAPS.record).write_text(json.dumps(record))
     for index, name in enumerate(images.ids):
         rng = np.random.default_rng(index)
         classes = images.labels[index].numpy().nonzero()[0]

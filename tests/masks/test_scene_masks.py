@@ -145,7 +145,7 @@ def test_what_cannot_be_packed_whole_is_not_packed(images, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"cam_irn/s3_train_000004\.png"):
         pack_masks(masks_path(3), SceneImages(5, seed=3).ids, folders)
     (folders["rib_irn"] / "masks.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"rib_irn holds no masks\.json"):
+    with pytest.raises(FileNotFoundError, match=r"rib_irn/masks\.json is missing"):
         pack_masks(masks_path(3), images.ids, folders)
     assert masks_path(3).read_bytes() == before
 

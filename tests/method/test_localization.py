@@ -13,13 +13,12 @@ from localization_runs import WORKERS, Interrupted, no_bar, run, undisturbed_map
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import LABELS, Noise, few_steps, maps_in, net
 
-from ribnb.core.map_files import read_maps
+from ribnb.core.files import read_maps
 from ribnb.data.views import multi_scale_views
 from ribnb.method import localization
 from ribnb.method.adaptation import adapt
 from ribnb.method.feed import AdaptationInputs
-from ribnb.method.localization import MapsReport
-from ribnb.method.step_files import StepRecord, read_steps
+from ribnb.method.localization import MapsReport, StepRecord, read_steps
 
 # What a run gives -------------------------------------------------------------------------
 
@@ -170,7 +169,7 @@ def test_the_report_counts_the_stops(tmp_path, reason):
 
 
 def test_the_report_in_words():
-    report = MapsReport("maps", ["a", "b"], 3, {"c": "no file"}, {"c": "none"}, seconds=61.4)
+    report = MapsReport("maps", ["a", "b"], 3, {"c": "no file"}, 61.4, unreadable={"c": "none"})
     assert str(report).splitlines() == [
         "2 images in 61 s, 3 were there; stopped by margin 0, by flood 0; failed 1",
         "failed: c: no file",
@@ -212,21 +211,22 @@ def test_the_number_of_workers_changes_nothing(tmp_path, case):
 
 
 def test_shards_together_are_the_run_as_a_whole(tmp_path, undisturbed):
-    """In any order, into one folder or several."""
-    last = run(tmp_path, shard=(2, 3), workers=2)
-    assert last.written == ["n002", "n005", "n008"]
-    for index in (0, 1):
-        assert len(run(tmp_path, shard=(index, 3)).written) == 3
-    assert maps_in(tmp_path) == undisturbed
-    assert run(tmp_path).kept == 9
+    """In any order. Who ends last knows it, and reports the stops and times of all."""
+    settings = few_steps(margin=1e-9, pooling="gap")
+    first = run(tmp_path, shard=(2, 3), workers=2, settings=settings)
+    assert (first.written, first.pending) == (["n002", "n005", "n008"], 6)
+    assert first.stopped["margin"] == 3
+    assert run(tmp_path, shard=(0, 3), settings=settings).pending == 3
+    last, whole = (
+        run(folder, settings=settings, shard=shard)
+        for folder, shard in ((tmp_path, (1, 3)), (tmp_path / "whole", (0, 1)))
+    )
+    assert last.pending == 0 and last.stopped == whole.stopped == {"margin": 8, "flood": 0}
+    assert maps_in(tmp_path) == maps_in(tmp_path / "whole")
+    assert run(tmp_path, settings=settings).kept == 9
 
 
-def test_there_may_be_more_shards_than_images(tmp_path):
-    assert run(tmp_path, shard=(10, 20)).written == []
-    assert run(tmp_path, shard=(8, 20)).written == ["n008"]
-
-
-@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (1, 0), (3, 2), (0, -1)])
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2)])
 def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
     with pytest.raises(ValueError, match=r"shard must be \(i, n\) with 0 <= i < n; got \("):
         run(tmp_path / "new", shard=shard)
@@ -236,7 +236,7 @@ def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_worker_outlives_the_run(tmp_path, fails, monkeypatch):
     if fails:
-        monkeypatch.setattr(localization, "write_maps", lambda *_: 1 / 0)
+        monkeypatch.setattr(localization, "write_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(tmp_path, workers=2)
     else:

@@ -1,16 +1,18 @@
-"""Maps of a whole split: images that fail, and what is refused."""
+"""Maps of a whole split: their record, images that fail, and what is refused."""
 
+import json
 import os
 
 import pytest
 import torch
-from localization_runs import WORKERS, no_bar, run, undisturbed_maps  # noqa: F401
+from localization_runs import WORKERS, everything_in, no_bar, run, undisturbed_maps  # noqa: F401
 from plain_adaptation import one_thread  # noqa: F401
-from small_split import CLASSES, Noise, few_steps, maps_in, net
+from small_split import LABELS, Noise, few_steps, maps_in, net
 
-from ribnb.core import map_files
+from ribnb.core.files import images_digest, weights_digest
 from ribnb.method import localization
 from ribnb.method.adaptation import adapt
+from ribnb.method.localization import maps_digest
 
 # Images that fail -------------------------------------------------------------------------
 
@@ -89,22 +91,6 @@ def test_a_net_of_another_number_of_classes_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("shape", [(9, 2), (9, 4), (8, 3), (9,)])
-def test_labels_of_the_wrong_shape_are_refused(tmp_path, shape):
-    images = Noise()
-    images.labels = torch.ones(shape, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"labels of the shape .*; it must be \(9, 3\)"):
-        run(tmp_path / "new", images)
-    assert not (tmp_path / "new").exists()
-
-
-def test_no_images_are_refused(tmp_path):
-    images = Noise([])
-    assert images.class_names == CLASSES
-    with pytest.raises(ValueError, match="the image set is empty"):
-        run(tmp_path, images)
-
-
 @WORKERS
 def test_other_images_of_different_sizes_need_a_crop(tmp_path, workers):
     settings = few_steps(crop_size=0, long_side_min=0, long_side_max=0)
@@ -114,21 +100,14 @@ def test_other_images_of_different_sizes_need_a_crop(tmp_path, workers):
     assert len(run(tmp_path / "one", settings=settings, workers=workers).written) == 9
 
 
-def test_a_file_in_the_folders_place_is_named(tmp_path):
-    (tmp_path / "runs").write_text("a file")
-    with pytest.raises(OSError, match=str(tmp_path / "runs")):
-        run(tmp_path / "runs")
-    assert (tmp_path / "runs").read_text() == "a file"
-
-
 def test_a_folder_that_cannot_be_written_is_named_at_once(tmp_path, monkeypatch):
     images = Noise()
 
-    def refuse(path, *_, **__):
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(type(tmp_path), "write_text", refuse)
-    with pytest.raises(OSError, match=rf"Permission denied: '{tmp_path}/\.maps\.json"):
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match=rf"cannot write {tmp_path}/maps\.json: Permission denied"):
         run(tmp_path, images)
     assert images.shown == []
 
@@ -139,7 +118,152 @@ def test_a_finished_folder_may_be_read_only(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("something is written")
 
-    monkeypatch.setattr(type(tmp_path), "write_text", refuse)
-    monkeypatch.setattr(map_files, "write_maps", refuse)
     monkeypatch.setattr(os, "replace", refuse)
     assert run(tmp_path).kept == 9
+
+
+# The record -------------------------------------------------------------------------------
+
+
+def test_the_record_says_how_the_maps_were_made(tmp_path):
+    settings = few_steps("paper", seed=4)
+    run(tmp_path, settings=settings)
+    record = json.loads((tmp_path / "maps.json").read_text())
+    assert record["settings"] == settings.as_dict()
+    assert record["weights"] == weights_digest(net())
+    assert record["net"]["arch"] == "scenes"
+
+
+def other_images(change):
+    images = Noise()
+    if change == "id":
+        images.ids[-1] = "new"
+    elif change == "label":
+        images.labels[0, 1] = 1
+    else:
+        images.ids.reverse()
+    return images
+
+
+def moved(name):
+    model = net()
+    model.get_parameter(name).data.view(-1)[0] += 1e-6
+    return model
+
+
+def other_statistics():
+    model = net()
+    model.backbone.layer3[0].bn1.running_mean[0] += 1e-6
+    return model
+
+
+def resnet(output_stride):
+    return net(arch="resnet18", output_stride=output_stride)
+
+
+TINY = {"settings": few_steps(iterations=0, scales=(1,))}
+RESNET = {**TINY, "model": resnet(16), "images": Noise([[1, 0, 0]])}
+OTHERS = {
+    "a setting": (
+        {"settings": few_steps(threshold=0.3)},
+        "settings.threshold is 0.4 there, 0.3 here",
+    ),
+    "two settings": (
+        {"settings": few_steps(seed=1, flip=False)},
+        "settings.flip is True there, False here; settings.seed is 0 there, 1 here",
+    ),
+    "the other variant": ({"settings": few_steps("paper")}, ".*variant is 'released' there"),
+    "a list": (
+        {"settings": few_steps(scales=(1, 2))},
+        r"settings.scales is \[1.0, 0.5\] there, \[1.0, 2.0\] here",
+    ),
+    "weights": ({"model": net(seed=1)}, "weights is"),
+    "one weight": ({"model": moved("class_layer.weight")}, "weights is"),
+    "one frozen weight": ({"model": moved("backbone.conv1.weight")}, "weights is"),
+    "statistics": ({"model": other_statistics()}, "weights is"),
+    "an id": ({"images": other_images("id")}, "images is"),
+    "a label": ({"images": other_images("label")}, "images is"),
+    "the order": ({"images": other_images("order")}, "images is"),
+    "more images": ({"images": Noise([*LABELS, [1, 0, 0]])}, "images is"),
+    "all": (
+        {"images": Noise(LABELS[:2]), "model": net(seed=1), "settings": few_steps(seed=1)},
+        "settings.seed is 0 there, 1 here; weights is .*; images is ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path, case):
+    run(tmp_path, shard=(0, 3))
+    before = everything_in(tmp_path)
+    changes, words = OTHERS[case]
+    with pytest.raises(
+        ValueError, match=f"{tmp_path}/maps holds maps that were made otherwise \\({words}"
+    ):
+        run(tmp_path, **changes)
+    assert everything_in(tmp_path) == before
+
+
+def test_the_output_stride_is_no_weight_and_yet_refused(tmp_path):
+    run(tmp_path, **RESNET)
+    with pytest.raises(ValueError, match="output_stride is 16 there, 8 here"):
+        run(tmp_path, **{**RESNET, "model": resnet(8)})
+    assert run(tmp_path, **RESNET).kept == 1
+
+
+def test_other_frozen_stages_are_refused(tmp_path):
+    run(tmp_path)
+    model = net()
+    model.frozen_stages = model.frozen_stages[:3]
+    with pytest.raises(ValueError, match=r"frozen_stages is .*'layer2'\] there"):
+        run(tmp_path, model=model)
+
+
+def test_the_same_run_of_other_objects_is_not_refused(tmp_path):
+    """600 and 600.0 are one margin; what was drawn in between does not count."""
+    run(tmp_path, settings=few_steps(margin=600))
+    torch.manual_seed(3)
+    assert run(tmp_path, settings=few_steps(margin=600.0)).kept == 9
+
+
+def test_two_shards_may_begin_at_once(tmp_path, monkeypatch):
+    """The other one writes its record, and maps, right after this one has looked for a record."""
+    real, asked = type(tmp_path).exists, []
+
+    def exists(path):
+        there = real(path)
+        if path.name == "maps.json" and not asked:
+            asked.append(path)
+            run(tmp_path, shard=(1, 2))
+        return there
+
+    monkeypatch.setattr(type(tmp_path), "exists", exists)
+    assert len(run(tmp_path, shard=(0, 2)).written) == 5
+    assert run(tmp_path).kept == 9
+
+
+def test_the_digest_of_images_changes_with_ids_and_labels():
+    same, other = Noise(), Noise()
+    other.ids = [*other.ids[1:], other.ids[0]]
+    relabelled = Noise([[1, 1, 0], *LABELS[1:]])
+    digests = [images_digest(images) for images in (Noise(), same, other, relabelled)]
+    assert digests[0] == digests[1]
+    assert len(set(digests[1:])) == 3
+
+
+def test_the_digest_of_maps_tells_how_they_were_made_and_refuses_those_of_other_images(tmp_path):
+    images = Noise(LABELS[:2])
+    for place, iterations in (("one", 0), ("moved", 0), ("other", 1)):
+        run(tmp_path / place, images, settings=few_steps(iterations=iterations))
+    one, moved, other = (
+        maps_digest(tmp_path / place / "maps", images) for place in ("one", "moved", "other")
+    )
+    assert one == moved != other and len(one) == 12
+    for others in (Noise(LABELS[:3]), Noise([[1, 1, 0], LABELS[1]])):
+        with pytest.raises(ValueError, match=rf"maps of other images than the {len(others)} here"):
+            maps_digest(tmp_path / "one" / "maps", others)
+    (tmp_path / "one" / "maps.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"one/maps\.json is missing"):
+        maps_digest(tmp_path / "one" / "maps", images)
+    with pytest.raises(FileNotFoundError, match=f"no folder of maps {tmp_path / 'maps'}"):
+        maps_digest(tmp_path / "maps", images)

@@ -15,7 +15,7 @@ import torch
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import CLASSES, LABELS, Noise, few_steps, maps_in, net
 
-from ribnb.core.shards import parse_shard
+from ribnb.core.runner import parse_shard
 from ribnb.data.voc import VOCImages
 from ribnb.method.localization import localization_maps
 from ribnb.method.rib import main

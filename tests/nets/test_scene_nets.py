@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ribnb.book.scene_rib import SceneRIBSettings, adapt_to_all, maps_at_steps, write_run
-from ribnb.core.map_files import read_maps
+from ribnb.core.files import read_maps
 from ribnb.core.settings import SettingsError
 from ribnb.data.scenes.images import CLASS_NAMES, SceneImages
 from ribnb.data.views import multi_scale_views

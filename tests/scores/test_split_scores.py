@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_split import CLASSES, Noise
 
-from ribnb.core.map_files import Maps, read_maps, write_maps
+from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.scores.image_scores import METRICS
 from ribnb.scores.metrics import WIDE_THRESHOLDS, image_confusions, seed_miou
 from ribnb.scores.split_scores import FILE, load_score, merge_scores, save_score, score_split

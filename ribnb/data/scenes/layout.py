@@ -15,8 +15,8 @@ from numpy import ndarray
 from PIL import Image
 
 from ribnb.core.palette import voc_palette
-from ribnb.core.parallel import run_jobs
 from ribnb.core.progress import progress
+from ribnb.core.runner import run_jobs
 from ribnb.data.scenes.rendering import (
     CLASS_NAMES,
     DRAWING,

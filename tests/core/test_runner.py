@@ -1,4 +1,4 @@
-"""A stage that makes masks: resumed, never mixed, one failing image does not stop the others."""
+"""One file an image: resumed, never mixed, one failing image does not stop the others."""
 
 import json
 import os
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ribnb.core.mask_files import read_mask_file
-from ribnb.masks.stages import RECORD, MaskFolder, make_masks, read_masks_record
+from ribnb.core.runner import MASKS, RecordedFolder, over_images, read_record
 
+RECORD = MASKS.record
 IDS = [f"i{number:02}" for number in range(20)]
 HOW = {"stage": "test", "settings": {"level": 0.5, "scales": (1, 2)}, "maps": "abc"}
 
@@ -34,20 +35,20 @@ ALL = {name: number for number, name in enumerate(IDS)}
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_makes_every_mask_once(tmp_path, workers):
-    folder, made = MaskFolder(tmp_path / "masks", HOW), tmp_path / "made"
-    report = make_masks(partial(mask_of, made=made), IDS, folder, "test", workers)
+    folder, made = RecordedFolder(tmp_path / "masks", MASKS, HOW), tmp_path / "made"
+    report = over_images(partial(mask_of, made=made), IDS, folder, workers=workers)
     assert report.written == IDS and report.kept == 0 and not report.failed
     assert masks_in(tmp_path / "masks") == ALL
     names, processes = zip(*map(str.split, made.read_text().splitlines()), strict=True)
     assert sorted(names) == IDS
     assert (str(os.getpid()) in processes) == (workers == 1)
-    again = make_masks(partial(mask_of, made=made), IDS, folder, "test", workers)
+    again = over_images(partial(mask_of, made=made), IDS, folder, workers=workers)
     assert (again.written, again.kept) == ([], 20)
     assert len(made.read_text().splitlines()) == 20, "a mask was made again"
 
 
 def test_what_was_stopped_goes_on_and_damage_is_repaired(tmp_path):
-    folder, calls = MaskFolder(tmp_path, HOW), []
+    folder, calls = RecordedFolder(tmp_path, MASKS, HOW), []
 
     def dies_at_the_seventh(name):
         calls.append(name)
@@ -56,10 +57,10 @@ def test_what_was_stopped_goes_on_and_damage_is_repaired(tmp_path):
         return mask_of(name)
 
     with pytest.raises(KeyboardInterrupt):
-        make_masks(dies_at_the_seventh, IDS, folder, "test")
+        over_images(dies_at_the_seventh, IDS, folder)
     assert list(masks_in(tmp_path)) == IDS[:6]
     folder.path("i02").write_bytes(folder.path("i02").read_bytes()[:-40])
-    report = make_masks(mask_of, IDS, MaskFolder(tmp_path, HOW), "test")
+    report = over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW))
     assert report.written == ["i02", *IDS[6:]] and report.kept == 5
     assert masks_in(tmp_path) == ALL
 
@@ -67,41 +68,41 @@ def test_what_was_stopped_goes_on_and_damage_is_repaired(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_image_that_fails_is_named_and_the_rest_goes_on(tmp_path, workers):
     broken = {"i03": ValueError("the maps of i03 are odd"), "i11": MemoryError()}
-    folder = MaskFolder(tmp_path, HOW)
-    report = make_masks(partial(mask_of, broken=broken), IDS, folder, "test", workers)
+    folder = RecordedFolder(tmp_path, MASKS, HOW)
+    report = over_images(partial(mask_of, broken=broken), IDS, folder, workers=workers)
     assert report.failed == {"i03": "the maps of i03 are odd", "i11": "MemoryError"}
     assert masks_in(tmp_path).keys() == {*IDS} - {*broken}
     assert "18 masks in" in str(report) and "failed: i03: the maps of i03 are odd" in str(report)
-    mended = make_masks(mask_of, IDS, folder, "test", workers)
+    mended = over_images(mask_of, IDS, folder, workers=workers)
     assert (mended.written, mended.kept, mended.failed) == (["i03", "i11"], 18, {})
 
 
 def test_a_mistake_in_the_program_is_no_failure_of_an_image(tmp_path):
     broken = {"i00": KeyError("a name")}
     with pytest.raises(KeyError):
-        make_masks(partial(mask_of, broken=broken), IDS, MaskFolder(tmp_path, HOW), "test")
+        over_images(partial(mask_of, broken=broken), IDS, RecordedFolder(tmp_path, MASKS, HOW))
 
 
 def test_masks_that_cannot_be_written_stop_the_stage(tmp_path):
-    folder = MaskFolder(tmp_path / "masks", HOW)
+    folder = RecordedFolder(tmp_path / "masks", MASKS, HOW)
     shutil.rmtree(tmp_path / "masks")
     with pytest.raises(OSError, match=rf"cannot write {folder.path('i00')}: No such file"):
-        make_masks(mask_of, IDS, folder, "test")
+        over_images(mask_of, IDS, folder)
 
 
 def test_less_than_one_worker_is_refused(tmp_path):
     with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
-        make_masks(mask_of, IDS, MaskFolder(tmp_path, HOW), "test", workers=0)
+        over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW), workers=0)
 
 
 # The record -------------------------------------------------------------------------------
 
 
 def test_the_record_says_how_they_were_made(tmp_path):
-    MaskFolder(tmp_path / "new" / "masks", HOW)
-    found = read_masks_record(tmp_path / "new" / "masks")
+    RecordedFolder(tmp_path / "new" / "masks", MASKS, HOW)
+    found = read_record(tmp_path / "new" / "masks", MASKS)
     assert found == json.loads(json.dumps(HOW))
-    MaskFolder(tmp_path / "new" / "masks", HOW)  # tuples are lists once they are on disk
+    RecordedFolder(tmp_path / "new" / "masks", MASKS, HOW)  # tuples are lists once they are on disk
 
 
 @pytest.mark.parametrize(
@@ -118,34 +119,88 @@ def test_the_record_says_how_they_were_made(tmp_path):
     ],
 )
 def test_masks_made_otherwise_are_left_alone_and_the_difference_is_said(tmp_path, changed, message):
-    make_masks(mask_of, IDS[:2], MaskFolder(tmp_path, HOW), "test")
+    over_images(mask_of, IDS[:2], RecordedFolder(tmp_path, MASKS, HOW))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(ValueError, match=f"{tmp_path} holds masks .*{message}.* another output"):
-        MaskFolder(tmp_path, {**HOW, **changed})
+        RecordedFolder(tmp_path, MASKS, {**HOW, **changed})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_an_entry_too_many_is_another_record(tmp_path):
-    MaskFolder(tmp_path, HOW)
+    RecordedFolder(tmp_path, MASKS, HOW)
     fewer = {name: HOW[name] for name in ("stage", "settings")}
-    with pytest.raises(ValueError, match="it has other entries"):
-        MaskFolder(tmp_path, fewer)
+    with pytest.raises(ValueError, match="its record has other entries"):
+        RecordedFolder(tmp_path, MASKS, fewer)
 
 
 def test_masks_that_say_nothing_of_themselves_are_left_alone(tmp_path):
-    make_masks(mask_of, IDS[:2], MaskFolder(tmp_path, HOW), "test")
+    over_images(mask_of, IDS[:2], RecordedFolder(tmp_path, MASKS, HOW))
     (tmp_path / RECORD).unlink()
-    with pytest.raises(ValueError, match=rf"holds masks, but no {RECORD}"):
-        MaskFolder(tmp_path, HOW)
+    with pytest.raises(ValueError, match=rf"holds masks, but .*{RECORD} does not say"):
+        RecordedFolder(tmp_path, MASKS, HOW)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\x00"])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / RECORD).write_text(content)
     with pytest.raises(ValueError, match=rf"{RECORD}.*; move {tmp_path} away"):
-        MaskFolder(tmp_path, HOW)
+        RecordedFolder(tmp_path, MASKS, HOW)
 
 
 def test_no_record_is_no_folder_of_masks(tmp_path):
-    with pytest.raises(FileNotFoundError, match=rf"{tmp_path} holds no {RECORD}"):
-        read_masks_record(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=f"{RECORD} is missing: {tmp_path} is no folder of masks"
+    ):
+        read_record(tmp_path, MASKS)
+
+
+# Shards -----------------------------------------------------------------------------------
+
+
+def shard(folder, index, count=3, **broken):
+    files = RecordedFolder(folder, MASKS, HOW)
+    return over_images(partial(mask_of, broken=broken), IDS, files, shard=(index, count))
+
+
+def test_the_shard_that_ends_last_knows_it_and_all_failures(tmp_path):
+    first = shard(tmp_path, 2, i05=OSError("no such image"))
+    assert (first.pending, first.failed) == (14, {"i05": "no such image"})
+    second = shard(tmp_path, 0)
+    assert second.pending == 7 and "7 more are still to be made by other shards" in str(second)
+    last = shard(tmp_path, 1, i04=OSError("it is broken"))
+    assert last.pending == 0
+    assert last.failed == {"i04": "it is broken", "i05": "no such image"}
+    assert masks_in(tmp_path).keys() == {*IDS} - {*last.failed}
+
+
+def test_a_shard_that_runs_again_or_was_killed_is_waited_for(tmp_path):
+    """Its earlier failure may not hold this time."""
+    files = RecordedFolder(tmp_path, MASKS, HOW)
+    shard(tmp_path, 0, 2, i04=OSError("the disk was away"))
+    files.begin_shard((0, 2))  # and then it is killed
+    assert shard(tmp_path, 1, 2).pending == 1
+    again = shard(tmp_path, 0, 2)
+    assert (again.written, again.pending, again.failed) == (["i04"], 0, {})
+    assert shard(tmp_path, 1, 2).pending == 0, "both may score"
+
+
+def test_other_shares_of_the_work_may_end_it(tmp_path):
+    shard(tmp_path, 0, 2, i04=OSError("the disk was away"))
+    assert over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW)).written == [
+        "i01", "i03", "i04", *IDS[5::2]
+    ]  # fmt: skip
+    assert shard(tmp_path, 1, 4).failed == {}
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (1, 0), (0, -1)])
+def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
+    with pytest.raises(ValueError, match=r"shard must be \(i, n\) with 0 <= i < n; got \("):
+        over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW), shard=shard)
+
+
+def test_threads_make_the_same(tmp_path):
+    files = RecordedFolder(tmp_path, MASKS, HOW)
+    broken = {"i03": ValueError("odd")}
+    report = over_images(partial(mask_of, broken=broken), IDS, files, threads=3)
+    assert report.failed == {"i03": "odd"} and len(report.written) == 19
+    assert masks_in(tmp_path) == {name: n for name, n in ALL.items() if name != "i03"}

@@ -1,0 +1,124 @@
+"""Files that are whole or not there, the maps of an image among them, and short digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ribnb.core.image_set import ImageSet
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` to write to, renamed to it at the end.
+
+    So a file under its final name is whole, whenever the process was killed or the power went
+    out. If writing raises, what was there before stays, and the temporary file is removed.
+    """
+    path = Path(path)
+    # the machine's name too: several machines may share the folder
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
+    try:
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill a file, which appears under its name only when it is whole.
+
+    Raises:
+        OSError: the file cannot be written; its name is in the message.
+    """
+    try:
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            write(file)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as JSON; see ``write_whole``."""
+    text = json.dumps(value, indent=1) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def digest(value: Any) -> str:
+    """12 hexadecimal digits that change with a value, which JSON must be able to hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def images_digest(images: ImageSet) -> str:
+    """12 hexadecimal digits of the ids and labels of an image set."""
+    return digest([list(images.ids), images.labels.tolist()])
+
+
+def weights_digest(model: nn.Module) -> str:
+    """12 hexadecimal digits that change with any weight."""
+    state = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        state.update(name.encode())
+        state.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return state.hexdigest()[:12]
+
+
+class Maps(NamedTuple):
+    """The localisation maps of one image, as ``maps/<image id>.npz`` holds them.
+
+    Attributes:
+        class_ids: (n,) present classes, 0-based; a mask holds class_id + 1.
+        high_res: (n, H, W) in [0, 1], each class divided by its maximum.
+        strided: (n, ceil(H / 4), ceil(W / 4)).
+    """
+
+    class_ids: Int[ndarray, " n"]
+    high_res: Float[ndarray, "n H W"]
+    strided: Float[ndarray, "n h w"]
+
+
+def write_maps(path: str | Path, maps: Maps) -> None:
+    """Write the maps of one image; see ``write_whole``."""
+    write_whole(path, lambda file: np.savez(file, **maps._asdict()))
+
+
+def read_maps(path: str | Path) -> Maps:
+    """The maps of one image.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole, or holds something else; its name is in the message.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            maps = Maps(**{name: file[name] for name in Maps._fields})
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there are no maps at {path}") from None
+    except Exception as error:  # each kind of damage raises a kind of its own
+        raise ValueError(f"{path} is not a whole map file ({error})") from error
+    n, *size = maps.high_res.shape or (0,)
+    quarter = (n, *(-(-side // 4) for side in size))
+    if len(size) != 2 or maps.class_ids.shape != (n,) or maps.strided.shape != quarter:
+        raise ValueError(
+            f"{path} is no map file: class_ids of shape {maps.class_ids.shape}, but maps of "
+            f"{maps.high_res.shape} and {maps.strided.shape}"
+        )
+    return maps

@@ -1,0 +1,352 @@
+"""One file for every image of a split: resumable, in several processes, in shards that share it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ribnb.core.files import read_maps, write_json, write_maps
+from ribnb.core.mask_files import read_mask_file, write_mask_file
+from ribnb.core.progress import progress
+from ribnb.core.settings import differences
+
+Item = TypeVar("Item")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+# What may go wrong with one image, and leaves the others alone.
+FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)
+_SHARDS = "shards"  # folder of what became of each shard, beside the record
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Item]):
+    """What a folder holds one file an image of.
+
+    Attributes:
+        what: its name in messages.
+        suffix: of the files ``<id><suffix>``.
+        record: name of the JSON file that says how they were made.
+        read: path -> item; raises OSError or ValueError unless the file is whole.
+        write: path, item; the file appears only when it is whole.
+        beside: the record lies beside the folder, not in it.
+    """
+
+    what: str
+    suffix: str
+    record: str
+    read: Callable[[Path], Item]
+    write: Callable[[Path, Item], None]
+    beside: bool = False
+
+
+MASKS = Kind("masks", ".png", "masks.json", read_mask_file, write_mask_file)
+MAPS = Kind("maps", ".npz", "maps.json", read_maps, write_maps, beside=True)
+
+
+class RecordedFolder(Generic[Item]):
+    """A folder of ``<id><suffix>``, one file an image, and a record of all that decides them.
+
+    Args:
+        folder: is made if it does not exist.
+        kind: ``MAPS``, ``MASKS`` or another.
+        record: all that decides the files, ready for JSON; kept in a file of the kind's name.
+
+    Raises:
+        ValueError: the folder holds files that were made otherwise (what differs is named), or
+            files without a record.
+        OSError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | Path, kind: Kind[Item], record: Mapping[str, Any]) -> None:
+        self.folder, self.kind = Path(folder), kind
+        given = json.loads(json.dumps(record))  # lists for tuples, as it will be read back
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.home = record_path(folder, kind).parent
+        others = any(self.folder.glob(f"*{kind.suffix}"))  # first: another shard may be beginning
+        remedy = "Choose another output_dir, or move that one away"
+        if record_path(folder, kind).exists():
+            kept = read_record(folder, kind)
+            if kept != given:
+                different = differences(_flat(kept, given), _flat(given, kept))
+                raise ValueError(
+                    f"{self.folder} holds {kind.what} that were made otherwise "
+                    f"({different or 'its record has other entries'}). {remedy}"
+                )
+        elif others:
+            raise ValueError(
+                f"{self.folder} holds {kind.what}, but {record_path(folder, kind)} does not say "
+                f"how they were made. {remedy}"
+            )
+        else:
+            write_json(record_path(folder, kind), given)
+
+    def path(self, image_id: str) -> Path:
+        """The file of an image."""
+        return self.folder / f"{image_id}{self.kind.suffix}"
+
+    def has(self, image_id: str) -> bool:
+        """Whether a whole file is there."""
+        try:
+            self.read(image_id)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def read(self, image_id: str) -> Item:
+        """What an image's file holds; OSError or ValueError unless it is whole."""
+        return self.kind.read(self.path(image_id))
+
+    def write(self, image_id: str, item: Item) -> None:
+        """Write an image's file, whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written; its name is in the message.
+        """
+        self.kind.write(self.path(image_id), item)
+
+    def missing(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids without a whole file."""
+        return [image_id for image_id in ids if not self.has(image_id)]
+
+    def begin_shard(self, shard: tuple[int, int]) -> None:
+        """A shard is at work: what an earlier call of it ended with counts no more."""
+        self._shard_path(shard).unlink(missing_ok=True)
+
+    def end_shard(self, shard: tuple[int, int], report: Report) -> None:
+        """Keep what became of a shard's images, for the shard that ends last."""
+        path = self._shard_path(shard)
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, {"failed": report.failed, "seconds": report.seconds})
+
+    def unsettled(self, ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """The ids without a file that no ended shard has failed at, and id -> why of the failed.
+
+        With the first of them empty the whole split is done, whoever did it.
+        """
+        names = {path.name for path in self.folder.iterdir()}
+        without = [image_id for image_id in ids if self.path(image_id).name not in names]
+        failed: dict[str, str] = {}
+        for path in sorted((self.home / _SHARDS).glob("[0-9]*.json")):
+            try:
+                failed |= json.loads(path.read_text(encoding="utf-8"))["failed"]
+            except FileNotFoundError:
+                continue  # that shard has just begun again
+        still = [image_id for image_id in without if image_id not in failed]
+        return still, {image_id: failed[image_id] for image_id in without if image_id in failed}
+
+    def _shard_path(self, shard: tuple[int, int]) -> Path:
+        return self.home / _SHARDS / f"{shard[0]}-of-{shard[1]}.json"
+
+
+def record_path(folder: str | Path, kind: Kind) -> Path:
+    """The file that says how a folder's files were made."""
+    return (Path(folder).parent if kind.beside else Path(folder)) / kind.record
+
+
+def read_record(folder: str | Path, kind: Kind) -> dict[str, Any]:
+    """How a folder's files were made, as ``RecordedFolder`` recorded it.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        ValueError: it is damaged.
+    """
+    path = record_path(folder, kind)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no record")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is missing: {folder} is no folder of {kind.what}"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); move {folder} away") from error
+    return record
+
+
+@dataclass
+class Report:
+    """What became of the images of a split, or of one shard of it.
+
+    Attributes:
+        folder: where the files are.
+        written: ids of the images whose files were made now.
+        kept: how many images had whole files already.
+        failed: id -> why it has no file; once all shards have ended, of the whole split.
+        seconds: for all that was done now.
+        pending: how many images of the split the other shards have still to do; with 0 the split
+            is done, and who gets this scores it. If two shards end at the same moment both get
+            it; both then write the same scores.
+        what: the files hold.
+    """
+
+    folder: Path
+    written: list[str] = field(default_factory=list)
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    pending: int = 0
+    what: str = "files"
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.written)} {self.what} in {self.seconds:.0f} s, {self.kept} were there; "
+            f"failed {len(self.failed)}"
+        ]
+        if self.pending:
+            lines.append(f"{self.pending} more are still to be made by other shards")
+        return "\n".join(lines + [f"failed: {name}: {why}" for name, why in self.failed.items()])
+
+
+def over_images(
+    make: Callable[[str], Item],
+    ids: Sequence[str],
+    files: RecordedFolder[Item],
+    *,
+    label: str = "",
+    workers: int = 1,
+    threads: int = 1,
+    shard: tuple[int, int] = (0, 1),
+    missing: Sequence[str] | None = None,
+    failures: tuple[type[BaseException], ...] = FAILURES,
+) -> Report:
+    """Make the files that are not there yet, image by image.
+
+    An image that fails is named in the report, and the rest goes on. A call that was stopped at
+    any moment goes on where it was when it is repeated. Several shards, on several machines too,
+    may fill one folder; see ``Report.pending`` for who comes last.
+
+    Args:
+        make: image id -> what its file holds; one that can be pickled, if there are several
+            workers.
+        ids: of all images of the split, in the same order in every shard.
+        files: where the files go.
+        label: stands in front of the progress bar.
+        workers: processes.
+        threads: images that are worked on at a time in this process, if it works alone.
+        shard: (i, n): every n-th image, starting from the i-th.
+        missing: ``files.missing`` of this shard's ids, where the caller has looked already.
+        failures: exceptions of ``make`` that are one image's own; others end the call.
+
+    Raises:
+        ValueError: a shard that does not exist, less than one worker or thread.
+        OSError: a file cannot be written.
+    """
+    start, report = time.perf_counter(), Report(files.folder, what=files.kind.what)
+    mine = shard_of(ids, shard)
+    files.begin_shard(shard)
+    missing = files.missing(mine) if missing is None else missing
+    report.kept = len(mine) - len(missing)
+    job = partial(_make_one, make, files, failures)
+    results = run_jobs(job, missing, workers, chunk=8, threads=threads)
+    for name, why in progress(results, label or files.kind.what, len(mine), report.kept):
+        if why:
+            report.failed[name] = why
+        else:
+            report.written.append(name)
+    report.seconds = time.perf_counter() - start
+    if shard[1] > 1:
+        files.end_shard(shard, report)
+        still, failed = files.unsettled(ids)
+        report.pending = len(still)
+        report.failed = report.failed if still else failed
+    return report
+
+
+def _make_one(
+    make: Callable[[str], Item],
+    files: RecordedFolder[Item],
+    failures: tuple[type[BaseException], ...],
+    name: str,
+) -> tuple[str, str]:
+    """The image's id, and why it failed, if it did."""
+    try:
+        item = make(name)
+    except failures as error:
+        return name, str(error) or type(error).__name__
+    files.write(name, item)
+    return name, ""
+
+
+def run_jobs(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int,
+    chunk: int = 64,
+    threads: int = 1,
+) -> Iterator[Result]:
+    """The function's results, in the order of the jobs.
+
+    Args:
+        function: at the top level of a module, if there are several workers.
+        jobs: its arguments.
+        workers: processes; few jobs get fewer.
+        chunk: jobs that a process takes at a time.
+        threads: jobs at a time in this process, if there is one worker.
+
+    Raises:
+        ValueError: less than one worker or thread.
+    """
+    if workers < 1 or threads < 1:
+        raise ValueError(f"workers must be at least 1; got {min(workers, threads)}")
+    workers = min(workers, -(-len(jobs) // chunk))
+    pool: Executor
+    if workers > 1:
+        # A fresh process each, since a copy of one that runs threads may hang.
+        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    elif threads > 1:
+        pool, chunk = ThreadPoolExecutor(threads), 1
+    else:
+        yield from map(function, jobs)
+        return
+    with pool:
+        yield from pool.map(function, jobs, chunksize=chunk)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``"0/4"`` as (0, 4).
+
+    Raises:
+        ValueError: other than two whole numbers i/n with 0 <= i < n.
+    """
+    parts = text.split("/")
+    if len(parts) == 2 and all(part.isdecimal() for part in parts):
+        index, count = map(int, parts)
+        if index < count:
+            return index, count
+    raise ValueError(f"shard = {text!r}: it must be i/n with 0 <= i < n, such as 0/4")
+
+
+def shard_of(ids: Sequence[str], shard: tuple[int, int]) -> list[str]:
+    """A share of the work: every n-th image from the i-th.
+
+    Raises:
+        ValueError: other than (i, n) with 0 <= i < n.
+    """
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
+    return list(ids[index::count])
+
+
+def _flat(record: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"settings": {"rate": 1}}`` as ``{"settings.rate": 1}``, so that what differs is short.
+
+    What the other record does not hold as a dictionary too ("no CRF") stays whole.
+    """
+    flat = {}
+    for name, value in record.items():
+        beside = other.get(name)
+        if value and isinstance(value, dict) and isinstance(beside, dict):
+            flat |= {f"{name}.{inner}": one for inner, one in _flat(value, beside).items()}
+        else:
+            flat[name] = value
+    return flat

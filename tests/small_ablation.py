@@ -9,7 +9,7 @@ from ribnb.evidence.ablation_results import Published
 from ribnb.evidence.comparisons import Comparison
 from ribnb.evidence.paired import PairedDifference
 from ribnb.runs.sweeps import read_ablation
-from ribnb.scores.image_scores import load_image_scores, save_image_scores
+from ribnb.scores.image_scores import ImageScores, load_image_scores
 
 COMMON = {"variant": "paper", "num_images": 4}
 SEEDS = [3, 4, 5]
@@ -31,7 +31,7 @@ def add(folder, iterations, seed, right, wide=True, wide_right=None):
     cuts = {"seeds": 0.2, "cam": 0.3, "seeds_wide": 0.1, "cam_wide": 0.06}
     maps = {name: matrix(hits) for name, hits in rights.items() if wide or "_" not in name}
     ids = [f"s{seed}_{n}" for n in range(4)]
-    save_image_scores(place, ids, maps, {name: cuts[name] for name in maps}, ("a",))
+    ImageScores(tuple(ids), maps, {name: cuts[name] for name in maps}, ("a",)).save(place)
     metrics = {"seed_miou": load_image_scores(place).miou(), "images": 4}
     put(place, made_up(metrics=metrics, **COMMON, iterations=iterations, seed=seed))
 

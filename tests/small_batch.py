@@ -19,7 +19,7 @@ import json, os, time
 from pathlib import Path
 import numpy as np
 from ribnb.book.chapter_settings import chapter_settings
-from ribnb.scores.image_scores import save_image_scores
+from ribnb.scores.image_scores import ImageScores
 from ribnb.runs.results import write_result
 
 folder = Path(output_dir)
@@ -34,7 +34,7 @@ settings = chapter_settings("voc_rib", {name: globals()[name] for name in names}
 values = {k: v for k, v in settings.as_dict().items() if k != "output_dir"}
 percent = 40 + iterations
 matrix = np.array([[[2 * percent, 100 - percent], [100 - percent, 2 * percent]]])
-save_image_scores(folder, ["0"], {"seeds": matrix}, {"seeds": 0.2}, ("a",))
+ImageScores(("0",), {"seeds": matrix}, {"seeds": 0.2}, ("a",)).save(folder)
 write_result(folder, {
     "chapter": "voc_rib", "metrics": {"seed_miou": float(percent)}, "settings": values,
     "settings_hash": settings.hash(), "seed": seed, "images": num_images, "device": "cpu",

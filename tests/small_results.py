@@ -6,7 +6,7 @@ import numpy as np
 
 from ribnb.book.chapter_settings import WHERE, chapter_settings, settings_class
 from ribnb.runs.results import signed, write_result
-from ribnb.scores.image_scores import FILE, save_image_scores
+from ribnb.scores.image_scores import FILE, ImageScores
 
 CHAPTERS = {name: settings_class(name) for name in WHERE}
 ORACLE = "oracle"
@@ -70,7 +70,7 @@ def put_scores(folder: Path, percent: int) -> Path:
     """Scores of one image beside a result, of this mIoU."""
     right, wrong = 2 * percent, 100 - percent
     matrix = np.array([[[right, wrong], [wrong, right]]])
-    save_image_scores(folder, ["0"], {"seeds": matrix}, {"seeds": 0.2}, ("a",))
+    ImageScores(("0",), {"seeds": matrix}, {"seeds": 0.2}, ("a",)).save(folder)
     return folder / FILE
 
 

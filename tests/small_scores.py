@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from ribnb.scores.metrics import mask_miou
-
 # Drawn by hand: 2 x 4 pixels, three classes, one pixel ignored.
 TRUTH = np.array([[0, 0, 1, 1], [0, 255, 1, 2]], np.uint8)
 PREDICTED = np.array([[0, 1, 1, 1], [0, 1, 0, 2]], np.uint8)
@@ -32,15 +30,3 @@ def random_case(seed: int, num_classes: int = 4, shape=(9, 7)):
 
 def constant_map(class_id: int, value: float, shape=(2, 2)) -> dict:
     return {"class_ids": [class_id], "high_res": np.full((1, *shape), value, np.float32)}
-
-
-def noisy(rate: float, seed: int = 0) -> np.ndarray:
-    """Confusions of 40 images, a share of whose pixels is wrong."""
-    generator = np.random.default_rng(seed)
-    masks = np.random.default_rng(9).integers(0, 3, (40, 10, 10))
-    confusions = []
-    for mask in masks:
-        wrong = generator.random(mask.shape) < rate
-        predicted = np.where(wrong, generator.integers(0, 3, mask.shape), mask)
-        confusions.append(mask_miou([predicted], [mask], 2).confusion)
-    return np.stack(confusions)

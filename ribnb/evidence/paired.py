@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from ribnb.scores.confusion import check_sides
 from ribnb.scores.image_scores import ImageScores
 from ribnb.scores.iou import share
 
@@ -219,3 +218,35 @@ def _check_seeds(first: Sequence[Any], second: Sequence[Any]) -> None:
         raise ValueError(
             f"both sides must have the same seeds, at least one; got {len(first)} and {len(second)}"
         )
+
+
+def check_sides(
+    a: Int[ndarray, "N C+1 C+1"],
+    b: Int[ndarray, "N C+1 C+1"],
+    where: str = "",
+    ids: Sequence[Any] | None = None,
+) -> None:
+    """Refuse matrices of single images that are not of the same images' truth.
+
+    Args:
+        a, b: one side each.
+        where: what the message begins with.
+        ids: of the images; their numbers if None.
+
+    Raises:
+        ValueError: other shapes, fewer than 2 images, or truths that differ.
+    """
+    if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape != b.shape or len(a) < 2:
+        raise ValueError(
+            f"{where}both sides must be (N, C + 1, C + 1) of the same N >= 2 images; got "
+            f"{a.shape} and {b.shape}"
+        )
+    differs = (a.sum(axis=2) != b.sum(axis=2)).any(axis=1)
+    if differs.any():
+        place = differs.argmax()
+        raise ValueError(
+            f"{where}the truth of image {place if ids is None else ids[place]} differs between "
+            "the two sides; score both on the same masks in the same order"
+        )
+    if not a.any():
+        raise ValueError(f"{where}there is no pixel to score, the masks ignore everything")

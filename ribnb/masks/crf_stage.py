@@ -15,8 +15,7 @@ from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.seeds import SeedOf
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
 from ribnb.method.localization import maps_digest
-from ribnb.scores.confusion import checked_thresholds
-from ribnb.scores.metrics import seed_mask
+from ribnb.scores.confusion import checked_thresholds, seed_mask
 
 
 def crf_masks(

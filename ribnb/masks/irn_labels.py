@@ -17,7 +17,7 @@ from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.mask_maps import maps_for_masks
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
 from ribnb.method.localization import maps_digest
-from ribnb.scores.metrics import seed_mask
+from ribnb.scores.confusion import seed_mask
 
 if TYPE_CHECKING:
     from ribnb.masks.crf import CRFSettings

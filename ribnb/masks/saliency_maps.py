@@ -150,7 +150,7 @@ def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
 def by_index(
     images: ImageSet, saliency: Saliency | None
 ) -> Callable[[int], Float32[ndarray, "H W"]] | None:
-    """Saliency maps by an image's index, as ``ribnb.scores.mask_scores.score_masks`` takes them."""
+    """Saliency maps by an image's index, as ``ribnb.scores.score_masks`` takes them."""
     if saliency is None:
         return None
     return lambda index: saliency(images.ids[index])

@@ -14,8 +14,7 @@ from ribnb.core.image_set import ImageSet
 from ribnb.masks.mask_maps import image_size, maps_for_masks
 from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
 from ribnb.method.localization import maps_digest
-from ribnb.scores.confusion import checked_thresholds
-from ribnb.scores.metrics import seed_mask
+from ribnb.scores.confusion import checked_thresholds, seed_mask
 
 
 def seed_masks(

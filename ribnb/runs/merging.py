@@ -14,7 +14,6 @@ from ribnb.book.split_settings import SplitSettings
 from ribnb.core.settings import Settings
 from ribnb.method.map_gathering import gather_maps
 from ribnb.runs.results import RESULT, ResultError, read_result, signed, stale, write_result
-from ribnb.scores.image_scores import save_image_scores
 from ribnb.scores.split_scores import SplitScore, load_score, merge_scores, save_score
 
 CHAPTERS = ("voc_classifier", "voc_rib")
@@ -98,8 +97,7 @@ def _score_images(settings: SplitSettings, score: SplitScore, folder: Path) -> N
         images = settings.images()
     except OSError:
         return  # merged on a machine without the data
-    found = score.of_images(images, folders)
-    save_image_scores(folder, found.ids, found.confusions, found.thresholds, found.class_names)
+    score.of_images(images, folders).save(folder)
 
 
 def _result(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""Scores in %: maps and masks against their truth, what is kept of each image."""
+
+from ribnb.scores.confusion import image_confusions, seed_mask
+from ribnb.scores.folders import score_masks, score_split
+from ribnb.scores.image_scores import ImageScores, load_image_scores
+from ribnb.scores.iou import (
+    ORACLE,
+    THRESHOLDS,
+    WIDE_THRESHOLDS,
+    by_part,
+    class_iou,
+    cross_fitted,
+    mask_miou,
+    mean_iou,
+    seed_miou,
+)
+
+__all__ = [
+    "ORACLE",
+    "THRESHOLDS",
+    "WIDE_THRESHOLDS",
+    "ImageScores",
+    "by_part",
+    "class_iou",
+    "cross_fitted",
+    "image_confusions",
+    "load_image_scores",
+    "mask_miou",
+    "mean_iou",
+    "score_masks",
+    "score_split",
+    "seed_mask",
+    "seed_miou",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,19 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from ribnb.scores.confusion import (
+    IGNORED,
+    MOST_CLASSES,
+    map_confusions,
+    mask_confusions,
+    read_mask,
+)
+
 ORACLE = "oracle: the best of the given thresholds on the very truth it is scored on"
+THRESHOLDS = tuple(round(0.2 + step / 100, 2) for step in range(30))  # the released program's
+# For maps that are best elsewhere; the others are among them, so that nothing scores lower here.
+WIDE_THRESHOLDS = tuple(sorted({*THRESHOLDS, *(round(step / 50, 2) for step in range(1, 31))}))
+PARTS = {"head": 1, "body": 2}  # values of the scenes' part masks
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,60 +40,34 @@ class MaskScore:
 
     @property
     def miou(self) -> float:
-        """Mean IoU over background and classes, without those that are ``missing``."""
+        """Mean IoU over background and the classes in truth or prediction."""
         return float(mean_iou(self.confusion))
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """Classes in neither truth nor prediction: their IoU is NaN and in no mean.
-
-        A class that is predicted but nowhere true is not among them; its IoU is 0, and counts.
-        """
-        return tuple(name for name, iou in self.iou.items() if math.isnan(iou))
-
-    @property
     def iou(self) -> dict[str, float]:
-        """Intersection over union by class name."""
-        return self._named(class_iou(self.confusion))
+        """Intersection over union by class name; NaN for one in neither truth nor prediction.
+
+        That of a class that is predicted but nowhere true is 0, and counts in ``miou``.
+        """
+        return dict(zip(self.class_names, class_iou(self.confusion).tolist(), strict=True))
 
     @property
-    def precision(self) -> dict[str, float]:
-        """Of the pixels predicted as a class, the share that is; NaN if none is predicted."""
-        return self._named(share(np.diagonal(self.confusion), self.confusion.sum(axis=0)))
-
-    @property
-    def recall(self) -> dict[str, float]:
-        """Of the pixels of a class, the share predicted so; NaN if there is none."""
-        return self._named(share(np.diagonal(self.confusion), self.confusion.sum(axis=1)))
+    def known_iou(self) -> dict[str, float]:
+        """``iou`` without NaN, as a result holds it."""
+        return {name: iou for name, iou in self.iou.items() if not math.isnan(iou)}
 
     @property
     def foreground_precision(self) -> float:
         """Of all pixels predicted as any class, the share whose true class it is."""
-        right = np.diagonal(self.confusion)[1:].sum()
-        return float(share(right, self.confusion[:, 1:].sum()))
+        return float(_foreground(self.confusion, axis=-2))
 
     @property
     def foreground_recall(self) -> float:
         """Of all pixels of any class, the share that is predicted as that class."""
-        right = np.diagonal(self.confusion)[1:].sum()
-        return float(share(right, self.confusion[1:].sum()))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every score, ready for JSON: None in place of NaN."""
-        by_class = {name: getattr(self, name) for name in ("iou", "precision", "recall")}
-        totals = ("miou", "foreground_precision", "foreground_recall")
-        return {
-            **{name: _or_none(getattr(self, name)) for name in totals},
-            **{name: {k: _or_none(v) for k, v in of.items()} for name, of in by_class.items()},
-            "missing": list(self.missing),
-        }
-
-    def _named(self, values: Float[ndarray, " C+1"]) -> dict[str, float]:
-        return dict(zip(self.class_names, values.tolist(), strict=True))
+        return float(_foreground(self.confusion, axis=-1))
 
     def __repr__(self) -> str:
-        found = len(self.class_names) - len(self.missing)
-        return f"mIoU {self.miou:.1f} % over {found} classes{_left_out(self.missing)}"
+        return f"mIoU {self.miou:.1f} % over {len(self.known_iou)} classes"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,8 +86,18 @@ class SeedScore:
 
     @property
     def miou(self) -> Float[ndarray, " T"]:
-        """mIoU in % at each threshold, each over the classes not missing there."""
+        """mIoU in % at each threshold, over the classes in truth or prediction there."""
         return mean_iou(self.confusion)
+
+    @property
+    def foreground_precision(self) -> Float[ndarray, " T"]:
+        """See ``MaskScore.foreground_precision``, at each threshold."""
+        return _foreground(self.confusion, axis=-2)
+
+    @property
+    def foreground_recall(self) -> Float[ndarray, " T"]:
+        """See ``MaskScore.foreground_recall``, at each threshold."""
+        return _foreground(self.confusion, axis=-1)
 
     @property
     def best_threshold(self) -> float:
@@ -117,24 +113,107 @@ class SeedScore:
         return float(self.miou.max())
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """Classes left out of the mean at one threshold or more, see ``MaskScore.missing``."""
-        unseen = np.isnan(class_iou(self.confusion)).any(axis=0)
-        return tuple(np.array(self.class_names)[unseen].tolist())
+    def best(self) -> MaskScore:
+        """All scores at the ORACLE threshold."""
+        return self.at(self.best_threshold)
 
     def at(self, threshold: float) -> MaskScore:
         """All scores at a threshold fixed beforehand; ValueError if it is not among those given."""
-        (places,) = np.nonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-6))
-        if not len(places):
+        return MaskScore(self.confusion[self._row(threshold)], self.class_names)
+
+    def among(self, thresholds: Sequence[float]) -> SeedScore:
+        """The scores at some of the thresholds; ValueError if one is not among those given."""
+        rows = [self._row(threshold) for threshold in thresholds]
+        return SeedScore(self.thresholds[rows], self.confusion[rows], self.class_names)
+
+    def _row(self, threshold: float) -> int:
+        (rows,) = np.nonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-6))
+        if not len(rows):
             known = ", ".join(f"{value:g}" for value in self.thresholds)
             raise ValueError(f"no score at the threshold {threshold}; scored were {known}")
-        return MaskScore(self.confusion[places[0]], self.class_names)
+        return int(rows[0])
 
     def __repr__(self) -> str:
-        return (
-            f"best mIoU {self.best_miou:.1f} % at {self.best_threshold:g} ({ORACLE}), "
-            f"of {len(self.thresholds)} thresholds{_left_out(self.missing)}"
-        )
+        return f"best mIoU {self.best_miou:.1f} % at {self.best_threshold:g} ({ORACLE})"
+
+
+def seed_miou(
+    maps: Iterable[Any],
+    masks: Iterable[Any],
+    thresholds: Sequence[float] = THRESHOLDS,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> SeedScore:
+    """Score maps as seeds: the strongest class where it exceeds a threshold, else background.
+
+    All thresholds together take one pass over the images, which may come from generators.
+
+    Args:
+        maps: one an image, see ``ribnb.scores.confusion``.
+        masks: their truth (H, W), in the same order.
+        thresholds: the background's score, increasing, within (0, 1).
+        num_classes: C, without background; needed without class_names.
+        class_names: C names, without background.
+
+    Raises:
+        ValueError: thresholds, maps, masks or class names that do not fit, with the image's
+            index; no pixel to score.
+    """
+    names = _names(num_classes, class_names)
+    confusions = map_confusions(maps, masks, thresholds, len(names) - 1)
+    return SeedScore(np.array(thresholds, dtype=float), _total(confusions), names)
+
+
+def mask_miou(
+    predictions: Iterable[Any],
+    masks: Iterable[Any],
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> MaskScore:
+    """Score predicted masks (H, W), of values 0 ... C, against their truth; see ``seed_miou``.
+
+    Raises:
+        ValueError: masks or class names that do not fit, with the image's index; a prediction
+            that holds 255; no pixel to score.
+    """
+    names = _names(num_classes, class_names)
+    return MaskScore(_total(mask_confusions(predictions, masks, len(names) - 1)), names)
+
+
+def by_part(
+    maps: Iterable[Any],
+    masks: Iterable[Any],
+    parts: Iterable[Any],
+    thresholds: Sequence[float] = THRESHOLDS,
+    class_names: Sequence[str] | None = None,
+    names: Mapping[str, int] | None = None,
+) -> dict[str, SeedScore]:
+    """Seed scores of each part of the objects alone: all other pixels are ignored.
+
+    What it tells is the recall; nothing of a part is background.
+
+    Args:
+        maps: see ``seed_miou``, as are masks, thresholds and class_names.
+        parts: (H, W) for each image: a part's value where it is, 0 elsewhere.
+        names: part name -> value; ``PARTS`` if None. Other values are not looked at.
+
+    Raises:
+        ValueError: see ``seed_miou``; a part without a pixel.
+    """
+    maps, masks = list(maps), [read_mask(mask, MOST_CLASSES, "a mask") for mask in masks]
+    parts = [np.asarray(part) for part in parts]
+    scores = {}
+    for name, value in (PARTS if names is None else names).items():
+        pairs = zip(masks, parts, strict=True)
+        own = (np.where(part == value, mask, IGNORED) for mask, part in pairs)
+        scores[name] = seed_miou(maps, own, thresholds, class_names=class_names)
+    return scores
+
+
+def cross_fitted(first: SeedScore, second: SeedScore) -> float:
+    """mIoU in % of two halves of the images, each cut at the best threshold of the other half."""
+    counts = first.at(second.best_threshold).confusion
+    return float(mean_iou(counts + second.at(first.best_threshold).confusion))
 
 
 def mean_iou(confusion: Int[ndarray, "*batch C+1 C+1"]) -> Float[ndarray, "*batch"]:
@@ -155,11 +234,30 @@ def share(part: Any, whole: Any) -> Float[ndarray, "..."]:
     return 100 * np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _left_out(missing: Sequence[str]) -> str:
-    if not missing:
-        return ""
-    return f"; left out, in neither truth nor prediction: {', '.join(missing)}"
+def _foreground(confusion: ndarray, axis: int) -> Float[ndarray, "*batch"]:
+    """Right pixels of all classes over what is predicted (axis -2) or true (axis -1) of them."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)[..., 1:].sum(axis=-1)
+    return share(right, confusion.sum(axis=axis)[..., 1:].sum(axis=-1))
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _total(confusions: Iterable[Int[ndarray, "*shape"]]) -> Int[ndarray, "*shape"]:
+    """The sum over images; ValueError if there is no pixel to score."""
+    total = sum(confusions)
+    if not np.any(total):
+        raise ValueError("there is no pixel to score: no image, or the masks ignore everything")
+    return total
+
+
+def _names(num_classes: int | None, class_names: Sequence[str] | None) -> tuple[str, ...]:
+    """C + 1 names, background first."""
+    if class_names is None:
+        class_names = [f"class {class_id}" for class_id in range(num_classes or 0)]
+    names = tuple(class_names)
+    if num_classes not in (None, len(names)) or not 1 <= len(names) <= MOST_CLASSES:
+        raise ValueError(
+            f"give num_classes or class_names, 1 to {MOST_CLASSES} without background; got "
+            f"{num_classes} and {len(names)}"
+        )
+    if len({"background", *names}) <= len(names):
+        raise ValueError(f"class_names must differ and leave out background; got {names}")
+    return "background", *names

@@ -59,7 +59,7 @@ SPLIT_METRICS = {
 SCENE_METRICS = {
     "voc_classifier": {"map", *SPLIT_METRICS},
     "voc_rib": {"logit_growth", *SPLIT_METRICS},
-    "voc_masks": {"mask_miou", "boundary_f", "non_salient_recall", "images", "failed"},
+    "voc_masks": {"mask_miou", "boundary_f", "images", "failed"},
     "voc_segmentation": {
         "val_miou",
         "val_iou_per_class",

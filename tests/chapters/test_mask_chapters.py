@@ -10,7 +10,7 @@ from split_runs import result_of, run_chapter
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.settings import SettingsError
 from ribnb.data.scenes.images import SceneImages
-from ribnb.scores.metrics import mask_miou
+from ribnb.scores.iou import mask_miou
 
 MASKS = {"num_images": 8, "epochs": 1, "batch_size": 4}
 NETWORKS = {"num_images": 8, "num_validation": 5, "steps": 4, "batch_size": 4, "crf": False}

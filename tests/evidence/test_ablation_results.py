@@ -8,7 +8,7 @@ from small_results import made_up, put
 
 from ribnb.evidence.ablation_results import Published
 from ribnb.runs.sweeps import read_ablation
-from ribnb.scores.image_scores import load_image_scores, save_image_scores
+from ribnb.scores.image_scores import ImageScores, load_image_scores
 
 COMMON = {"variant": "paper", "num_images": 6}
 MINI = {
@@ -25,13 +25,9 @@ def add(folder, iterations, seed, shift=0):
     rng = np.random.default_rng([iterations, seed, shift])
     seeds = rng.integers(1, 50, (6, 3, 3))
     maps = {"seeds": seeds, "cam": seeds[..., ::-1]}  # of the same truth
-    save_image_scores(
-        put(folder).parent,
-        [f"i{n}" for n in range(6)],
-        maps,
-        {"seeds": 0.2, "cam": 0.3},
-        ("a", "b"),
-    )
+    cuts = {"seeds": 0.2, "cam": 0.3}
+    ids = tuple(f"i{n}" for n in range(6))
+    ImageScores(ids, maps, cuts, ("a", "b")).save(put(folder).parent)
     scores = load_image_scores(folder)
     metrics = {
         "seed_miou": scores.miou(),

@@ -12,7 +12,7 @@ from ribnb.core.settings import SettingsError
 from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFMissing, crf_available, crf_mask, crf_probabilities, require_crf
 from ribnb.masks.crf_settings import CRFSettings
-from ribnb.scores.metrics import mask_miou
+from ribnb.scores.iou import mask_miou
 
 needs_crf = pytest.mark.skipif(
     not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"

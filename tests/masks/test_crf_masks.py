@@ -19,7 +19,7 @@ from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.crf_stage import crf_masks
 from ribnb.masks.seeds import seed_masks
 from ribnb.masks.stages import read_masks_record
-from ribnb.scores.metrics import seed_mask
+from ribnb.scores.confusion import seed_mask
 
 needs_crf = pytest.mark.skipif(
     not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"

@@ -18,7 +18,7 @@ from ribnb.data.voc import VOCImages
 from ribnb.masks import irn_format
 from ribnb.masks.irn_format import export_irn, main
 from ribnb.method.localization import localization_maps
-from ribnb.scores.metrics import seed_miou
+from ribnb.scores.iou import seed_miou
 
 THRESHOLDS = (0.2, 0.35, 0.5)
 

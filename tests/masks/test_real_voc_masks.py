@@ -23,13 +23,13 @@ from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.crf_stage import crf_masks
 from ribnb.masks.irn import IRN, IRNSettings, boundary_map, irn_labels, irn_masks
 from ribnb.masks.irn_format import export_irn, export_irn_masks
-from ribnb.masks.saliency import SaliencySettings, by_index, saliency_masks, saliency_of
+from ribnb.masks.saliency import SaliencySettings, saliency_masks, saliency_of
 from ribnb.masks.seeds import seed_masks
 from ribnb.masks.stages import MasksReport
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.models import CAMNet
-from ribnb.scores.mask_scores import score_masks
-from ribnb.scores.metrics import mask_miou
+from ribnb.scores.folders import score_masks
+from ribnb.scores.iou import mask_miou
 from ribnb.segmentation.segment import SegmentationSettings, segmentation_masks
 
 pytestmark = pytest.mark.skipif(
@@ -211,16 +211,13 @@ def test_all_masks_are_scored_side_by_side(work):
         truth = work.images.mask(index)
         _, nearest = distance_transform_edt(truth == 255, return_indices=True)
         write_mask_file(perfect / f"{name}.png", truth[tuple(nearest)])
-    look = by_index(work.images, saliency_of(work.images, work.root / "saliency"))
-    scores = score_masks(work.images, {"truth": perfect, **folders}, look)
+    scores = score_masks(work.images, {"truth": perfect, **folders})
     assert scores.scored == tuple(SAMPLE_IDS) and not scores.failed
     metrics = scores.metrics()
     miou, outlines = metrics["mask_miou"], metrics["boundary_f"]
-    recall = metrics["non_salient_recall"]
     assert set(miou) == {"truth", *rows}
-    assert miou["truth"] == outlines["truth"] == recall["truth"] == 100  # rims and all
+    assert miou["truth"] == outlines["truth"] == 100  # rims and all
     assert 100 > miou["seeds"] > miou["deeplab"] and outlines["seeds"] < 100
-    assert recall["saliency"] == 0 < recall["seeds"] < 100  # it loses what is not salient
 
 
 def test_maps_and_masks_are_exported_for_irns_scripts(work):

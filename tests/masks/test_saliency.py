@@ -13,7 +13,8 @@ from ribnb.core.runner import MAPS
 from ribnb.core.settings import SettingsError
 from ribnb.masks.saliency import SaliencyFolder, SaliencySettings, saliency_mask, saliency_masks
 from ribnb.masks.stages import read_masks_record
-from ribnb.scores.metrics import mask_miou, seed_mask
+from ribnb.scores.confusion import seed_mask
+from ribnb.scores.iou import mask_miou
 
 SCORED, TRAINING = SaliencySettings(), SaliencySettings.training()
 

@@ -1,25 +1,22 @@
 """Scores: masks drawn by hand, thresholds and ties, missing classes, spreads."""
 
-import json
 import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from small_scores import MAP, NAMES, PREDICTED, ROW, TRUTH, constant_map, noisy, random_case
+from small_scores import MAP, NAMES, PREDICTED, ROW, TRUTH, constant_map, random_case
 
-from ribnb.scores.metrics import (
+from ribnb.scores.confusion import image_confusions, seed_mask
+from ribnb.scores.iou import (
     ORACLE,
     THRESHOLDS,
     WIDE_THRESHOLDS,
-    bootstrap_difference,
-    image_confusions,
+    by_part,
+    cross_fitted,
     mask_miou,
     mean_iou,
-    part_recall,
-    scores_by_step,
-    seed_mask,
     seed_miou,
 )
 
@@ -32,16 +29,15 @@ def test_iou_precision_and_recall_of_masks_drawn_by_hand():
     assert score.confusion.tolist() == [[2, 1, 0, 0], [1, 2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     assert list(score.iou) == ["background", *NAMES]
     assert [score.iou[name] for name in ("background", "cat", "dog")] == [50, 50, 100]
-    assert score.precision["cat"] == pytest.approx(200 / 3)
-    assert score.recall["background"] == pytest.approx(200 / 3)
     assert score.foreground_precision == score.foreground_recall == 75
     assert score.miou == pytest.approx(200 / 3)
 
 
 def test_precision_and_recall_are_not_each_other():
     score = mask_miou([np.ones((1, 4), int)], [np.array([[1, 0, 0, 0]])], num_classes=1)
-    assert (score.precision["class 0"], score.recall["class 0"]) == (25, 100)
     assert (score.foreground_precision, score.foreground_recall) == (25, 100)
+    score = mask_miou([np.array([[1, 0, 0, 0]])], [np.ones((1, 4), int)], num_classes=1)
+    assert (score.foreground_precision, score.foreground_recall) == (100, 25)
 
 
 def test_the_wrong_class_is_no_foreground_found():
@@ -49,23 +45,16 @@ def test_the_wrong_class_is_no_foreground_found():
     assert score.foreground_precision == score.foreground_recall == 50
 
 
-def test_a_missing_class_is_nan_in_no_mean_and_said_so():
+def test_a_class_in_neither_truth_nor_prediction_is_nan_and_in_no_mean():
     score = mask_miou([PREDICTED], [TRUTH], class_names=NAMES)
-    assert all(math.isnan(of["bus"]) for of in (score.iou, score.precision, score.recall))
-    assert score.missing == ("bus",)
-    assert str(score) == (
-        "mIoU 66.7 % over 3 classes; left out, in neither truth nor prediction: bus"
-    )
-    in_json = json.loads(json.dumps(score.as_dict(), allow_nan=False))
-    assert in_json["iou"]["bus"] is None
-    assert in_json["iou"]["dog"] == 100
-    assert in_json["missing"] == ["bus"]
+    assert math.isnan(score.iou["bus"])
+    assert score.known_iou.keys() == {"background", "cat", "dog"}
+    assert str(score) == "mIoU 66.7 % over 3 classes"
 
 
 def test_a_class_that_is_only_predicted_has_iou_0_and_counts():
     score = mask_miou([np.array([[0, 0, 2]])], [np.zeros((1, 3), int)], num_classes=2)
     assert score.iou["class 1"] == 0
-    assert score.missing == ("class 0",)
     assert score.miou == pytest.approx((200 / 3 + 0) / 2)
 
 
@@ -73,7 +62,6 @@ def test_a_map_that_only_its_ignored_pixels_show_does_not_count():
     """Otherwise ignored pixels would give an IoU of 0."""
     score = mask_miou([np.array([[0, 1]])], [np.array([[0, 255]])], num_classes=1)
     assert score.miou == 100
-    assert score.missing == ("class 0",)
 
 
 # Seeds ------------------------------------------------------------------------------------
@@ -108,13 +96,14 @@ def test_seed_scores_worked_out_by_hand():
     assert score.at(0.35).iou["background"] == 0
     assert score.miou == pytest.approx([50, 100, (50 + 50 + 100) / 3])
     assert (score.best_threshold, score.best_miou) == (0.55, 100)
-    assert score.missing == ("class 1",)
-    assert score.at(0.8).foreground_recall == pytest.approx(200 / 3)
+    assert score.foreground_recall == pytest.approx([100, 100, 200 / 3])
+    assert score.foreground_precision == pytest.approx([75, 100, 100])
+    assert score.among((0.35, 0.8)).miou.tolist() == score.miou[[0, 2]].tolist()
 
 
 def test_the_oracle_is_the_maximum_and_calls_itself_one():
     score = seed_miou(*random_case(5), np.arange(1, 10) / 10, 4)
-    assert score.best_miou == score.miou.max() == score.at(score.best_threshold).miou
+    assert score.best_miou == score.miou.max() == score.best.miou
     assert score.miou.min() < score.best_miou
     assert ORACLE in str(score)
     assert "oracle" in ORACLE
@@ -170,41 +159,43 @@ def test_the_wide_range_holds_them_so_that_nothing_scores_lower_there():
     assert list(WIDE_THRESHOLDS) == sorted(WIDE_THRESHOLDS)
 
 
-# Steps, parts, spread ---------------------------------------------------------------------
-
-
-def test_curves_hold_each_steps_scores():
-    steps = [random_case(1)[0], random_case(3)[0]]
-    masks = [np.where(mask == 255, 0, mask) for mask in random_case(1)[1]]
-    curves = scores_by_step(steps, iter(masks), 0.3, (0.1, 0.3, 0.6), num_classes=4)
-    for k, maps in enumerate(steps):
-        score = seed_miou(maps, masks, (0.1, 0.3, 0.6), 4)
-        assert curves["best_miou"][k] == score.best_miou
-        assert curves["best_threshold"][k] == score.best_threshold
-        for name in ("miou", "foreground_precision", "foreground_recall"):
-            assert curves[name][k] == getattr(score.at(0.3), name)
-    assert len(curves["miou"]) == 2
-    assert curves["miou"][0] != curves["miou"][1]
+# Parts, halves, images --------------------------------------------------------------------
 
 
 def test_recall_by_part_worked_out_by_hand():
-    """Pixels of both images count together: head 2 of 3, body 1 of 3; 255 is left out."""
-    one = constant_map(0, 0.9, (1, 4))
-    other = {"class_ids": [0, 1], "high_res": np.array([[[0.1, 0.9, 0.9]], [[0.1, 0.1, 0.1]]])}
+    """Pixels of both images count together: head 2 of 3, body 1 of 2; 255 is left out."""
+    maps = [
+        constant_map(0, 0.9, (1, 4)),
+        {"class_ids": [0, 1], "high_res": np.array([[[0.1, 0.9, 0.9]], [[0.1, 0.1, 0.1]]])},
+    ]
     masks = [np.array([[1, 1, 2, 255]]), np.array([[1, 1, 0]])]
     parts = [np.array([[1, 2, 2, 1]]), np.array([[1, 1, 0]])]
-    found = part_recall([one, other], masks, parts, 0.3)
-    assert found == {"head": pytest.approx(200 / 3), "body": 50}
-    named = part_recall([one, other], masks, parts, 0.3, {2: "rump", 7: "tail"})
-    assert named["rump"] == 50
-    assert math.isnan(named["tail"])
+    scores = by_part(iter(maps), iter(masks), iter(parts), (0.3, 0.5), ("a", "b"))
+    assert scores["head"].foreground_recall == pytest.approx([200 / 3] * 2)
+    assert scores["body"].foreground_recall == pytest.approx([50, 50])
+    with pytest.raises(ValueError, match="no pixel to score"):
+        by_part(maps, masks, parts, (0.3,), ("a", "b"), {"tail": 7})
 
 
 def test_recall_of_parts_that_cover_the_objects_is_the_foregrounds():
     maps, masks = random_case(2)
     parts = [np.isin(mask, [1, 2, 3, 4]).astype(np.uint8) for mask in masks]
-    found = part_recall(maps, masks, parts, 0.3, {1: "all"})
-    assert found["all"] == seed_miou(maps, masks, (0.3,), 4).at(0.3).foreground_recall
+    scores = by_part(maps, masks, parts, (0.3,), "abcd", {"all": 1})
+    whole = seed_miou(maps, masks, (0.3,), 4).foreground_recall
+    assert scores["all"].foreground_recall == pytest.approx(whole)
+
+
+def test_halves_are_cut_at_the_best_threshold_of_the_other():
+    """The faint half is best at 0.1, where the bright one takes its background along."""
+    cuts, mask = (0.1, 0.5), np.array([[1, 1, 0, 0]])
+    bright, faint = (
+        seed_miou([{"class_ids": [0], "high_res": np.array([[row]])}], [mask], cuts, 1)
+        for row in ([0.9, 0.9, 0.3, 0.0], [0.3, 0.3, 0.0, 0.0])
+    )
+    assert (bright.best_threshold, faint.best_threshold) == (0.5, 0.1)
+    assert bright.best_miou == faint.best_miou == 100
+    # at 0.1 the bright half has one pixel too many, at 0.5 the faint one has none: 3 of 6, 2 of 5
+    assert cross_fitted(bright, faint) == pytest.approx((100 * 3 / 6 + 100 * 2 / 5) / 2)
 
 
 def test_confusions_of_images_add_up_to_the_sets():
@@ -216,39 +207,78 @@ def test_confusions_of_images_add_up_to_the_sets():
     assert np.array_equal(confusions[2], alone.confusion[0])
 
 
-def test_bootstrap_of_a_side_with_itself_is_0():
-    side = noisy(0.3)
-    assert bootstrap_difference(side, side, np.random.default_rng(0)) == (0, 0, 0)
+# What is refused --------------------------------------------------------------------------
 
 
-def test_bootstrap_tells_a_better_side_and_not_an_equal_one():
-    better, worse, equal = noisy(0.2), noisy(0.4, 1), noisy(0.4, 2)
-    found = bootstrap_difference(better, worse, np.random.default_rng(0))
-    assert 0 < found.low < found.difference < found.high
-    assert found.difference == mean_iou(better.sum(axis=0)) - mean_iou(worse.sum(axis=0))
-    turned = bootstrap_difference(worse, better, np.random.default_rng(0))
-    assert turned == pytest.approx((-found.difference, -found.high, -found.low))
-    none = bootstrap_difference(worse, equal, np.random.default_rng(0))
-    assert none.low < 0 < none.high
+@pytest.mark.parametrize("cuts", [(), 0.3, (0.0, 0.5), (0.5, 1.0), (0.2, np.nan), (0.5, 0.5)])
+def test_refuses_thresholds(cuts):
+    with pytest.raises(ValueError, match="thresholds must be a list of increasing numbers"):
+        seed_miou([MAP], [ROW], cuts, 3)
 
 
-def test_bootstrap_is_paired_and_as_wide_as_asked():
-    """Images that differ much among themselves, but alike on both sides, do not widen it."""
-    easy, hard = noisy(0.1)[:20], noisy(0.9)[20:]
-    mixed = np.concatenate([easy, hard])
-    near = mixed.copy()
-    near[:, 1, 1] -= 1  # one pixel of each image goes to background
-    near[:, 1, 0] += 1
-    found = bootstrap_difference(mixed, near, np.random.default_rng(0))
-    assert found.low > 0
-    assert found.high - found.low < 0.5
-    narrow = bootstrap_difference(mixed, near, np.random.default_rng(0), level=0.5)
-    assert found.low < narrow.low < narrow.high < found.high
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"high_res": MAP["high_res"] * np.nan}, r"map 1 must lie in \[0, 1\].*nan"),
+        ({"high_res": MAP["high_res"] * 1.1}, r"map 1 must lie in \[0, 1\].*from 0 to 1\.1"),
+        ({"high_res": MAP["high_res"][:1]}, r"map 1 must hold.*\(2,\) and \(1, 1, 5\)"),
+        ({"high_res": MAP["high_res"][..., 1:]}, r"image 1: .*\(1, 4\), the truth \(1, 5\)"),
+        ({"class_ids": [0, 3]}, r"map 1 must hold class_ids in 0 \.\.\. 2; got \[0, 3\]"),
+        ({"class_ids": [-1, 2]}, r"map 1 must hold class_ids in 0 \.\.\. 2; got \[-1, 2\]"),
+        ({"class_ids": [1, 1]}, r"map 1 holds a class twice: class_ids \[1, 1\]"),
+        ({"class_ids": None}, "map 1 must hold class_ids .* of a dict"),
+    ],
+)
+def test_refuses_a_map_and_names_it(changed, message):
+    with pytest.raises(ValueError, match=message):
+        seed_miou([MAP, {**MAP, **changed}], [ROW, ROW], (0.3,), 3)
 
 
-def test_bootstrap_depends_on_its_generator_alone():
-    sides = noisy(0.2), noisy(0.4, 1)
-    first, again, other = (
-        bootstrap_difference(*sides, np.random.default_rng(seed)) for seed in (1, 1, 2)
-    )
-    assert first == again != other
+def test_a_maximum_a_rounding_error_above_1_is_none():
+    over = {**MAP, "high_res": MAP["high_res"] * np.float32(1 + 2e-7)}
+    assert over["high_res"].max() > 1
+    assert seed_miou([over], [ROW], (0.55,), 3).best_miou == 100
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ([[4, 3, 0, 1, 254]], r"mask 0 must hold 0 .* 3 or 255; it also holds \[4, 254\]"),
+        ([[0.0, 3, 0, 1, 0]], r"mask 0 must be whole numbers of shape \(H, W\); got float64"),
+        ([0, 3, 0, 1, 0], r"mask 0 must be whole numbers of shape \(H, W\); got int64 \(5,\)"),
+    ],
+)
+def test_refuses_a_mask_and_names_it(mask, message):
+    with pytest.raises(ValueError, match=message):
+        seed_miou([MAP], [np.array(mask)], (0.3,), 3)
+
+
+def test_a_prediction_must_decide_every_pixel():
+    with pytest.raises(ValueError, match=r"prediction 0 must hold 0 .* 3; set pixels of 255"):
+        mask_miou([TRUTH], [TRUTH], 3)
+
+
+def test_refuses_sets_that_do_not_fit():
+    for maps, masks in (([MAP], [ROW, ROW]), ([MAP, MAP], [ROW])):
+        with pytest.raises(ValueError, match=r"shorter|longer"):
+            seed_miou(maps, masks, (0.3,), 3)
+    for maps, masks in (([], []), ([MAP], [np.full((1, 5), 255)])):
+        with pytest.raises(ValueError, match="no pixel to score"):
+            seed_miou(maps, masks, (0.3,), 3)
+    with pytest.raises(ValueError, match=r"no score at the threshold 0\.4; scored were 0\.3, 0\.5"):
+        seed_miou([MAP], [ROW], (0.3, 0.5), 3).at(0.4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"num_classes": 2, "class_names": NAMES},
+        {"num_classes": 255},
+        {"class_names": ("background", "cat", "dog")},
+        {"class_names": ("cat", "cat", "dog")},
+    ],
+)
+def test_refuses_numbers_and_names_of_classes(arguments):
+    with pytest.raises(ValueError, match="class_names"):
+        seed_miou([MAP], [ROW], (0.3,), **arguments)

@@ -17,7 +17,7 @@ from split_runs import arrays_of, result_of, run_chapter, without_time
 from ribnb.book.voc_settings import VOCRIBSettings
 from ribnb.method.localization import localization_maps
 from ribnb.nets.classifier import load_classifier
-from ribnb.scores.split_scores import save_score, score_split
+from ribnb.scores.folders import score_split
 
 SMALL = {"num_images": 48, "iterations": 8, "margin": 11.0}
 COMMAND = [
@@ -33,7 +33,8 @@ def maps_and_scores(folder) -> None:
     images, model = settings.images(), load_classifier(settings.classifier_path)
     cams = localization_maps(model, images, settings.cam, folder / "cam").folder
     maps = localization_maps(model, images, settings.rib, folder).folder
-    save_score(score_split(images, {"seeds": maps, "cam": cams}), folder)
+    folders = {"seeds": maps, "cam": cams}
+    score_split(images, folders).of_images(images, folders).save(folder)
 
 
 def command(folder) -> subprocess.Popen:

@@ -32,7 +32,7 @@ def make(seed: int, work: Path, output: Path) -> None:
     common = {"seed": seed, "num_images": NUM_MASKS}
     given = {
         "voc_rib": {},
-        "voc_masks": {"rib": str(runs["voc_rib"])},
+        "voc_masks": {"maps_run": str(runs["voc_rib"])},
         "voc_segmentation": {"masks": str(runs["voc_masks"])},
     }
     for chapter, folder in runs.items():

@@ -91,13 +91,15 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     """
     from papermill import PapermillExecutionError
 
+    from ribnb.core.settings import merged, nested
     from ribnb.core.settings_files import for_chapter, read_settings_file
     from ribnb.runs.execution import execute_chapter, find_chapter
 
     path = find_chapter(chapter)
     if file:
-        siblings = sorted(one.stem for one in path.parent.glob("*.ipynb"))
-        parameters = {**for_chapter(read_settings_file(file), path.stem, siblings), **parameters}
+        known = {path.stem: None, **_chapters()}
+        given = for_chapter(read_settings_file(file), path.stem, known)
+        parameters = merged(given, nested(parameters))
     folder = Path(str(parameters.get("output_dir") or "executed"))
     executed = Path(output or folder / path.name)
     # A run that fails must not overwrite the notebook of one that did not.

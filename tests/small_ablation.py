@@ -39,7 +39,7 @@ def add(folder, iterations, seed, right, wide=True, wide_right=None):
 @pytest.fixture(name="ablation")
 def mini_ablation(tmp_path):
     path = tmp_path / "mini.yml"
-    grid = {"iterations": list(FOUND)}
+    grid = {"rib.iterations": list(FOUND)}
     given = {"name": "mini", "chapter": "voc_rib", "parameters": COMMON, "grid": grid}
     path.write_text(yaml.safe_dump({**given, "seeds": SEEDS}))
     return read_ablation(path)

@@ -22,14 +22,14 @@ from ribnb.book.chapter_settings import chapter_settings
 from ribnb.scores.image_scores import ImageScores
 from ribnb.runs.results import write_result
 
-folder = Path(output_dir)
+folder, iterations = Path(output_dir), rib["iterations"]
 signals = folder.parents[2] / "signals"
 with open(signals / "begun", "a") as file:
     file.write(f"{iterations} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')} {time.time()}\\n")
 while (signals / f"wait_{iterations}").exists():
     time.sleep(0.05)
 assert not (signals / f"fail_{iterations}").exists(), f"told to fail at {iterations}"
-names = ("variant", "num_images", "iterations", "seed", "device")
+names = ("variant", "num_images", "rib", "seed", "device")
 settings = chapter_settings("voc_rib", {name: globals()[name] for name in names})
 values = {k: v for k, v in settings.as_dict().items() if k != "output_dir"}
 percent = 40 + iterations
@@ -47,7 +47,7 @@ with open(signals / "ended", "a") as file:
 PARAMETERS = """
 variant: str = "paper"
 num_images: int = 6
-iterations: int = 1
+rib: dict = {}
 seed: int = 3
 device: str = "cpu"
 output_dir: str = ""
@@ -56,7 +56,7 @@ ABLATION = {
     "name": "mini",
     "chapter": "voc_rib",
     "parameters": {"variant": "paper", "num_images": 6},
-    "grid": {"iterations": [1, 2, 3, 4]},
+    "grid": {"rib.iterations": [1, 2, 3, 4]},
     "seeds": [3],
 }
 

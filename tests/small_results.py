@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ribnb.book.chapter_settings import WHERE, chapter_settings, settings_class
+from ribnb.book.chapter_settings import CHAPTERS, chapter_settings
+from ribnb.core.settings import nested
 from ribnb.runs.results import signed, write_result
 from ribnb.scores.image_scores import FILE, ImageScores
 
-CHAPTERS = {name: settings_class(name) for name in WHERE}
 ORACLE = "oracle"
 FIELDS = {
     "format",
@@ -35,11 +35,21 @@ FIELDS = {
 }
 
 
+def in_groups(chapter: str, parameters: dict) -> dict:
+    """The parameters, where names of a group's fields may stand beside the chapter's own."""
+    kind, dotted = CHAPTERS[chapter], {}
+    groups = {key: value for key, value in kind().as_dict().items() if isinstance(value, dict)}
+    for name, value in parameters.items():
+        group = [key for key, fields in groups.items() if name in fields]
+        dotted[name if name in kind.model_fields else ".".join([*group, name])] = value
+    return nested(dotted)
+
+
 def made_up(chapter: str = "voc_rib", metrics: dict | None = None, **parameters) -> dict:
     """A whole result of these parameters; what no setting decides is always the same."""
     if chapter.startswith("voc_"):
         parameters = {"seed": 3, **parameters}
-    settings = chapter_settings(chapter, parameters)
+    settings = chapter_settings(chapter, in_groups(chapter, parameters))
     return signed(
         {
             "chapter": chapter,

@@ -11,6 +11,7 @@ import matplotlib
 import nbformat
 import torch
 from chapters import Book
+from small_results import in_groups
 
 from ribnb.core.files import read_maps
 
@@ -19,9 +20,9 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
     """Run a chapter's cells in this process, which takes seconds less than a kernel.
 
     Without ``to_its_end`` the exercises after the result are left out. The result is given, with
-    what the chapter prints as ``"printed"``.
+    what the chapter prints as ``"printed"``. Parameters of a group may stand beside the others.
     """
-    given = {"output_dir": str(folder or ""), **parameters}
+    given = {"output_dir": str(folder or ""), **in_groups(chapter, parameters)}
     injected = "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in given.items())
     namespace = {"__name__": "__main__", "In": [injected]}
     threads, printed = torch.get_num_threads(), io.StringIO()

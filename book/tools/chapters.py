@@ -29,15 +29,16 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ribnb.book.chapter_settings import WHERE, chapter_settings
-from ribnb.core.settings import SettingsError, refuse_unknown
-from ribnb.core.settings_files import for_chapter, read_settings_file
+from ribnb.book.chapter_settings import CHAPTERS, chapter_settings
+from ribnb.core.settings import SettingsError, flat, merged, nested, refuse_unknown
+from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
 
 Execute = Callable[[Path, Path, Mapping], object]
 
 RESULTS = "results"  # the parameter of a chapter that reads the results of others
 PATHS = (  # parameters that name a file or a folder
-    "data_root", "classifier", "output_dir", "rib", "saliency", "irn_rib", "irn_cam", "masks",
+    "data_root", "classifier", "output_dir", "maps_run", "masks", "data.saliency",
+    "net.classifier", "net.irn_rib", "net.irn_cam",
     RESULTS,
 )  # fmt: skip
 
@@ -195,15 +196,16 @@ def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
     """
     known = {chapter: _parameters(book.notebook(chapter)) for chapter in book.chapters()}
     everything = sorted(set().union(*known.values()))
+    kinds = {chapter: CHAPTERS.get(chapter) for chapter in known}
     shares = {}
     try:
         for chapter, names in known.items():
-            wanted = for_chapter(settings, chapter, known)
+            wanted = for_chapter(settings, chapter, kinds)
             refuse_unknown(wanted, everything, "the book")
-            if chapter in settings:
+            if chapter in (settings.get(SECTIONS) or {}):
                 refuse_unknown(wanted, sorted(names), chapter)
             shares[chapter] = _with_whole_paths(wanted) if wanted.keys() <= names else {}
-            if shares[chapter] and chapter in WHERE:
+            if shares[chapter] and chapter in CHAPTERS:
                 chapter_settings(chapter, shares[chapter])  # refuses values before anything runs
     except SettingsError as error:
         sys.exit(str(error))
@@ -214,8 +216,11 @@ def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
 
 def _with_whole_paths(settings: Mapping) -> dict:
     """Chapters run in an empty folder, so a relative path must be told from where it counts."""
-    paths = {name: settings[name] for name in PATHS if isinstance(settings.get(name) or 0, str)}
-    return {**settings, **{name: str(Path(path).resolve()) for name, path in paths.items()}}
+    given = flat(settings)
+    paths = {name: given[name] for name in PATHS if isinstance(given.get(name) or 0, str)}
+    return merged(
+        settings, nested({name: str(Path(path).resolve()) for name, path in paths.items()})
+    )
 
 
 def _parameters(notebook: Path) -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ribnb.book.reading_settings import ReadingSettings
 from ribnb.core.settings import setting
@@ -13,11 +13,10 @@ COMMAND = "make ablations"
 PUBLISH = f"python -m ribnb.runs.publish runs/ablations book/results/{PUBLISHED.as_posix()}"
 
 
-@dataclass(frozen=True)
 class AblationsSettings(ReadingSettings):
     """Parameters of ``ablations``, which runs nothing: it reads the results of a batch."""
 
-    below = PUBLISHED
+    below: ClassVar[Path] = PUBLISHED
 
-    seed: int = setting(0, "of the images that are drawn anew", minimum=0)
-    resamples: int = setting(1000, "how often images are drawn anew", minimum=1)
+    seed: int = setting(0, "of the images that are drawn anew", ge=0)
+    resamples: int = setting(1000, "how often images are drawn anew", ge=1)

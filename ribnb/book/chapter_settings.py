@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from ribnb.core.settings import Settings, SettingsError, refuse_unknown
+from ribnb.book.ablations_settings import AblationsSettings
+from ribnb.book.paper_and_code_settings import PaperAndCodeSettings
+from ribnb.book.scene_cams import SceneCAMSettings
+from ribnb.book.scene_rib import SceneRIBSettings
+from ribnb.book.scoreboard_settings import ScoreboardSettings
+from ribnb.book.toy import RibLossSettings, ToySettings
+from ribnb.book.voc_masks_settings import VOCMasksSettings
+from ribnb.book.voc_segmentation_settings import VOCSegmentationSettings
+from ribnb.book.voc_settings import VOCClassifierSettings, VOCRIBSettings
+from ribnb.core.settings import Settings, refuse_unknown
 
-# Looked up when asked for: some of these modules import much.
-WHERE = {
-    "toy_bottleneck": ("ribnb.book.toy", "ToySettings"),
-    "rib_loss": ("ribnb.book.toy", "RibLossSettings"),
-    "cam_and_gndrp": ("ribnb.nets.scene_nets", "SceneSettings"),
-    "rib": ("ribnb.book.scene_rib", "SceneRIBSettings"),
-    "voc_classifier": ("ribnb.book.voc_settings", "VOCClassifierSettings"),
-    "voc_rib": ("ribnb.book.voc_settings", "VOCRIBSettings"),
-    "voc_masks": ("ribnb.book.voc_masks_settings", "VOCMasksSettings"),
-    "voc_segmentation": ("ribnb.book.voc_segmentation_settings", "VOCSegmentationSettings"),
-    "ablations": ("ribnb.book.ablations_settings", "AblationsSettings"),
-    "paper_and_code": ("ribnb.book.paper_and_code_settings", "PaperAndCodeSettings"),
-    "scoreboard": ("ribnb.book.scoreboard_settings", "ScoreboardSettings"),
+CHAPTERS: dict[str, type[Settings]] = {
+    "toy_bottleneck": ToySettings,
+    "rib_loss": RibLossSettings,
+    "cam_and_gndrp": SceneCAMSettings,
+    "rib": SceneRIBSettings,
+    "voc_classifier": VOCClassifierSettings,
+    "voc_rib": VOCRIBSettings,
+    "voc_masks": VOCMasksSettings,
+    "voc_segmentation": VOCSegmentationSettings,
+    "ablations": AblationsSettings,
+    "paper_and_code": PaperAndCodeSettings,
+    "scoreboard": ScoreboardSettings,
 }
+WHERE = CHAPTERS
 
 
 def settings_class(chapter: str) -> type[Settings]:
@@ -30,10 +38,8 @@ def settings_class(chapter: str) -> type[Settings]:
     Raises:
         SettingsError: a chapter that has none; names the nearest.
     """
-    if chapter not in WHERE:
-        refuse_unknown([chapter], WHERE, "the book (for a chapter with parameters)")
-    module, name = WHERE[chapter]
-    return getattr(importlib.import_module(module), name)
+    refuse_unknown([chapter], CHAPTERS, "the book (for a chapter with parameters)")
+    return CHAPTERS[chapter]
 
 
 def chapter_settings(chapter: str, parameters: Mapping[str, Any]) -> Settings:
@@ -42,8 +48,4 @@ def chapter_settings(chapter: str, parameters: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: an unknown chapter or parameter, or a value that is refused.
     """
-    kind = settings_class(chapter)
-    try:
-        return kind.from_mapping(parameters)
-    except TypeError as error:  # a value that cannot even be compared, such as a mapping
-        raise SettingsError(f"{chapter}: {error}") from error
+    return settings_class(chapter).from_mapping(parameters)

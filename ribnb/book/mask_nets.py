@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ribnb.book.voc_masks_settings import SHARED, VOCMasksSettings
+from ribnb.book.voc_masks_settings import VOCMasksSettings
 from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import differences
+from ribnb.core.settings import SHARED, differences
 from ribnb.masks.irn_net import IRN, irn_metadata, load_irn
 from ribnb.masks.irn_training import IRNTraining, train_irn
 from ribnb.method.localization import localization_maps, maps_digest
@@ -27,7 +26,7 @@ def maps_of(
     """Folders of the images' maps, by kind: of the run that is named, or made here.
 
     Args:
-        settings: with ``rib``, the folder of a run of ``voc_rib``; without, maps are made.
+        settings: with ``maps_run``, the folder of a run of ``voc_rib``; without, maps are made.
         images: the images.
         device: to make maps on.
         folder: for maps that are made here.
@@ -36,8 +35,8 @@ def maps_of(
         FileNotFoundError: that run has no maps.
         ValueError: its maps are of other images.
     """
-    if settings.rib:
-        found = {kind: Path(settings.rib) / place for kind, place in FOLDERS.items()}
+    if settings.maps_run:
+        found = {kind: Path(settings.maps_run) / place for kind, place in FOLDERS.items()}
         for place in found.values():
             maps_digest(place, images)  # refuses those of other images
         return found
@@ -45,7 +44,7 @@ def maps_of(
     model = load_classifier(settings.classifier_path, num_classes=num_classes).to(device)
     folder, how = Path(folder), settings.maps
     cams = localization_maps(
-        model, images, replace(how, iterations=0), folder / "cam", workers=settings.workers
+        model, images, how.replace(iterations=0), folder / "cam", workers=settings.workers
     )
     adapted = localization_maps(model, images, how, folder, workers=settings.workers)
     return {"cam": cams.folder, "rib": adapted.folder}
@@ -85,7 +84,7 @@ def irn_net(
         IRN(trunk, seed=settings.seed),
         images,
         labels_dir,
-        settings.irn(kind),
+        settings.irn_for(kind),
         folder,
         device,
         settings.workers,
@@ -96,13 +95,13 @@ def _refuse_other_training(
     settings: VOCMasksSettings, kind: str, path: Path, record: Mapping[str, Any]
 ) -> None:
     """The result will name these parameters as the net's."""
-    here = settings.irn(kind).for_training()
+    here = settings.irn_for(kind).for_training()
     here = {name: value for name, value in here.items() if name not in SHARED}
     other = differences(record["identity"], here) if "identity" in record else ""
     if other:
         raise ValueError(
             f"{path} was trained otherwise: {other}. Give the parameters that it was trained with, "
-            f"or train one here: without irn_{kind}, for scenes with retrain = True"
+            f"or train one here: without net.irn_{kind}, for scenes with net.retrain = True"
         )
 
 

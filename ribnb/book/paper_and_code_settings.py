@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from ribnb.book.ablations_settings import PUBLISHED
 from ribnb.book.reading_settings import ReadingSettings
@@ -10,13 +11,12 @@ from ribnb.core.settings import setting
 from ribnb.nets.scene_nets import TRAINED
 
 
-@dataclass(frozen=True)
 class PaperAndCodeSettings(ReadingSettings):
     """Parameters of the chapter ``paper_and_code``, which reads results and trains nothing."""
 
-    below = PUBLISHED
+    below: ClassVar[Path] = PUBLISHED
 
-    seed: int = setting(
-        TRAINED[0], "of the net and scenes looked at, and of the draws", choices=TRAINED
+    seed: Literal[TRAINED] = setting(
+        TRAINED[0], "of the net and scenes looked at, and of the draws"
     )
-    resamples: int = setting(1000, "draws of images behind each interval", minimum=1)
+    resamples: int = setting(1000, "draws of images behind each interval", ge=1)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import model_validator
 
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.runs.results import book_folder
 
 
-@dataclass(frozen=True)
 class ReadingSettings(Settings):
     """The one parameter: where the results lie.
 
     It is no part of the settings' hash: each result has a digest of its own.
     """
 
-    below = Path()  # of the book's folder of results, what is read by default; no parameter
+    below: ClassVar[Path] = Path()  # of the book's results, what is read by default
 
     results: str = setting("", "folder of results; none: those of the book", identity=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _a_folder(self):
         if self.results and not Path(self.results).is_dir():
             raise SettingsError(
                 f"results = {self.results!r} is no folder; name one with results of runs, such as "
                 "'runs/ablations', or leave it empty for those of the book"
             )
+        return self
 
     @property
     def folder(self) -> Path:

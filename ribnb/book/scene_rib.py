@@ -7,18 +7,19 @@ import os
 import queue
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
+from pydantic import ValidationInfo, field_validator, model_validator
 from torch import Tensor
 
 from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
-from ribnb.core.settings import setting
+from ribnb.core.settings import SettingsError, in_group, setting
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import multi_scale_views
 from ribnb.method.adaptation import Adaptation, adapt
@@ -29,28 +30,22 @@ from ribnb.nets.models import CAMNet, SceneBackbone
 from ribnb.nets.scene_nets import SceneSettings
 
 
-@dataclass(frozen=True)
 class SceneRIBSettings(SceneSettings):
     """Parameters of the chapter ``rib``."""
 
-    iterations: int = setting(10, "K, steps for each image", minimum=1)
-    learning_rate: float = setting(1.5e-4, "lambda, of the backbone", above=0)
-    class_layer_factor: float = setting(10.0, "the class layer's rate over lambda", above=0)
-    margin: float = setting(60.0, "m, a logit at or above it is pushed no further", above=0)
-    batch_size: int = setting(1, "B, the image itself and B - 1 others", minimum=1)
-    bce_factor: float = setting(1.0, "steps of L_BCE, for comparison, over lambda", above=0)
+    rib: RIBSettings = setting({}, "how an image is adapted to: RIBSettings.scenes(), with changes")
+    bce_factor: float = setting(1.0, "steps of L_BCE, for comparison, over lambda", gt=0)
 
-    def rib(self, **changes) -> RIBSettings:
-        """How an image is adapted to, with changes."""
-        chosen = {
-            "iterations": self.iterations,
-            "learning_rate": self.learning_rate,
-            "class_layer_factor": self.class_layer_factor,
-            "margin": self.margin,
-            "batch_size": self.batch_size,
-            "threshold": self.threshold,
-        }
-        return RIBSettings.scenes(**{**chosen, **changes})
+    @field_validator("rib", mode="before")
+    @classmethod
+    def _rib(cls, given: Any, info: ValidationInfo) -> Any:
+        return in_group(given, info, RIBSettings.scenes())
+
+    @model_validator(mode="after")
+    def _steps_to_look_at(self):
+        if self.rib.iterations < 1:
+            raise SettingsError("rib.iterations = 0: this chapter looks at steps; take 1 or more")
+        return self
 
 
 def adapt_to_all(

@@ -116,10 +116,10 @@ def segmentation_net(
             "folder of their masks, which masks_for gives"
         )
     return train_segmentation(
-        settings.net(len(images.class_names)),
+        settings.first_net(len(images.class_names)),
         images,
         masks_dir,
-        settings.recipe,
+        settings.segment,
         Path(folder) / f"segmentation_{kind}" if folder else None,
         device,
         settings.workers,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
-from ribnb.core.devices import PRECISIONS
+from pydantic import model_validator
+
+from ribnb.core.devices import Precision
 from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import parse_shard
 from ribnb.core.settings import Settings, SettingsError, setting
@@ -12,16 +14,30 @@ from ribnb.data.image_sets import spread_out
 from ribnb.data.scenes.images import SPLITS, SceneImages
 from ribnb.data.voc import VOCImages
 
-DATASETS = ("scenes", "voc")
 NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
 
 
-@dataclass(frozen=True)
 class DataSettings(Settings):
+    """The group ``data``: what is said of the images beside split and number."""
+
+    labels_from: Literal["annotations", "masks"] = setting(
+        "annotations", "the images' labels; masks, for a folder without annotations"
+    )
+
+
+class ScoredDataSettings(DataSettings):
+    """The group ``data`` of the chapters that may score fewer images than they work on."""
+
+    score_on: str = setting(
+        "", "score only images that are in this list too; VOC's train is in train_aug"
+    )
+
+
+class SplitSettings(Settings):
     """Parameters of every chapter on a whole split."""
 
-    dataset: str = setting(
-        "scenes", "whose settings hold: the embedded scenes', or VOC's", choices=DATASETS
+    dataset: Literal["scenes", "voc"] = setting(
+        "scenes", "whose settings hold: the embedded scenes', or VOC's"
     )
     data_root: str = setting(
         "",
@@ -29,28 +45,25 @@ class DataSettings(Settings):
         identity=False,
     )
     split: str = setting("train", "images to work on: a list's name or path")
-    num_images: int = setting(100, "how many of them, spread over the list; 0: all", minimum=0)
-    labels_from: str = setting(
-        "annotations",
-        "the images' labels; masks, for a folder without annotations",
-        choices=("annotations", "masks"),
-    )
-    seed: int = setting(3, "of all that is drawn", minimum=0)
+    num_images: int = setting(100, "how many of them, spread over the list; 0: all", ge=0)
+    data: DataSettings = setting({}, "more about the images")
+    seed: int = setting(3, "of all that is drawn", ge=0)
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
-    precision: str = setting("float32", "float32, tf32 or bfloat16", choices=PRECISIONS)
-    workers: int = setting(0, "processes that read images ahead", minimum=0, identity=False)
+    precision: Precision = setting("float32", "float32, tf32 or bfloat16")
+    workers: int = setting(0, "processes that read images ahead", ge=0, identity=False)
     output_dir: str = setting(
         "", "folder for maps and result, from which a run goes on; none keeps nothing",
         identity=False,
     )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _voc_has_a_folder(self):
         if self.dataset == "voc" and not self.data_root:
             raise SettingsError(
                 "dataset = 'voc' needs a data_root, a folder that holds VOCdevkit/VOC2012; "
                 "`python data_scripts/get_voc.py data` fetches it to data"
             )
+        return self
 
     def images(self) -> ImageSet:
         """The images to work on.
@@ -64,7 +77,7 @@ class DataSettings(Settings):
     def image_set(self, split: str, count: int) -> ImageSet:
         """``count`` images of a split, all for 0; see ``images``."""
         if self.data_root:
-            folder = VOCImages(self.data_root, split, labels_from=self.labels_from)
+            folder = VOCImages(self.data_root, split, labels_from=self.data.labels_from)
             return spread_out(folder, count)
         # as on disk, where the images of train are the first ones of train_aug
         name = "train" if split == "train_aug" else split
@@ -75,15 +88,6 @@ class DataSettings(Settings):
             )
         return SceneImages(count or NUM_SCENES, seed=self.seed, split=name)
 
-
-@dataclass(frozen=True)
-class ScoredSettings(DataSettings):
-    """Parameters of the chapters that may score fewer images than they work on."""
-
-    score_on: str = setting(
-        "", "score only images that are in this list too; VOC's train is in train_aug"
-    )
-
     def scored_ids(self, images: ImageSet) -> list[str]:
         """Ids of the images to score, in their order.
 
@@ -91,30 +95,28 @@ class ScoredSettings(DataSettings):
             FileNotFoundError: no such list.
             ValueError: none of the images is in it.
         """
-        if not self.score_on:
+        score_on = getattr(self.data, "score_on", "")
+        if not score_on:
             return list(images.ids)
-        listed = set(self.image_set(self.score_on, 0).ids)
-        found = [name for name in images.ids if name in listed]
-        if not found:
+        listed = set(self.image_set(score_on, 0).ids)
+        scored = [name for name in images.ids if name in listed]
+        if not scored:
             raise SettingsError(
-                f"score_on = {self.score_on!r}: none of the {len(images)} images of "
+                f"data.score_on = {score_on!r}: none of the {len(images)} images of "
                 f"{self.split} is in that list"
             )
-        return found
+        return scored
 
 
-@dataclass(frozen=True)
-class SplitSettings(DataSettings):
+class ShardSettings(SplitSettings):
     """Parameters of the chapters whose images several processes may share."""
 
     shard: str = setting("0/1", "i/n, only every n-th image from the i-th, for n processes")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            parse_shard(self.shard)
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
+    @model_validator(mode="after")
+    def _a_shard(self):
+        parse_shard(self.shard)
+        return self
 
     @property
     def part(self) -> tuple[int, int]:

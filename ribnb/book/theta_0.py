@@ -29,7 +29,7 @@ def trained_classifier(
     num_classes = len(validation.class_names)
     if not settings.classifier:
         return train_classifier(
-            settings.net(num_classes),
+            settings.first_net(num_classes),
             settings.training_images(),
             settings.recipe,
             folder,

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ribnb.core.settings import Settings, setting
 from ribnb.data.digits import DigitScenes
-from ribnb.data.handwriting import SOURCES, download_mnist, has_mnist
+from ribnb.data.handwriting import Source, download_mnist, has_mnist
 
 
-@dataclass(frozen=True)
 class ToySettings(Settings):
     """Parameters of the chapter ``toy_bottleneck``."""
 
-    digits: str = setting("embedded", "where the handwriting comes from", choices=SOURCES)
+    digits: Source = setting("embedded", "where the handwriting comes from")
     data_root: str = setting("data", "folder that holds MNIST/raw", identity=False)
     download: bool = setting(False, "fetch MNIST if it is not there", identity=False)
-    seeds: int = setting(3, "number of nets, each with data and weights of its own", minimum=1)
-    epochs: int = setting(8, "passes over the training scenes", minimum=1)
-    num_images: int = setting(2000, "training scenes of each net", minimum=1)
+    seeds: int = setting(3, "number of nets, each with data and weights of its own", ge=1)
+    epochs: int = setting(8, "passes over the training scenes", ge=1)
+    num_images: int = setting(2000, "training scenes of each net", ge=1)
     hgr_threshold: float = setting(
-        0.3, "normalised gradient above which a pixel counts as high", minimum=0, maximum=1
+        0.3, "normalised gradient above which a pixel counts as high", ge=0, le=1
     )
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
     output_dir: str = setting("", "folder for result.json; empty: none", identity=False)
 
 
-@dataclass(frozen=True)
 class RibLossSettings(ToySettings):
     """Parameters of the chapter ``rib_loss``."""
 
-    iterations: int = setting(10, "K, steps per image", minimum=1)
-    learning_rate: float = setting(5e-4, "lambda, size of a step", above=0)
-    margin: float = setting(600.0, "m, in the unit of a logit", above=0)
-    batch_size: int = setting(1, "B, the image itself and B - 1 others", minimum=1)
-    num_adapted: int = setting(30, "held-out images adapted to, for each net", minimum=1)
+    iterations: int = setting(10, "K, steps per image", ge=1)
+    learning_rate: float = setting(5e-4, "lambda, size of a step", gt=0)
+    margin: float = setting(600.0, "m, in the unit of a logit", gt=0)
+    batch_size: int = setting(1, "B, the image itself and B - 1 others", ge=1)
+    num_adapted: int = setting(30, "held-out images adapted to, for each net", ge=1)
 
 
 Batch = tuple[Any, Any, dict[str, Any]]

@@ -2,86 +2,90 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torchvision
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from ribnb.book.split_settings import ScoredSettings
-from ribnb.book.voc_settings import IMAGENET
-from ribnb.core.settings import SettingsError, differences, optional, setting
+from ribnb.book.split_settings import ScoredDataSettings, SplitSettings
+from ribnb.book.voc_settings import IMAGENET, no_classifier, scenes_theta_0, torchvision_weights
+from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.irn_settings import LABELS, PRESETS, IRNSettings
 from ribnb.masks.scene_masks import masks_path
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier import load_classifier
-from ribnb.nets.models import ARCHITECTURES, CAMNet
+from ribnb.nets.models import Architecture, CAMNet
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
 
-SHARED = ("seed", "precision")  # one value for the chapter and for IRN
-OF_RIB = tuple(PRESETS["rib"])  # what differs by the kind of maps; a parameter is RIB's
 KINDS = ("cam", "rib")  # of maps, as rows and files are called
 
 
-@dataclass(frozen=True)
-class VOCMasksSettings(ScoredSettings, optional(IRNSettings, without=SHARED)):
-    """Parameters of ``voc_masks``.
+class MasksDataSettings(ScoredDataSettings):
+    """The group ``data`` of ``voc_masks``."""
 
-    What is None has the value of IRN's preset for the data set. The four in which the maps of RIB
-    and plain CAMs differ are those of RIB; CAMs keep the baseline's. After ``__init__`` none is
-    None.
-    """
+    saliency: str = setting("", "folder of grey PNGs; scenes have their own", identity=False)
 
-    rib: str = setting(
-        "", "folder of a run of voc_rib; without one, maps of scenes are made", identity=False
+
+class IRNNetSettings(Settings):
+    """The group ``net`` of ``voc_masks``: IRN's trunk, and nets that are trained already."""
+
+    arch: Architecture = setting("resnet50", "IRN's trunk; scenes: that of their own net")
+    weights: str = setting(
+        IMAGENET, f"of the trunk: {IMAGENET}, or a path; scenes: theta_0", identity=False
     )
     classifier: str = setting(
         "", "theta_0, for scenes; those of the seeds 3 to 5 have one", identity=False
-    )
-    crf: bool = setting(True, "refine with the dense CRF, if it is installed")
-    saliency: str = setting("", "folder of grey PNGs; scenes have their own", identity=False)
-    arch: str | None = setting(
-        None, "IRN's trunk; scenes, or resnet50 for VOC", choices=ARCHITECTURES
-    )
-    weights: str | None = setting(
-        None, f"of the trunk: {IMAGENET}, or a path; theta_0 for scenes", identity=False
     )
     irn_cam: str = setting("", "a trained irn.safetensors for CAMs", identity=False)
     irn_rib: str = setting("", "a trained irn.safetensors for maps of RIB", identity=False)
     retrain: bool = setting(False, "train IRN here, though scenes' seeds 3 to 5 have it trained")
 
-    def __post_init__(self) -> None:
-        scenes = self.dataset == "scenes"
-        preset = IRNSettings.scenes("rib") if scenes else IRNSettings.rib()
-        for name, value in preset.as_dict().items():
-            if name in self.__dataclass_fields__ and getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-        for name, value in {
-            "arch": "scenes" if scenes else "resnet50",
-            "weights": "theta_0" if scenes else IMAGENET,
-        }.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-        super().__post_init__()
-        _ = self.irn("rib")  # refuses what does not go together
-        if not scenes and not self.rib:
+
+class VOCMasksSettings(SplitSettings):
+    """Parameters of ``voc_masks``.
+
+    The group ``irn`` has the values of IRN's preset for maps of RIB where nothing is given. The
+    four in which the maps of RIB and plain CAMs differ are those of RIB; CAMs keep the baseline's.
+    """
+
+    data: MasksDataSettings = setting({}, "more about the images")
+    maps_run: str = setting(
+        "", "folder of a run of voc_rib; without one, maps of scenes are made", identity=False
+    )
+    crf: bool = setting(True, "refine with the dense CRF, if it is installed")
+    net: IRNNetSettings = setting({}, "IRN's trunk, and trained nets")
+    irn: IRNSettings = setting({}, "how maps become masks through IRN")
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _net(cls, given: Any, info: ValidationInfo) -> Any:
+        scenes = info.data.get("dataset") == "scenes"
+        own = {"arch": "scenes", "weights": "theta_0"} if scenes else {}
+        return in_group(given, info, IRNNetSettings(**own))
+
+    @field_validator("irn", mode="before")
+    @classmethod
+    def _irn(cls, given: Any, info: ValidationInfo) -> Any:
+        return in_group(given, info, _irn_preset(info.data.get("dataset"), "rib"))
+
+    @model_validator(mode="after")
+    def _what_goes_together(self):
+        if self.dataset == "voc" and not self.maps_run:
             raise SettingsError(
-                "rib = '' with dataset = 'voc': name the folder of a run of the chapter voc_rib, "
-                "whose maps of RIB and CAMs become masks here"
+                "maps_run = '' with dataset = 'voc': name the folder of a run of the chapter "
+                "voc_rib, whose maps of RIB and CAMs become masks here"
             )
         self._refuse_a_net_that_does_not_fit()
-        self._refuse_training_settings_without_training(preset)
+        self._refuse_training_settings_without_training()
+        return self
 
-    def irn(self, kind: str) -> IRNSettings:
+    def irn_for(self, kind: str) -> IRNSettings:
         """IRN's settings for maps of RIB (``"rib"``) or for CAMs (``"cam"``)."""
-        names = IRNSettings.__dataclass_fields__.keys() & self.__dataclass_fields__.keys()
-        values: dict[str, Any] = {name: getattr(self, name) for name in names}
-        if kind == "cam":
-            scenes = self.dataset == "scenes"
-            baseline = IRNSettings.scenes("baseline") if scenes else IRNSettings.baseline()
-            values |= {name: getattr(baseline, name) for name in OF_RIB}
-        return IRNSettings(**values)
+        if kind == "rib":
+            return self.irn
+        baseline = _irn_preset(self.dataset, "baseline")
+        return self.irn.replace(**{name: getattr(baseline, name) for name in PRESETS["rib"]})
 
     @property
     def crf_settings(self) -> CRFSettings | None:
@@ -93,9 +97,7 @@ class VOCMasksSettings(ScoredSettings, optional(IRNSettings, without=SHARED)):
     @property
     def classifier_path(self) -> Path:
         """Where theta_0 lies."""
-        if self.classifier:
-            return Path(self.classifier)
-        return CHECKPOINTS / f"scenes_{self.seed}.safetensors"
+        return Path(self.net.classifier) if self.net.classifier else scenes_theta_0(self.seed)
 
     @property
     def maps(self) -> RIBSettings:
@@ -104,7 +106,7 @@ class VOCMasksSettings(ScoredSettings, optional(IRNSettings, without=SHARED)):
 
     def trained_irn(self, kind: str) -> Path | None:
         """A trained IRN for a kind of maps; None if it must be trained."""
-        named = self.irn_rib if kind == "rib" else self.irn_cam
+        named = self.net.irn_rib if kind == "rib" else self.net.irn_cam
         if named:
             return Path(named)
         if not self._packaged:
@@ -118,12 +120,10 @@ class VOCMasksSettings(ScoredSettings, optional(IRNSettings, without=SHARED)):
             OSError: weights that cannot be had; says what to do by hand.
             ValueError: weights of another architecture.
         """
-        if self.weights == "theta_0":
-            return load_classifier(self.classifier_path, self.arch, num_classes)
-        weights: Any = self.weights
-        if weights == IMAGENET:
-            weights = torchvision.models.get_model_weights(self.arch)[IMAGENET]
-        return CAMNet(self.arch, num_classes, weights=weights)
+        arch, weights = self.net.arch, self.net.weights
+        if weights == "theta_0":
+            return load_classifier(self.classifier_path, arch, num_classes)
+        return CAMNet(arch, num_classes, weights=torchvision_weights(arch, weights))
 
     @property
     def packaged_seeds(self) -> list[int]:
@@ -133,47 +133,51 @@ class VOCMasksSettings(ScoredSettings, optional(IRNSettings, without=SHARED)):
     @property
     def _packaged(self) -> bool:
         """Whether the package's own trained nets are those of these settings."""
-        own = not (self.retrain or self.classifier or self.data_root or self.rib)
-        return own and self.dataset == "scenes" and self.weights == "theta_0"
+        own = not (self.net.retrain or self.net.classifier or self.data_root or self.maps_run)
+        return own and self.dataset == "scenes" and self.net.weights == "theta_0"
 
     def _refuse_a_net_that_does_not_fit(self) -> None:
         """Here, for IRN's trunk is built long after the maps are made."""
-        needed = not self.rib or self.weights == "theta_0"
+        net = self.net
+        needed = not self.maps_run or net.weights == "theta_0"
         known = self.dataset == "scenes" and self.seed in TRAINED
-        if needed and not (self.classifier or known):
+        if needed and not (net.classifier or known):
+            raise no_classifier("net.classifier", self.dataset, self.seed)
+        if net.classifier and not needed:
             raise SettingsError(
-                f"classifier = '' with dataset = {self.dataset!r} and seed = {self.seed}: name a "
-                "classifier.safetensors, which the chapter voc_classifier leaves in its "
-                f"output_dir. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
+                f"net.classifier = {net.classifier!r} would not be used: maps_run names the maps, "
+                f"and IRN's trunk has weights = {net.weights!r}. Leave net.classifier out, or take "
+                "net.weights = 'theta_0'"
             )
-        if self.classifier and not needed:
+        if net.weights == "theta_0" and not net.classifier and net.arch != "scenes":
             raise SettingsError(
-                f"classifier = {self.classifier!r} would not be used: rib names the maps, and "
-                f"IRN's trunk has weights = {self.weights!r}. Leave classifier out, or take "
-                "weights = 'theta_0'"
+                f"net.arch = {net.arch!r} with net.weights = 'theta_0': the classifier that comes "
+                "with these scenes is a 'scenes'. Name a classifier, or other weights"
             )
-        if self.weights == "theta_0" and not self.classifier and self.arch != "scenes":
-            raise SettingsError(
-                f"arch = {self.arch!r} with weights = 'theta_0': the classifier that comes with "
-                "these scenes is a 'scenes'. Name a classifier, or other weights"
-            )
-        if self.weights == IMAGENET and self.arch == "scenes":
-            raise SettingsError(f"weights = '{IMAGENET}': torchvision has none of 'scenes'")
+        torchvision_weights(net.arch, net.weights)
 
-    def _refuse_training_settings_without_training(self, preset: IRNSettings) -> None:
-        named = self.irn_cam and self.irn_rib
-        if named and self.retrain:
+    def _refuse_training_settings_without_training(self) -> None:
+        named = self.net.irn_cam and self.net.irn_rib
+        if named and self.net.retrain:
             raise SettingsError(
-                "retrain = True with both irn_cam and irn_rib: nothing is left to train. Leave out "
-                "retrain, or one of the nets"
+                "net.retrain = True with both net.irn_cam and net.irn_rib: nothing is left to "
+                "train. Leave out retrain, or one of the nets"
             )
         if named or not self._packaged:
             return
-        names = (*preset.for_training(), *LABELS)
-        here = {name: getattr(self, name) for name in names if name not in SHARED}
-        other = differences(preset.as_dict(), here)
+        preset = _irn_preset(self.dataset, "rib")
+        names = [name for name in (*preset.for_training(), *LABELS) if name not in SHARED]
+        here = {f"irn.{name}": getattr(self.irn, name) for name in names}
+        other = differences({f"irn.{name}": getattr(preset, name) for name in names}, here)
         if other:
             raise SettingsError(
                 f"the IRN that comes with these scenes was trained otherwise: {other}. With "
-                "retrain = True one is trained here"
+                "net.retrain = True one is trained here"
             )
+
+
+def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:
+    """IRN's settings for ``"rib"`` or ``"baseline"`` on a data set."""
+    if dataset == "scenes":
+        return IRNSettings.scenes(kind)
+    return IRNSettings.rib() if kind == "rib" else IRNSettings.baseline()

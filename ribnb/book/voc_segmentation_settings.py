@@ -2,70 +2,87 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torchvision
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from ribnb.book.split_settings import DataSettings
-from ribnb.book.voc_settings import IMAGENET
+from ribnb.book.split_settings import DataSettings, SplitSettings
+from ribnb.book.voc_settings import IMAGENET, scenes_theta_0, torchvision_weights
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import SettingsError, differences, optional, setting
+from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.scene_masks import NUM_MASKS, network_path
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.models import ARCHITECTURES
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.models import Architecture
+from ribnb.nets.scene_nets import TRAINED
 from ribnb.segmentation.settings import SegmentationSettings
 
-SHARED = ("seed", "precision")  # one value for the chapter and for its method
 TRUTH = "truth"  # full supervision
 SUPERVISION = ("cam_irn", "rib_irn", TRUTH)
 IN_VIEW = "rib_irn"  # trained in the chapter, though it comes trained
 
 
-@dataclass(frozen=True)
-class VOCSegmentationSettings(DataSettings, optional(SegmentationSettings, without=SHARED)):
-    """Parameters of ``voc_segmentation``.
+class SegmentationDataSettings(DataSettings):
+    """The group ``data`` of ``voc_segmentation``."""
 
-    What is None has the value of ``SegmentationSettings.scenes()`` for scenes, else of
-    ``.voc()``. After ``__init__`` none is None.
-    """
+    validation_split: str = setting("val", "images to score on")
+    num_validation: int = setting(0, "how many of them; 0: all; scenes: 100", ge=0)
 
-    num_images: int = setting(NUM_MASKS, "images to train on, spread over the list", minimum=0)
-    masks: str = setting(
-        "", "folder of a run of voc_masks; scenes of the seeds 3 to 5 have masks", identity=False
-    )
-    supervision: tuple[str, ...] = setting(
-        SUPERVISION, f"kinds of masks to train a network on each; {TRUTH}: the data's own"
-    )
-    arch: str | None = setting(None, "the backbone; scenes, or resnet101", choices=ARCHITECTURES)
-    weights: str | None = setting(
-        None, f"to start from: {IMAGENET}, random, or a path; theta_0 for scenes"
+
+class SegmentationNetSettings(Settings):
+    """The group ``net`` of ``voc_segmentation``."""
+
+    arch: Architecture = setting("resnet101", "the backbone; scenes: that of their own net")
+    weights: str = setting(
+        IMAGENET, f"to start from: {IMAGENET}, random, theta_0 (for scenes), or a path"
     )
     classifier: str = setting(
         "", "theta_0, for scenes; those of the seeds 3 to 5 have one", identity=False
     )
-    validation_split: str = setting("val", "images to score on")
-    num_validation: int | None = setting(None, "how many of them; 0: all; scenes: 100", minimum=0)
-    crf: bool = setting(True, "refine with the dense CRF too, if it is installed")
     retrain: bool = setting(False, "train all here, though scenes' seeds 3 to 5 come trained")
 
-    def __post_init__(self) -> None:
-        scenes = self.dataset == "scenes"
-        preset = SegmentationSettings.scenes() if scenes else SegmentationSettings.voc()
-        own = {
-            "arch": "scenes" if scenes else "resnet101",
-            "weights": "theta_0" if scenes else IMAGENET,
-            "num_validation": 100 if scenes else 0,
-        }
-        for name, value in {**preset.as_dict(), **own}.items():
-            if getattr(self, name, 0) is None:
-                object.__setattr__(self, name, value)
-        super().__post_init__()
-        _ = self.recipe  # refuses what does not go together
+
+class VOCSegmentationSettings(SplitSettings):
+    """Parameters of ``voc_segmentation``.
+
+    The group ``segment`` has the values of ``SegmentationSettings.scenes()`` for scenes, else of
+    ``.voc()``, where nothing is given.
+    """
+
+    num_images: int = setting(NUM_MASKS, "images to train on, spread over the list; 0: all", ge=0)
+    data: SegmentationDataSettings = setting({}, "more about the images")
+    masks: str = setting(
+        "", "folder of a run of voc_masks; scenes of the seeds 3 to 5 have masks", identity=False
+    )
+    supervision: tuple[str, ...] = setting(
+        SUPERVISION,
+        f"kinds of masks to train a network on each; {TRUTH}: the data's own",
+        min_length=1,
+    )
+    crf: bool = setting(True, "refine with the dense CRF too, if it is installed")
+    net: SegmentationNetSettings = setting({}, "what is trained, and where it starts")
+    segment: SegmentationSettings = setting({}, "how each network is trained, and asked")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data(cls, given: Any, info: ValidationInfo) -> Any:
+        number = 100 if info.data.get("dataset") == "scenes" else 0
+        return in_group(given, info, SegmentationDataSettings(num_validation=number))
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _net(cls, given: Any, info: ValidationInfo) -> Any:
+        return in_group(given, info, _net_preset(info.data.get("dataset")))
+
+    @field_validator("segment", mode="before")
+    @classmethod
+    def _segment(cls, given: Any, info: ValidationInfo) -> Any:
+        return in_group(given, info, _preset(info.data.get("dataset")))
+
+    @model_validator(mode="after")
+    def _what_goes_together(self):
         if len(set(self.supervision)) < len(self.supervision):
             raise SettingsError(f"supervision = {list(self.supervision)!r} names one kind twice")
         needs_masks = set(self.supervision) != {TRUTH}
@@ -76,13 +93,8 @@ class VOCSegmentationSettings(DataSettings, optional(SegmentationSettings, witho
                 f"{', '.join(map(str, TRAINED))} have masks here"
             )
         self._refuse_a_start_that_does_not_fit()
-        self._refuse_training_settings_without_training({**preset.as_dict(), **own})
-
-    @property
-    def recipe(self) -> SegmentationSettings:
-        """How each network is trained, and asked."""
-        names = SegmentationSettings.__dataclass_fields__.keys() & self.__dataclass_fields__.keys()
-        return SegmentationSettings(**{name: getattr(self, name) for name in names})
+        self._refuse_training_settings_without_training()
+        return self
 
     @property
     def crf_settings(self) -> CRFSettings | None:
@@ -95,8 +107,8 @@ class VOCSegmentationSettings(DataSettings, optional(SegmentationSettings, witho
     def packaged(self) -> bool:
         """Whether the networks that come with the package are those of these settings."""
         whole = self.num_images == NUM_MASKS and self.split in ("train", "train_aug")
-        own = self.masks or self.data_root or self.classifier
-        return whole and self.seed in TRAINED and not (self.retrain or own)
+        own = self.masks or self.data_root or self.net.classifier
+        return whole and self.seed in TRAINED and not (self.net.retrain or own)
 
     @property
     def other_seeds(self) -> list[int]:
@@ -110,7 +122,7 @@ class VOCSegmentationSettings(DataSettings, optional(SegmentationSettings, witho
 
     def of_seed(self, seed: int) -> VOCSegmentationSettings:
         """The same with another seed."""
-        return replace(self, seed=seed)
+        return self.replace(seed=seed)
 
     def trained(self, kind: str) -> Path | None:
         """The network that comes trained on a kind of masks; None if it must be trained."""
@@ -119,47 +131,66 @@ class VOCSegmentationSettings(DataSettings, optional(SegmentationSettings, witho
 
     def validation_images(self) -> ImageSet:
         """See ``images``."""
-        return self.image_set(self.validation_split, self.num_validation)
+        return self.image_set(self.data.validation_split, self.data.num_validation)
 
-    def net(self, num_classes: int) -> DeepLabV2:
+    def first_net(self, num_classes: int) -> DeepLabV2:
         """The network that training starts from; downloads ImageNet's weights at most once.
 
         Raises:
             OSError: weights that cannot be had; says what to do by hand.
             ValueError: weights of another architecture.
         """
-        weights: Any = None if self.weights == "random" else self.weights
-        if weights == IMAGENET:
-            weights = torchvision.models.get_model_weights(self.arch)[IMAGENET]
+        weights = torchvision_weights(self.net.arch, self.net.weights)
         if weights == "theta_0":
-            weights = self.classifier or CHECKPOINTS / f"scenes_{self.seed}.safetensors"
+            weights = self.net.classifier or scenes_theta_0(self.seed)
         build = DeepLabV2.scenes if self.dataset == "scenes" else DeepLabV2
         with seeded(self.seed):
-            return build(self.arch, num_classes, weights=weights)
+            return build(self.net.arch, num_classes, weights=weights)
 
     def _refuse_a_start_that_does_not_fit(self) -> None:
+        net = self.net
         known = self.dataset == "scenes" and self.seed in TRAINED
-        if self.weights == "theta_0" and not (self.classifier or known):
+        if net.weights == "theta_0" and not (net.classifier or known):
             raise SettingsError(
-                f"weights = 'theta_0' with dataset = {self.dataset!r} and seed = {self.seed}: name "
-                "a classifier.safetensors with classifier, or take weights = 'random'. Only scenes "
-                f"of the seeds {', '.join(map(str, TRAINED))} have one here"
+                f"net.weights = 'theta_0' with dataset = {self.dataset!r} and seed = {self.seed}: "
+                "name a classifier.safetensors with net.classifier, or take net.weights = "
+                f"'random'. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
             )
-        if self.classifier and self.weights != "theta_0":
+        if net.classifier and net.weights != "theta_0":
             raise SettingsError(
-                f"classifier = {self.classifier!r} would not be used: the networks start from "
-                f"weights = {self.weights!r}. Leave classifier out, or take weights = 'theta_0'"
+                f"net.classifier = {net.classifier!r} would not be used: the networks start from "
+                f"net.weights = {net.weights!r}. Leave net.classifier out, or take net.weights = "
+                "'theta_0'"
             )
-        if self.weights == IMAGENET and self.arch == "scenes":
-            raise SettingsError(f"weights = '{IMAGENET}': torchvision has none of 'scenes'")
+        torchvision_weights(net.arch, net.weights)
 
-    def _refuse_training_settings_without_training(self, preset: dict[str, Any]) -> None:
+    def _refuse_training_settings_without_training(self) -> None:
         if not self.packaged:
             return
-        here = {name: value for name, value in self.recipe.training().items() if name not in SHARED}
-        other = differences(preset, {**here, "arch": self.arch, "weights": self.weights})
+        names = [name for name in self.segment.training() if name not in SHARED]
+        here, there = (
+            {
+                **{f"segment.{name}": getattr(recipe, name) for name in names},
+                "net.arch": net.arch,
+                "net.weights": net.weights,
+            }
+            for recipe, net in (
+                (self.segment, self.net),
+                (_preset(self.dataset), _net_preset(self.dataset)),
+            )
+        )
+        other = differences(there, here)
         if other:
             raise SettingsError(
                 f"the networks that come with these scenes were trained otherwise: {other}. With "
-                "retrain = True they are trained here"
+                "net.retrain = True they are trained here"
             )
+
+
+def _preset(dataset: str | None) -> SegmentationSettings:
+    return SegmentationSettings.scenes() if dataset == "scenes" else SegmentationSettings.voc()
+
+
+def _net_preset(dataset: str | None) -> SegmentationNetSettings:
+    own = {"arch": "scenes", "weights": "theta_0"} if dataset == "scenes" else {}
+    return SegmentationNetSettings(**own)

@@ -2,80 +2,122 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torchvision
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from ribnb.book.split_settings import ScoredSettings, SplitSettings
+from ribnb.book.split_settings import DataSettings, ScoredDataSettings, ShardSettings
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import Settings, SettingsError, optional, setting
-from ribnb.method.pooling import VARIANTS
+from ribnb.core.settings import Settings, SettingsError, in_group, setting
+from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier_settings import ClassifierSettings
-from ribnb.nets.models import ARCHITECTURES, CAMNet
+from ribnb.nets.models import Architecture, CAMNet
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
 
-SHARED = ("seed", "precision", "variant")  # one value for the chapter and for its method
 IMAGENET = "IMAGENET1K_V1"  # of torchvision's; what the authors started from
 
 
-@dataclass(frozen=True)
-class VOCClassifierSettings(SplitSettings, optional(ClassifierSettings, without=SHARED)):
+def torchvision_weights(arch: str, weights: str) -> Any:
+    """What ``CAMNet`` takes for the parameter ``weights``: torchvision's, a path, or None.
+
+    Raises:
+        SettingsError: ImageNet's for the scenes' net.
+    """
+    if weights == IMAGENET and arch == "scenes":
+        raise SettingsError(f"weights = '{IMAGENET}': torchvision has none of 'scenes'")
+    if weights == IMAGENET:
+        return torchvision.models.get_model_weights(arch)[IMAGENET]
+    return None if weights == "random" else weights
+
+
+def scenes_theta_0(seed: int) -> Path:
+    """The classifier that comes along for scenes of a seed."""
+    return CHECKPOINTS / f"scenes_{seed}.safetensors"
+
+
+def no_classifier(name: str, dataset: str, seed: int) -> SettingsError:
+    """The refusal of settings that name no theta_0 where none comes along."""
+    return SettingsError(
+        f"{name} = '' with dataset = {dataset!r} and seed = {seed}: name a "
+        "classifier.safetensors, which the chapter voc_classifier leaves in its "
+        f"output_dir. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
+    )
+
+
+class ClassifierNetSettings(Settings):
+    """The group ``net`` of ``voc_classifier``."""
+
+    arch: Architecture = setting("resnet50", "the architecture; scenes: that of their own net")
+    weights: str = setting(IMAGENET, f"to start from: {IMAGENET}, random, or a path")
+    output_stride: Literal[8, 16] = setting(16, "pixels a position of a ResNet's map")
+
+
+class ClassifierDataSettings(DataSettings):
+    """The group ``data`` of ``voc_classifier``: also the images to learn from."""
+
+    training_split: str = setting("train_aug", "images to train on")
+    num_training: int = setting(0, "how many of them; 0: all; scenes: 1600", ge=0)
+    validation_split: str = setting("val", "images for the mAP")
+    num_validation: int = setting(0, "how many of them; 0: all; scenes: 200", ge=0)
+
+
+class VOCClassifierSettings(ShardSettings):
     """Parameters of ``voc_classifier``.
 
-    What is None has the value of its recipe: ``ClassifierSettings.scenes()`` for scenes, else
-    ``ClassifierSettings()`` or ``.released()``, by ``variant``. After ``__init__`` none is None.
+    A group has the values of its preset where nothing is given: ``recipe`` those of
+    ``ClassifierSettings.scenes()`` for scenes, else of ``ClassifierSettings()`` or
+    ``.released()``, by ``variant``.
     """
 
-    variant: str = setting(
-        "paper",
-        "IRN's recipe as it is written down, or as its released code runs it",
-        choices=VARIANTS,
+    data: ClassifierDataSettings = setting({}, "more about the images")
+    variant: Variant = setting(
+        "paper", "IRN's recipe as it is written down, or as its released code runs it"
     )
-    arch: str | None = setting(None, "the net; scenes, or resnet50 for VOC", choices=ARCHITECTURES)
-    weights: str | None = setting(
-        None, f"to start from: {IMAGENET}, random, or a path; random for scenes"
-    )
-    output_stride: int = setting(16, "pixels a position of a ResNet's map", choices=(8, 16))
     classifier: str = setting(
         "", "a trained classifier.safetensors to use in place of training", identity=False
     )
-    training_split: str = setting("train_aug", "images to train on")
-    num_training: int | None = setting(None, "how many of them; 0: all; scenes: 1600", minimum=0)
-    validation_split: str = setting("val", "images for the mAP")
-    num_validation: int | None = setting(None, "how many of them; 0: all; scenes: 200", minimum=0)
+    net: ClassifierNetSettings = setting({}, "what is trained, and where it starts")
+    recipe: ClassifierSettings = setting({}, "how it is trained")
 
-    def __post_init__(self) -> None:
-        scenes = self.dataset == "scenes"
-        if scenes and self.variant == "released":
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data(cls, given: Any, info: ValidationInfo) -> Any:
+        scenes = info.data.get("dataset") == "scenes"
+        numbers = {"num_training": 1600, "num_validation": 200} if scenes else {}
+        return in_group(given, info, ClassifierDataSettings(**numbers))
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _net(cls, given: Any, info: ValidationInfo) -> Any:
+        scenes = info.data.get("dataset") == "scenes"
+        start = {"arch": "scenes", "weights": "random"} if scenes else {}
+        return in_group(given, info, ClassifierNetSettings(**start))
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _recipe(cls, given: Any, info: ValidationInfo) -> Any:
+        watched = {"validate_each_epoch": True}
+        if info.data.get("dataset") == "scenes":
+            # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
+            preset = ClassifierSettings.scenes(epochs=6, **watched)
+        elif info.data.get("variant") == "released":
+            preset = ClassifierSettings.released(**watched)
+        else:
+            preset = ClassifierSettings(**watched)
+        return in_group(given, info, preset)
+
+    @model_validator(mode="after")
+    def _scenes_have_no_imagenet(self):
+        if self.dataset == "scenes" and self.variant == "released":
             raise SettingsError(
                 "variant = 'released': IRN's code starts from ImageNet's weights, which scenes do "
                 "not have; it must be 'paper' with dataset = 'scenes'"
             )
-        if scenes:
-            # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
-            preset = ClassifierSettings.scenes(epochs=6)
-            rest = {
-                "arch": "scenes",
-                "weights": "random",
-                "num_training": 1600,
-                "num_validation": 200,
-            }
-        else:
-            released = self.variant == "released"
-            preset = ClassifierSettings.released() if released else ClassifierSettings()
-            rest = {"arch": "resnet50", "weights": IMAGENET, "num_training": 0, "num_validation": 0}
-        _fill(self, {**preset.as_dict(), "validate_each_epoch": True, **rest})
-        super().__post_init__()
-        _ = self.recipe  # refuses what does not go together
-
-    @property
-    def recipe(self) -> ClassifierSettings:
-        """How the classifier is trained."""
-        return _method(ClassifierSettings, self)
+        return self
 
     @property
     def cam(self) -> RIBSettings:
@@ -85,91 +127,64 @@ class VOCClassifierSettings(SplitSettings, optional(ClassifierSettings, without=
 
     def training_images(self) -> ImageSet:
         """See ``images``."""
-        return self.image_set(self.training_split, self.num_training)
+        return self.image_set(self.data.training_split, self.data.num_training)
 
     def validation_images(self) -> ImageSet:
         """See ``images``."""
-        return self.image_set(self.validation_split, self.num_validation)
+        return self.image_set(self.data.validation_split, self.data.num_validation)
 
-    def net(self, num_classes: int) -> CAMNet:
+    def first_net(self, num_classes: int) -> CAMNet:
         """The net that training starts from; downloads ImageNet's weights at most once.
 
         Raises:
             OSError: weights that cannot be had; says what to do by hand.
             ValueError: weights of another architecture.
         """
-        weights: Any = self.weights
-        if weights == "random":
-            weights = None
-        elif weights == IMAGENET:
-            if self.arch == "scenes":
-                raise SettingsError(f"weights = '{IMAGENET}': torchvision has none of 'scenes'")
-            weights = torchvision.models.get_model_weights(self.arch)[IMAGENET]
+        weights = torchvision_weights(self.net.arch, self.net.weights)
         with seeded(self.seed):
-            model = CAMNet(self.arch, num_classes, self.output_stride, weights)
+            model = CAMNet(self.net.arch, num_classes, self.net.output_stride, weights)
         if self.variant == "released":
             for parameter in model.frozen_modules().parameters():
                 parameter.requires_grad_(False)
         return model
 
 
-@dataclass(frozen=True)
-class VOCRIBSettings(SplitSettings, ScoredSettings, optional(RIBSettings, without=SHARED)):
+class VOCRIBSettings(ShardSettings):
     """Parameters of ``voc_rib``.
 
-    What is None has the value of its variant: that of ``RIBSettings.scenes(variant)`` for scenes,
-    else of ``RIBSettings.paper()`` or ``.released()``. After ``__init__`` only ``moving_stages``
-    may be None, which leaves it to the net, and the flood rule's two, in the variant without it;
-    ``flood_share=1`` switches it off in the other.
+    The group ``rib`` has the values of ``RIBSettings.scenes(variant)`` for scenes, else of
+    ``RIBSettings.paper()`` or ``.released()``, where nothing is given.
     """
 
-    variant: str = setting("released", "the paper's formulas or its code", choices=VARIANTS)
+    data: ScoredDataSettings = setting({}, "more about the images")
+    variant: Variant = setting("released", "the paper's formulas or its code")
     classifier: str = setting(
         "", "theta_0, a classifier.safetensors; scenes of the seeds 3 to 5 have one", identity=False
     )
+    rib: RIBSettings = setting({}, "how each image is adapted to")
 
-    def __post_init__(self) -> None:
-        if self.dataset == "scenes":
-            preset = RIBSettings.scenes(self.variant)
+    @field_validator("rib", mode="before")
+    @classmethod
+    def _rib(cls, given: Any, info: ValidationInfo) -> Any:
+        variant = info.data.get("variant", "released")
+        if info.data.get("dataset") == "scenes":
+            preset = RIBSettings.scenes(variant)
         else:
-            paper = self.variant == "paper"
-            preset = RIBSettings.paper() if paper else RIBSettings.released()
-        _fill(self, preset.as_dict())
-        super().__post_init__()
-        _ = self.rib
-        if not self.classifier and (self.dataset == "voc" or self.seed not in TRAINED):
-            raise SettingsError(
-                f"classifier = '' with dataset = {self.dataset!r} and seed = {self.seed}: name a "
-                "classifier.safetensors, which the chapter voc_classifier leaves in its "
-                f"output_dir. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
-            )
+            preset = RIBSettings.paper() if variant == "paper" else RIBSettings.released()
+        return in_group(given, info, preset)
 
-    @property
-    def rib(self) -> RIBSettings:
-        """How each image is adapted to."""
-        return _method(RIBSettings, self)
+    @model_validator(mode="after")
+    def _theta_0_is_there(self):
+        if not self.classifier and (self.dataset == "voc" or self.seed not in TRAINED):
+            raise no_classifier("classifier", self.dataset, self.seed)
+        return self
 
     @property
     def cam(self) -> RIBSettings:
         """The same views, and no step."""
-        return replace(self.rib, iterations=0)
+        return self.rib.replace(iterations=0)
 
     @property
     def classifier_path(self) -> Path:
         """Where theta_0 lies."""
-        if self.classifier:
-            return Path(self.classifier)
-        return CHECKPOINTS / f"scenes_{self.seed}.safetensors"
-
-
-def _fill(settings: Settings, defaults: dict[str, Any]) -> None:
-    """Put the defaults where nothing is given."""
-    for name, value in defaults.items():
-        if getattr(settings, name, 0) is None:
-            object.__setattr__(settings, name, value)
-
-
-def _method(kind: type[Settings], chapter: Settings) -> Any:
-    """The method's settings out of the chapter's."""
-    names = kind.__dataclass_fields__.keys() & chapter.__dataclass_fields__.keys()
-    return kind(**{name: getattr(chapter, name) for name in names})
+        return Path(self.classifier) if self.classifier else scenes_theta_0(self.seed)

@@ -9,11 +9,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
+Precision = Literal["float32", "tf32", "bfloat16"]
+PRECISIONS = get_args(Precision)
 PATTERN = r"auto|cpu|mps|cuda(:\d+)?"
 
 

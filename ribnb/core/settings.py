@@ -1,79 +1,92 @@
-"""Settings: frozen dataclasses that refuse wrong values in words.
+"""Settings: frozen pydantic models that refuse wrong values in words.
 
-A chapter has one cell of parameters; the next cell builds its settings object from them with
-``from_notebook``. Unknown names, wrong types and values out of range all raise ``SettingsError``
-before anything is computed.
+A field is a ``setting``: its default, its meaning with unit or range and source, its limits. A
+field of another settings class is a group, such as ``rib`` of a chapter, and a parameter in it has
+a dotted name, ``rib.iterations``; ``nested`` and ``merged`` turn such names into groups.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import textwrap
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+SHARED = ("variant", "seed", "precision")  # where a chapter has them, its groups have the same
+# Limits in words that a reader of settings uses; others are pydantic's.
+_WORDS = {
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "one of {expected}",
+    "too_short": "a list of at least {min_length}",
+}
+
 
 class SettingsError(ValueError):
-    """A setting that is unknown, of the wrong type or out of range."""
+    """A setting that is unknown, of the wrong type or out of range.
+
+    Attributes:
+        faults: (path of the setting, what is wrong with it), if single settings are to blame.
+    """
+
+    faults: tuple[tuple[tuple[str | int, ...], str], ...] = ()
+
+    @property
+    def paths(self) -> list[str]:
+        """Dotted names of the settings to blame."""
+        return [".".join(map(str, path)) for path, _ in self.faults]
 
 
-def setting(
-    default: Any,
-    meaning: str,
-    *,
-    choices: tuple | None = None,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    identity: bool = True,
-) -> Any:
-    """A dataclass field with its meaning (unit or range included) and what it allows.
+def setting(default: Any, meaning: str, *, identity: bool = True, **limits: Any) -> Any:
+    """A field of ``Settings``.
 
     Args:
         default: the value when nothing is said.
-        meaning: one line for a reader.
-        choices: the only values allowed.
-        minimum: smallest value allowed.
-        above: values must be greater than this.
-        maximum: largest value allowed.
+        meaning: one line for a reader, with unit or range, and source.
         identity: False for what does not change the result (a folder, a device) and so stays
             out of the settings' hash.
+        limits: pydantic's, such as ``ge``, ``gt``, ``le``; choices are a field's ``Literal`` type.
     """
-    limits = {"choices": choices, "minimum": minimum, "above": above, "maximum": maximum}
-    metadata = {"meaning": meaning, "identity": identity, **limits}
-    return dataclasses.field(default=default, metadata=metadata)
+    extra = {"identity": identity}
+    return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
 
-class Settings:
-    """Base of all settings; subclasses are frozen dataclasses whose fields are ``setting``s."""
+class Settings(BaseModel):
+    """Base of all settings; every field is a ``setting`` or a group of them.
 
-    def __post_init__(self) -> None:
-        types = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            kind, value = types[field.name], getattr(self, field.name)
-            options = _options(kind)
-            items = [typing.get_args(one)[0] for one in options if typing.get_origin(one) is tuple]
-            if items and not (value is None and type(None) in options):
-                value = _check_tuple(field, items[0], value)
-            elif not items:
-                _check(field, options, value)
-            if value is not None and float in (*options, *items):
-                # 600 and 600.0 are one setting, with one hash
-                value = tuple(map(float, value)) if isinstance(value, tuple) else float(value)
-            object.__setattr__(self, field.name, value)
+    Raises:
+        SettingsError: one line for each setting that is unknown, with the nearest known one, of
+            the wrong type, or out of its limits.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _refusal(type(self), error) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _list_for_tuple(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value  # as JSON and papermill have it
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]):
-        """Settings from a mapping; SettingsError names what is unknown, with the nearest name."""
-        refuse_unknown(values, [field.name for field in dataclasses.fields(cls)], cls.__name__)
-        return cls(**values)
+        """Settings from a mapping, such as a result's."""
+        return cls(**{str(name): value for name, value in values.items()})
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]):
@@ -82,56 +95,130 @@ class Settings:
         papermill only warns of a parameter that the notebook does not know. It injects its
         parameters as one cell, which this reads back, so that the chapter itself refuses them.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        refuse_unknown(_injected_names(namespace.get("In", ())), known, "this chapter")
-        return cls(**{name: namespace[name] for name in known if name in namespace})
+        refuse_unknown(_injected_names(namespace.get("In", ())), cls.model_fields, "this chapter")
+        return cls(**{name: namespace[name] for name in cls.model_fields if name in namespace})
 
-    def replace(self, **changes):
-        """The same with changes, checked like any other settings."""
-        return dataclasses.replace(self, **changes)
+    def replace(self, **changes: Any):
+        """The same with changes, checked like any other settings; a group is replaced as a whole.
+
+        To change one field of a group: ``chapter.replace(rib=chapter.rib.replace(margin=30.0))``.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**values, **changes})
 
     def as_dict(self) -> dict[str, Any]:
-        """Field names and values, ready for JSON (which has lists for tuples)."""
-        values = dataclasses.asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        """Fields and values, ready for JSON (which has lists for tuples).
+
+        Groups are in full, but for what is the same as here: ``variant``, ``seed``, ``precision``.
+        """
+        shared = type(self).model_fields.keys() & SHARED
+        values: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                value = {key: one for key, one in value.as_dict().items() if key not in shared}
+            values[name] = list(value) if isinstance(value, tuple) else value
+        return values
+
+    @classmethod
+    def identity_names(cls) -> list[str]:
+        """Names of the fields that change the result."""
+        fields = cls.model_fields.items()
+        return [name for name, field in fields if (field.json_schema_extra or {}).get("identity")]
 
     def identity(self) -> dict[str, Any]:
-        """The fields that change the result, with their values."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.metadata["identity"]
-        }
+        """The fields that change the result, with their values; groups as in ``as_dict``."""
+        return self.identity_of(
+            {
+                name: value if isinstance(value, dict) else getattr(self, name)
+                for name, value in self.as_dict().items()
+            }
+        )
+
+    @classmethod
+    def identity_of(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of these values, as ``as_dict`` gives them, changes the result."""
+        found = {}
+        for name in cls.identity_names():
+            if name in values:
+                group = _group_class(cls, name)
+                found[name] = group.identity_of(values[name]) if group else values[name]
+        return found
 
     def hash(self) -> str:
         """12 hexadecimal digits that change with every setting that changes the result."""
-        text = json.dumps([type(self).__name__, self.identity()], sort_keys=True)
+        return self.hash_of(self.as_dict())
+
+    @classmethod
+    def hash_of(cls, values: Mapping[str, Any]) -> str:
+        """The hash that settings with exactly these values have, which are not checked."""
+        text = json.dumps([cls.__name__, cls.identity_of(values)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def optional(settings: type[Settings], without: Iterable[str] = ()) -> type[Settings]:
-    """A base class with the fields of other settings, each of them None where nothing is given.
-
-    For settings that put their own fields beside these and ask a preset for what is not given.
+def in_group(given: Any, info: ValidationInfo, preset: Settings) -> dict[str, Any]:
+    """All values of a group, for a validator that stands before the field's own.
 
     Args:
-        settings: whose fields; meanings and limits come along.
-        without: names of fields to leave out.
+        given: the group's parameters; or settings, of which is taken what is not shared.
+        info: of the field; what the chapter shares with its groups stands before it.
+        preset: what holds where nothing is given.
+
+    Raises:
+        SettingsError: ``given`` is no mapping, or has what is the chapter's.
     """
-    fields = [
-        (
-            field.name,
-            field.type if "None" in field.type else f"{field.type} | None",
-            dataclasses.field(default=None, metadata=field.metadata),
+    shared = {name: info.data[name] for name in SHARED if name in info.data}
+    shared = {name: value for name, value in shared.items() if name in type(preset).model_fields}
+    if isinstance(given, Settings):
+        given = {name: value for name, value in given.as_dict().items() if name not in shared}
+    if not isinstance(given, Mapping):
+        raise SettingsError(
+            f"{given!r} is no mapping of parameters to values; {{}} leaves all as they are"
         )
-        for field in dataclasses.fields(settings)
-        if field.name not in without
-    ]
-    # the annotations are text, which is read where the fields come from
-    namespace = {"__module__": settings.__module__, "__doc__": f"{settings.__name__}, optional."}
-    return dataclasses.make_dataclass(
-        f"Optional{settings.__name__}", fields, bases=(Settings,), namespace=namespace, frozen=True
-    )
+    for name in given:
+        if name in shared:
+            raise SettingsError(f"{name} is the chapter's own parameter; give it there, not here")
+    return {**preset.as_dict(), **given, **shared}
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names by group: ``{"rib.margin": 30}`` is ``{"rib": {"margin": 30}}``.
+
+    What is a group already stays one, so both forms may stand side by side.
+
+    Raises:
+        SettingsError: one name is a value and a group.
+    """
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        for part in reversed(str(name).split(".")):
+            value = {part: value}
+        ((first, inner),) = value.items()
+        if first in result and isinstance(result[first], Mapping) != isinstance(inner, Mapping):
+            raise SettingsError(f"{first} is given as a value and as a group of parameters")
+        result = merged(result, value)
+    return result
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters over parameters: the last value counts, and in a group each field by itself."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+            result[name] = merged(result[name], value) if both else value
+    return result
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names, ``rib.margin``: the inverse of ``nested``."""
+    result = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result |= {f"{name}.{key}": inner for key, inner in flat(value).items()}
+        else:
+            result[name] = value
+    return result
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> None:
@@ -139,18 +226,15 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> No
     known = list(known)
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise SettingsError(
-                f"{owner} has no parameter {name!r}; {hint}It knows: {', '.join(known)}"
-            )
+            raise SettingsError(_unknown(name, known, owner))
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """In words, the entries of ``here`` that are others ``there``; empty if there are none."""
+    there = flat(there)
     return "; ".join(
         f"{name} is {there.get(name)!r} there, {value!r} here"
-        for name, value in here.items()
+        for name, value in flat(here).items()
         if there.get(name) != value
     )
 
@@ -188,56 +272,41 @@ def _injected_names(cells: Iterable[str]) -> list[str]:
     return [target.id for node in assignments for target in node.targets]
 
 
-def _options(kind: Any) -> tuple:
-    """The kinds in a union, or the one."""
-    return (kind,) if typing.get_origin(kind) is tuple else typing.get_args(kind) or (kind,)
+def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:
+    """The class of a field that is a group; None for one that is not."""
+    found = kind.model_fields[name].annotation
+    return found if isinstance(found, type) and issubclass(found, Settings) else None
 
 
-def _check_tuple(field: dataclasses.Field, kind: Any, value: Any) -> tuple:
-    """A list, as papermill gives it, or a tuple, whose items are checked one by one."""
-    if not isinstance(value, list | tuple) or not value:
-        raise SettingsError(
-            f"{field.name} = {value!r}; it must be a list of {kind.__name__}, with at least one "
-            f"item ({field.metadata['meaning']})"
-        )
-    for item in value:
-        _check(field, (kind,), item)
-    return tuple(value)
+def _unknown(name: str, known: Iterable[str], owner: str) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{owner} has no parameter {name!r}; {hint}It knows: {', '.join(known)}"
 
 
-def _check(field: dataclasses.Field, options: tuple, value: Any) -> None:
-    if value is None and type(None) in options:
-        return
-    if not any(_is(value, option) for option in options):
-        names = " or ".join(option.__name__ for option in options).replace("NoneType", "None")
-        raise SettingsError(
-            f"{field.name} = {value!r} is of type {type(value).__name__}; it must be {names} "
-            f"({field.metadata['meaning']})"
-        )
-    allowed = _allowed(field.metadata, value)
-    if allowed:
-        raise SettingsError(
-            f"{field.name} = {value!r} is not allowed; it must be {allowed} "
-            f"({field.metadata['meaning']})"
-        )
-
-
-def _is(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):  # a bool is an int to Python, but not to a reader
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _allowed(limits: Mapping[str, Any], value: Any) -> str:
-    """What is allowed, in words, if the value is not; else an empty string."""
-    if limits["choices"] is not None and value not in limits["choices"]:
-        return "one of " + ", ".join(map(repr, limits["choices"]))
-    if isinstance(value, float) and not math.isfinite(value):
-        return "a finite number"
-    if limits["above"] is not None and not value > limits["above"]:
-        return f"greater than {limits['above']}"
-    if limits["minimum"] is not None and value < limits["minimum"]:
-        return f"at least {limits['minimum']}"
-    if limits["maximum"] is not None and value > limits["maximum"]:
-        return f"at most {limits['maximum']}"
-    return ""
+def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
+    """pydantic's errors, one line each: path, value, what is allowed, the field's meaning."""
+    faults: list[tuple[tuple[str | int, ...], str]] = []
+    for one in error.errors(include_url=False):
+        path, cause = one["loc"], one.get("ctx", {}).get("error")
+        if isinstance(cause, SettingsError) and cause.faults:  # of a group, itself in words
+            faults += [((*path, *inner), text) for inner, text in cause.faults]
+        elif one["type"] == "value_error":
+            faults.append((path, f": {cause}"))
+        elif one["type"] == "extra_forbidden":
+            faults.append((path, f": {_unknown(str(path[0]), kind.model_fields, kind.__name__)}"))
+        else:
+            field = kind.model_fields[path[0]]
+            words = _WORDS.get(one["type"], "").format(**one.get("ctx", {}))
+            allowed = words or one["msg"].removeprefix("Input should be ")
+            if type(None) in typing.get_args(field.annotation):
+                allowed += ", or None"
+            text = f" = {one['input']!r}: it must be {allowed} ({field.description})"
+            faults.append((path, text))
+    paths = {path for path, _ in faults}  # a list with a bad item may also be called too short
+    faults = [one for one in faults if not any(p[:-1] == one[0] != p for p in paths)]
+    lines = (f"{'.'.join(map(str, path))}{text}".removeprefix(": ") for path, text in faults)
+    refusal = SettingsError("\n".join(lines))
+    refusal.faults = tuple(faults)
+    return refusal

@@ -7,6 +7,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -14,7 +15,8 @@ from numpy import ndarray
 
 from ribnb.data.download import download_file
 
-SOURCES = ("embedded", "mnist")
+Source = Literal["embedded", "mnist"]
+SOURCES = get_args(Source)
 SPLITS = ("train", "test")
 CLASS_NAMES = ("2", "8")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.book.chapter_settings import chapter_settings, settings_class
+from ribnb.core.settings import flat as flat_settings
 from ribnb.data.voc_folder import CLASS_NAMES
 from ribnb.data.voc_official import LIST_COUNTS
 from ribnb.evidence.ablation_results import Published
@@ -182,9 +183,8 @@ def _cell(results: Mapping[Any, Result | None], chapter: str, metric: str, label
 def _without_seed(result: Result) -> str:
     """The settings that decide a result, but for its seed; equal text for equal settings."""
     kind = settings_class(result["chapter"])
-    fields = (one for one in kind.__dataclass_fields__.values() if one.metadata["identity"])
-    names = [one.name for one in fields if one.name != "seed"]
-    return json.dumps({name: result["settings"][name] for name in names}, sort_keys=True)
+    settings = flat_settings(kind.identity_of(result["settings"]))
+    return json.dumps({k: v for k, v in settings.items() if k != "seed"}, sort_keys=True)
 
 
 def _for_voc(result: Result) -> bool:

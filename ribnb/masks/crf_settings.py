@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.core.settings import Settings, setting
 
 # Kernels that are much narrower overflow the library's lattice, which ends the whole process.
 _NARROWEST = 0.1
 
 
-@dataclass(frozen=True)
 class CRFSettings(Settings):
     """A dense CRF (Kraehenbuehl and Koltun 2011). The defaults refine masks, as IRN's code does.
 
@@ -20,26 +18,19 @@ class CRFSettings(Settings):
     exp(-|p_i - p_j|^2 / (2 near_width^2) - |c_i - c_j|^2 / (2 colour_width^2)).
     """
 
-    iterations: int = setting(10, "of the mean field", minimum=0)
+    iterations: int = setting(10, "of the mean field", ge=0)
     confidence: float = setting(
-        0.7, "probability that a pixel's given label is right", above=0, maximum=1
+        0.7, "probability that a pixel's given label is right", gt=0, lt=1
     )
-    smooth_width: float = setting(3.0, "of the smoothness kernel, pixels", minimum=_NARROWEST)
-    smooth_weight: float = setting(3.0, "of the smoothness kernel", minimum=0)
-    near_width: float = setting(50.0, "of the appearance kernel, pixels", minimum=_NARROWEST)
+    smooth_width: float = setting(3.0, "of the smoothness kernel, pixels", ge=_NARROWEST)
+    smooth_weight: float = setting(3.0, "of the smoothness kernel", ge=0)
+    near_width: float = setting(50.0, "of the appearance kernel, pixels", ge=_NARROWEST)
     colour_width: float = setting(
         5.0,
         "of the appearance kernel, grey levels of 0 to 255 in each channel",
-        minimum=_NARROWEST,
+        ge=_NARROWEST,
     )
-    near_weight: float = setting(10.0, "of the appearance kernel", minimum=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.confidence == 1:
-            raise SettingsError(
-                "confidence = 1.0 leaves the CRF nothing to change; it must be less than 1"
-            )
+    near_weight: float = setting(10.0, "of the appearance kernel", ge=0)
 
     @classmethod
     def deeplab(cls, **changes: Any) -> CRFSettings:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ribnb.core.devices import PRECISIONS
+from pydantic import model_validator
+
+from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
 
 # What the two kinds of maps differ in; the rest is the same.
@@ -52,7 +53,6 @@ WALK = ("walk_background", "power", "walk_radius", "beta", "walk_exponent")
 SHARED = ("precision",)
 
 
-@dataclass(frozen=True)
 class IRNSettings(Settings):
     """How maps become masks through IRN: confident labels, the training, the random walk.
 
@@ -62,43 +62,41 @@ class IRNSettings(Settings):
     """
 
     foreground_threshold: float = setting(
-        0.30, "background's score where a map shows a class for sure", above=0, maximum=1
+        0.30, "background's score where a map shows a class for sure", gt=0, le=1
     )
     background_threshold: float = setting(
-        0.05, "background's score where all that is below it is background for sure", above=0
+        0.05, "background's score where all that is below it is background for sure", gt=0
     )
-    walk_background: float = setting(0.25, "background's score after the walk", above=0, maximum=1)
-    power: float = setting(1.0, "of the maps before the walk", above=0)
+    walk_background: float = setting(0.25, "background's score after the walk", gt=0, le=1)
+    power: float = setting(1.0, "of the maps before the walk", gt=0)
     walk_radius: float = setting(
-        5.0, "positions nearer than this exchange values", above=1, maximum=64
+        5.0, "positions nearer than this exchange values", gt=1, le=64
     )
-    beta: float = setting(10.0, "power of the affinities in the walk", minimum=0)
-    walk_exponent: int = setting(8, "the walk has 2 ** this steps", minimum=0, maximum=16)
+    beta: float = setting(10.0, "power of the affinities in the walk", ge=0)
+    walk_exponent: int = setting(8, "the walk has 2 ** this steps", ge=0, le=16)
     radius: float = setting(
-        10.0, "gamma: pairs nearer than this are trained on", above=1, maximum=64
+        10.0, "gamma: pairs nearer than this are trained on", gt=1, le=64
     )
-    crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", minimum=0)
-    batch_size: int = setting(32, "images a step", minimum=1)
-    epochs: int = setting(3, "passes over the images", minimum=1)
-    learning_rate: float = setting(0.1, "of the boundary branch, at the start", above=0)
+    crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", ge=0)
+    batch_size: int = setting(32, "images a step", ge=1)
+    epochs: int = setting(3, "passes over the images", ge=1)
+    learning_rate: float = setting(0.1, "of the boundary branch, at the start", gt=0)
     displacement_factor: float = setting(
-        10.0, "the displacement branch's rate over the boundary branch's", above=0
+        10.0, "the displacement branch's rate over the boundary branch's", gt=0
     )
     momentum: float = setting(
-        1e-4, "of SGD; 1e-4 is what reaches it in IRN's code", minimum=0, maximum=1
+        1e-4, "of SGD; 1e-4 is what reaches it in IRN's code", ge=0, le=1
     )
-    weight_decay: float = setting(1e-4, "of all weights", minimum=0)
-    poly_power: float = setting(0.9, "of the polynomial decay of the rate", minimum=0)
-    scale_min: float = setting(0.5, "smallest random scale of an image", above=0)
-    scale_max: float = setting(1.5, "largest random scale of an image", above=0)
+    weight_decay: float = setting(1e-4, "of all weights", ge=0)
+    poly_power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
+    scale_min: float = setting(0.5, "smallest random scale of an image", gt=0)
+    scale_max: float = setting(1.5, "largest random scale of an image", gt=0)
     flip: bool = setting(True, "mirror one image in two")
-    precision: str = setting(
-        "float32", "tf32 rounds on CUDA, bfloat16 is mixed precision", choices=PRECISIONS
-    )
-    seed: int = setting(0, "of the first weights, the images' order and views", minimum=0)
+    precision: Precision = setting("float32", "tf32 rounds on CUDA, bfloat16 is mixed precision")
+    seed: int = setting(0, "of the first weights, the images' order and views", ge=0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self):
         low, high = self.background_threshold, self.foreground_threshold
         if low > high:
             raise SettingsError(
@@ -109,6 +107,7 @@ class IRNSettings(Settings):
             raise SettingsError(
                 f"scale_min = {self.scale_min} must not be above scale_max = {self.scale_max}"
             )
+        return self
 
     @classmethod
     def rib(cls, **changes: Any) -> IRNSettings:

@@ -18,11 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
+from pydantic import model_validator
 
 from ribnb.core.files import Maps
 from ribnb.core.image_set import ImageSet
@@ -54,39 +55,38 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
 class SaliencySettings(Settings):
     """How maps and saliency make a mask; the defaults are for masks that are scored.
 
     ``training()`` is for masks that train a network.
     """
 
-    salient_level: float = setting(0.5, "a pixel is salient above it", minimum=0, maximum=1)
-    conflicts: str = setting(
+    salient_level: float = setting(0.5, "a pixel is salient above it", ge=0, le=1)
+    conflicts: Literal["decide", "ignore"] = setting(
         "decide",
         "where map and saliency disagree: decide for the saliency, or ignore the pixel (255)",
-        choices=("decide", "ignore"),
     )
     map_level: float = setting(
         0.1,
         "if conflicts are ignored: a class may claim a salient pixel above it",
-        minimum=0,
-        maximum=1,
+        ge=0,
+        le=1,
     )
     high_level: float = setting(
         0.5,
         "if conflicts are ignored: a class above it speaks against a pixel that is not salient",
-        minimum=0,
-        maximum=1,
+        ge=0,
+        le=1,
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self):
         if self.map_level > self.high_level:
             raise SettingsError(
                 f"map_level = {self.map_level} must not exceed high_level = {self.high_level}: "
                 "what is sure enough to doubt the saliency is sure enough to agree with it"
             )
+        return self
 
     @classmethod
     def training(cls, **changes: Any) -> SaliencySettings:

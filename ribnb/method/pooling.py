@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-VARIANTS = ("paper", "released")
+Variant = Literal["paper", "released"]
+VARIANTS = get_args(Variant)
 
 
 def gap(features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C"]:

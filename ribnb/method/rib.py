@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = dict(given.parameter)
         if "variant" in values:  # it is more than that field: its own rates, rules and batches
             raise ValueError(f"for the variant use --variant {values['variant']}")
-        refuse_unknown(values, RIBSettings.__dataclass_fields__, "RIBSettings")
+        refuse_unknown(values, RIBSettings.model_fields, "RIBSettings")
         settings = getattr(RIBSettings, given.variant)(**values)
         shard = parse_shard(given.shard)
         images = VOCImages(given.data_root, given.split)

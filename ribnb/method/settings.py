@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from ribnb.core.devices import PRECISIONS
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.method.pooling import VARIANTS
+from ribnb.method.pooling import VARIANTS, Variant
 
+Scale = Annotated[float, Field(gt=0)]
 # What has no one default, in the order of VARIANTS.
 BY_VARIANT = {
     "margin_rule": ("cap", "stop"),
@@ -17,7 +20,6 @@ BY_VARIANT = {
 }
 
 
-@dataclass(frozen=True)
 class RIBSettings(Settings):
     """How one image is adapted to, and what its localisation map is made of.
 
@@ -25,80 +27,78 @@ class RIBSettings(Settings):
     follows the paper's formulas. In brackets: where a default comes from.
     """
 
-    iterations: int = setting(10, "K, steps for each image; 0: just the CAM [paper]", minimum=0)
-    learning_rate: float = setting(8e-6, "lambda, of the backbone [released code]", above=0)
+    iterations: int = setting(10, "K, steps for each image; 0: just the CAM [paper]", ge=0)
+    learning_rate: float = setting(8e-6, "lambda, of the backbone [released code]", gt=0)
     class_layer_factor: float = setting(
-        10.0, "learning rate of the class layer in units of the backbone's [released code]", above=0
+        10.0, "learning rate of the class layer in units of the backbone's [released code]", gt=0
     )
     power: float = setting(
-        0.9, "rate of step k is lambda (1 - k / K) ** power; 0: constant [released code]", minimum=0
+        0.9, "rate of step k is lambda (1 - k / K) ** power; 0: constant [released code]", ge=0
     )
     momentum: float = setting(
-        1e-4, "of SGD; 1e-4 is what reaches it in the authors' code [released code]", minimum=0
+        1e-4, "of SGD; 1e-4 is what reaches it in the authors' code [released code]", ge=0
     )
-    weight_decay: float = setting(0.0, "of SGD [released code]", minimum=0)
-    loss: str = setting("rib", "L_RIB, or L_BCE for comparison [paper]", choices=("rib", "bce"))
-    margin: float = setting(600.0, "m of L_RIB, see variant [paper; released code]", above=0)
-    pooling: str = setting("gndrp", "from class maps to logits [paper]", choices=("gndrp", "gap"))
-    threshold: float = setting(0.4, "tau of GNDRP [released code]", minimum=0, maximum=1)
-    variant: str = setting(
+    weight_decay: float = setting(0.0, "of SGD [released code]", ge=0)
+    loss: Literal["rib", "bce"] = setting("rib", "L_RIB, or L_BCE for comparison [paper]")
+    margin: float = setting(600.0, "m of L_RIB, see variant [paper; released code]", gt=0)
+    pooling: Literal["gndrp", "gap"] = setting("gndrp", "from class maps to logits [paper]")
+    threshold: float = setting(0.4, "tau of GNDRP [released code]", ge=0, le=1)
+    variant: Variant = setting(
         "released",
         "the paper's formulas or what its code does, for the four settings that follow",
-        choices=VARIANTS,
     )
-    margin_rule: str | None = setting(
+    margin_rule: Literal["cap", "stop"] | None = setting(
         None,
         "cap: min(m, y) in the loss [paper]; stop: once the target's logits sum to more than m "
         "[released code]; None: the variant's",
-        choices=("cap", "stop"),
     )
     last_map: bool | None = setting(
         None,
         "maps k = 0..K [paper], or without theta_K's [released code]; None: the variant's",
     )
-    pooling_variant: str | None = setting(
+    pooling_variant: Variant | None = setting(
         None,
         "GNDRP as a mean over U_tau [paper], or over all positions [released code]; None: the "
         "variant's",
-        choices=VARIANTS,
     )
     image_in_batch: bool | None = setting(
         None,
         "B counts the image itself [paper], or only others [released code]; None: the variant's",
     )
     batch_size: int = setting(
-        20, "B, other images in each step; paper: B counts the image itself [paper]", minimum=1
+        20, "B, other images in each step; paper: B counts the image itself [paper]", ge=1
     )
-    batch_choice: str = setting(
+    batch_choice: Literal["random", "disjoint"] = setting(
         "disjoint",
         "others share no class with the image, or any images [released code]",
-        choices=("random", "disjoint"),
     )
     crop_size: int = setting(
         512,
         "side of the others' random crops in pixels; 0: whole images [released code]",
-        minimum=0,
+        ge=0,
     )
     long_side_min: int = setting(
-        320, "random long side of the others before the crop, pixels [released code]", minimum=0
+        320, "random long side of the others before the crop, pixels [released code]", ge=0
     )
-    long_side_max: int = setting(640, "0: the others keep their size [released code]", minimum=0)
-    scales: tuple[float, ...] = setting(
-        (1.0, 0.5, 1.5, 2.0), "of the image, for the map; 1 comes first [released code]", above=0
+    long_side_max: int = setting(640, "0: the others keep their size [released code]", ge=0)
+    scales: tuple[Scale, ...] = setting(
+        (1.0, 0.5, 1.5, 2.0),
+        "of the image, for the map; 1 comes first [released code]",
+        min_length=1,
     )
-    loss_scales: tuple[float, ...] = setting(
-        (1.0, 1.5, 2.0), "those of the scales that are in the loss [released code]", above=0
+    loss_scales: tuple[Scale, ...] = setting(
+        (1.0, 1.5, 2.0), "those of the scales that are in the loss [released code]", min_length=1
     )
     flip: bool = setting(True, "each scale also with left and right exchanged [released code]")
     flood_level: float | None = setting(
-        0.3, "high, for the flood rule, in units of the map's maximum [released code]", minimum=0
+        0.3, "high, for the flood rule, in units of the map's maximum [released code]", ge=0
     )
     flood_share: float | None = setting(
         0.7,
         "from step 1 on, stop when more than this share of the positions is high; None: never "
         "[released code]",
-        minimum=0,
-        maximum=1,
+        ge=0,
+        le=1,
     )
     normalize_maps: bool = setting(
         False, "divide each step's CAM by its maximum before adding [released code: raw maps]"
@@ -107,19 +107,22 @@ class RIBSettings(Settings):
         None,
         "last residual stages that move, beside the class layer; None: as the net says, which "
         "is layer3 and layer4 [released code]",
-        minimum=0,
-        maximum=4,
+        ge=0,
+        le=4,
     )
-    precision: str = setting(
-        "float32", "of the forward passes; float32 is without TF32", choices=PRECISIONS
-    )
-    seed: int = setting(0, "of the choice and the crops of the other images", minimum=0)
+    precision: Precision = setting("float32", "of the forward passes; float32 is without TF32")
+    seed: int = setting(0, "of the choice and the crops of the other images", ge=0)
 
-    def __post_init__(self) -> None:
-        for name, values in BY_VARIANT.items():
-            if getattr(self, name) is None and self.variant in VARIANTS:
-                object.__setattr__(self, name, values[VARIANTS.index(self.variant)])
-        super().__post_init__()
+    @field_validator(*BY_VARIANT, mode="before")
+    @classmethod
+    def _of_the_variant(cls, value: Any, info: ValidationInfo) -> Any:
+        variant = info.data.get("variant")  # not there if it was refused
+        if value is None and variant:
+            return BY_VARIANT[info.field_name][VARIANTS.index(variant)]
+        return value
+
+    @model_validator(mode="after")
+    def _scales_and_sides(self):
         if self.scales[0] != 1.0:
             raise SettingsError(f"scales = {self.scales}: 1 must come first, the image as it is")
         if len(set(self.scales)) < len(self.scales):
@@ -134,6 +137,7 @@ class RIBSettings(Settings):
                 f"long_side_min = {self.long_side_min} must lie from 1 to long_side_max = "
                 f"{self.long_side_max}"
             )
+        return self
 
     @classmethod
     def released(cls, **changes) -> RIBSettings:

@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ribnb.core.devices import PRECISIONS
+from pydantic import model_validator
+
+from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.data.views import RandomView
 
 
-@dataclass(frozen=True)
 class ClassifierSettings(Settings):
     """How a classifier is trained. The defaults are IRN's recipe for VOC, the net of the paper.
 
     ``released()`` is that recipe as IRN's code runs it, ``scenes()`` ours for the small net.
     """
 
-    epochs: int = setting(5, "passes over the images", minimum=1)
-    batch_size: int = setting(16, "images a step", minimum=1)
-    learning_rate: float = setting(0.1, "of the backbone, at the start", minimum=0)
+    epochs: int = setting(5, "passes over the images", ge=1)
+    batch_size: int = setting(16, "images a step", ge=1)
+    learning_rate: float = setting(0.1, "of the backbone, at the start", ge=0)
     class_layer_factor: float = setting(
-        10.0, "the class layer's learning rate over the backbone's", minimum=0
+        10.0, "the class layer's learning rate over the backbone's", ge=0
     )
-    momentum: float = setting(0.9, "of SGD", minimum=0, maximum=1)
+    momentum: float = setting(0.9, "of SGD", ge=0, le=1)
     nesterov: bool = setting(True, "look ahead along the momentum")
-    weight_decay: float = setting(1e-4, "of all weights", minimum=0)
-    warm_up_steps: int = setting(0, "steps in which the rate first grows linearly", minimum=0)
-    power: float = setting(0.9, "of the polynomial decay of the rate", minimum=0)
+    weight_decay: float = setting(1e-4, "of all weights", ge=0)
+    warm_up_steps: int = setting(0, "steps in which the rate first grows linearly", ge=0)
+    power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
     running_statistics: bool = setting(
         False, "batch norm on its running statistics, which then stay as they are"
     )
-    crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", minimum=0)
-    long_side_min: int = setting(320, "smallest random long side, pixels; 0: as is", minimum=0)
-    long_side_max: int = setting(640, "largest random long side, pixels; 0: as is", minimum=0)
+    crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", ge=0)
+    long_side_min: int = setting(320, "smallest random long side, pixels; 0: as is", ge=0)
+    long_side_max: int = setting(640, "largest random long side, pixels; 0: as is", ge=0)
     flip: bool = setting(True, "mirror one image in two")
-    precision: str = setting(
-        "float32", "tf32 rounds on CUDA, bfloat16 is mixed precision", choices=PRECISIONS
-    )
-    seed: int = setting(0, "of the images' order and views", minimum=0)
+    precision: Precision = setting("float32", "tf32 rounds on CUDA, bfloat16 is mixed precision")
+    seed: int = setting(0, "of the images' order and views", ge=0)
     validate_each_epoch: bool = setting(
         False, "validate after each epoch, not only after the last", identity=False
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self):
         smallest, largest = self.long_side_min, self.long_side_max
         if smallest > largest or (smallest == 0) != (largest == 0):
             raise SettingsError(
@@ -53,6 +51,7 @@ class ClassifierSettings(Settings):
             )
         if self.nesterov and self.momentum == 0:
             raise SettingsError("nesterov = True needs a momentum above 0; it is 0.0")
+        return self
 
     @classmethod
     def released(cls, **changes: Any) -> ClassifierSettings:

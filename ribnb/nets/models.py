@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 import torchvision
@@ -76,7 +77,8 @@ class DigitNet(nn.Module):
         return self.class_layer(pooled)
 
 
-ARCHITECTURES = ("scenes", "resnet18", "resnet34", "resnet50", "resnet101")
+Architecture = Literal["scenes", "resnet18", "resnet34", "resnet50", "resnet101"]
+ARCHITECTURES = get_args(Architecture)
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 FROZEN_STAGES = ("conv1", "bn1", "layer1", "layer2")  # the method moves all that comes after
 

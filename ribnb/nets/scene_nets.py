@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import model_validator
 
 from ribnb.core.devices import seeded
 from ribnb.core.settings import Settings, SettingsError, setting
@@ -22,25 +22,24 @@ TRAINED = (3, 4, 5)
 NUM_TRAINING = 3000
 
 
-@dataclass(frozen=True)
 class SceneSettings(Settings):
-    """Parameters of the chapter ``cam_and_gndrp``, and of all that use these nets."""
+    """Parameters of all chapters that use these nets."""
 
-    nets: int = setting(3, "nets, each with scenes and weights of its own", minimum=1)
-    first_seed: int = setting(TRAINED[0], "seed of the first net; the next ones follow", minimum=0)
-    num_images: int = setting(100, "held-out scenes for each net", minimum=2)
-    threshold: float = setting(0.4, "tau of GNDRP", minimum=0, maximum=1)
+    nets: int = setting(3, "nets, each with scenes and weights of its own", ge=1)
+    first_seed: int = setting(TRAINED[0], "seed of the first net; the next ones follow", ge=0)
+    num_images: int = setting(100, "held-out scenes for each net", ge=2)
     retrain: bool = setting(False, "train the nets here instead of loading them")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
     output_dir: str = setting("", "folder for result.json and what it rests on", identity=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _nets_that_are_there(self):
         if not self.retrain and not set(self.seeds) <= set(TRAINED):
             raise SettingsError(
                 f"first_seed = {self.first_seed} with nets = {self.nets}: only the nets of the "
                 f"seeds {', '.join(map(str, TRAINED))} come trained; retrain = True trains others"
             )
+        return self
 
     @property
     def seeds(self) -> range:

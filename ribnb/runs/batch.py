@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.book.chapter_settings import WHERE
-from ribnb.core.settings import SettingsError
-from ribnb.core.settings_files import BATCH, for_chapter, settings_and_lines
+from ribnb.core.settings import SettingsError, flat, merged, nested
+from ribnb.core.settings_files import BATCH, SECTIONS, for_chapter, settings_and_lines
 from ribnb.core.yaml_lines import Lines
 from ribnb.runs.batch_settings import STAGES, BatchSettings
 from ribnb.runs.jobs import DATA, MERGE, Job, with_needs
@@ -149,12 +149,12 @@ class _Plan:
 
     def beneath(self) -> dict[str, Any]:
         """What lies beneath the ablations' own parameters."""
-        values = dict(self.values)
+        values, sections = self.values, dict(self.values.get(SECTIONS) or {})
         for chapter in STAGES:
             made = self.stages(0, before=chapter) if self.settings.stages else {}
             needs = dict.fromkeys(_needs(chapter, self.given(chapter), made), MADE)
-            values[chapter] = {**values.get(chapter, {}), **needs}
-        return values
+            sections[chapter] = merged(sections.get(chapter, {}), nested(needs))
+        return {**values, SECTIONS: sections}
 
     def stages(self, seed: int, before: str = "") -> dict[str, Job]:
         """The last job of each stage, or of those before one, for one seed."""
@@ -184,8 +184,8 @@ class _Plan:
             for seed in self.settings.seeds or ablation.seeds:
                 made = self.stages(seed, before=chapter) if self.settings.stages else {}
                 for point in ablation.points:
-                    own = {k: v for k, v in point.parameters.items() if v != MADE}
-                    given = {**self.given(chapter), **own, "seed": seed}
+                    own = {k: v for k, v in flat(point.parameters).items() if v != MADE}
+                    given = {**merged(self.given(chapter), nested(own)), "seed": seed}
                     yield PlannedRun(ablation.name, point, seed, self.stage(chapter, given, made))
 
 
@@ -194,11 +194,12 @@ def _needs(
 ) -> dict[str, tuple[Job, str]]:
     """Parameters of a chapter that the stages before it make, see ``Job.made``."""
     needs = {}
-    starts = given.get("weights") or _default_weights(given)
+    starts = given.get("net", {}).get("weights") or _default_weights(given)
     if chapter == "voc_rib" or (chapter != "voc_classifier" and starts == "theta_0"):
-        needs["classifier"] = ("voc_classifier", "classifier.safetensors")
+        name = "classifier" if chapter == "voc_rib" else "net.classifier"
+        needs[name] = ("voc_classifier", "classifier.safetensors")
     if chapter == "voc_masks":
-        needs["rib"] = ("voc_rib", "")
+        needs["maps_run"] = ("voc_rib", "")
     if chapter == "voc_segmentation":
         needs["masks"] = ("voc_masks", "")
     return {name: (made[stage], file) for name, (stage, file) in needs.items() if stage in made}

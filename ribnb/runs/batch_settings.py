@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
 
 from ribnb.core.settings import Settings, SettingsError, setting
 
-STAGES = ("voc_classifier", "voc_rib", "voc_masks", "voc_segmentation")  # each needs the one before
+Stage = Literal["voc_classifier", "voc_rib", "voc_masks", "voc_segmentation"]
+STAGES = get_args(Stage)  # each needs the one before
 
 
-@dataclass(frozen=True)
 class BatchSettings(Settings):
     """Which stages and ablations are run, for which seeds, and in how many shards."""
 
     folder: str = setting("", "for all its runs; none: runs/ and the settings file's name")
-    stages: tuple[str, ...] | None = setting(
-        None, "stages of the reproduction; all if no ablations are named", choices=STAGES
+    stages: tuple[Stage, ...] | None = setting(
+        None, "stages of the reproduction; all if no ablations are named", min_length=1
     )
     ablations: tuple[str, ...] | None = setting(
         None,
         "files in book/settings/ablations, or paths that end in .yml; all without a settings file",
+        min_length=1,
     )
-    seeds: tuple[int, ...] | None = setting(
-        None, "of the stages, 0 if not said; of the ablations in place of their own", minimum=0
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = setting(
+        None, "of the stages, 0 if not said; of the ablations in place of their own", min_length=1
     )
-    shards: int = setting(1, "runs that share the images of voc_rib", minimum=1)
+    shards: int = setting(1, "runs that share the images of voc_rib", ge=1)
     data: str = setting("", "command that makes the data set, run first in the repository")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check(self):
         for name in ("stages", "ablations", "seeds"):
             values = getattr(self, name) or ()
             if len({*values}) < len(values):
@@ -38,3 +41,4 @@ class BatchSettings(Settings):
                 f"stages = {list(self.stages)}: each needs the one before; it must be the first "
                 f"of {', '.join(STAGES)}, in this order"
             )
+        return self

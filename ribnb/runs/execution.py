@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core.progress import VARIABLE
-from ribnb.core.settings import refuse_unknown
+from ribnb.core.settings import nested, refuse_unknown
 
 BOOK = Path("book")
 
@@ -64,7 +64,7 @@ def execute_chapter(
     path, output = Path(path), Path(output)
     if not path.is_file():
         raise FileNotFoundError(f"no chapter at {path}")
-    parameters = dict(parameters or {})
+    parameters = nested(parameters or {})
     refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

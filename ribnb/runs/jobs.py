@@ -12,7 +12,7 @@ from typing import Any
 
 from ribnb.book.chapter_settings import chapter_settings
 from ribnb.core.files import whole_file
-from ribnb.core.settings import Settings
+from ribnb.core.settings import Settings, merged, nested
 from ribnb.runs.results import RESULT
 
 PARAMETERS, JOB, LOG = "parameters.yml", "job.json", "log.txt"
@@ -44,7 +44,9 @@ class Job:
         Raises:
             SettingsError: a parameter that the chapter refuses.
         """
-        return chapter_settings(self.kind, {**self.given, **dict.fromkeys(self.made, "made")})
+        return chapter_settings(
+            self.kind, merged(self.given, nested(dict.fromkeys(self.made, "made")))
+        )
 
     @cached_property
     def name(self) -> str:
@@ -69,7 +71,7 @@ class Job:
         if self.kind in NOT_A_CHAPTER:
             return dict(self.given)
         made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
-        return {**self.given, **made, "output_dir": str(folder / self.name)}
+        return merged(self.given, nested(made), {"output_dir": str(folder / self.name)})
 
     def write(self, folder: Path, label: str) -> None:
         """Leave in its folder what is needed to run it, here or on another machine.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.book.chapter_settings import settings_class
-from ribnb.book.split_settings import SplitSettings
+from ribnb.book.split_settings import ShardSettings
 from ribnb.core.settings import Settings
 from ribnb.method.map_gathering import gather_maps
 from ribnb.runs.results import RESULT, ResultError, read_result, signed, stale, write_result
@@ -84,7 +84,7 @@ def merge_runs(
     return merged
 
 
-def _score_images(settings: SplitSettings, score: SplitScore, folder: Path) -> None:
+def _score_images(settings: ShardSettings, score: SplitScore, folder: Path) -> None:
     """Scores of single images at the merged thresholds, where their maps and masks are at hand.
 
     The shards' own are of no use here: each shard has thresholds of its own.
@@ -118,10 +118,7 @@ def _common_settings(results: Sequence[dict], names: Sequence[str]) -> Settings:
     """The settings of all; ValueError names what differs."""
     first = results[0]
     kind = settings_class(first["chapter"])
-    fields = [
-        name for name, field in kind.__dataclass_fields__.items() if field.metadata["identity"]
-    ]
-    fields.remove("shard")
+    fields = [name for name in kind.identity_names() if name != "shard"]
     for result, name in zip(results, names, strict=True):
         if result["chapter"] != first["chapter"]:
             raise ValueError(f"{names[0]} is of {first['chapter']}, {name} of {result['chapter']}")

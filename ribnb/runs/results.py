@@ -20,7 +20,7 @@ from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 from ribnb.scores.image_scores import scores_fault
 
 PACKAGE = Path(__file__).resolve().parents[1]
-FORMAT = 2
+FORMAT = 3
 RESULT = "result.json"
 FOLDER = "output_dir"  # the one setting that no result holds
 TYPES = {"chapter": str, "metrics": dict, "settings": dict, "settings_hash": str, "digest": str}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import itertools
 import re
-import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ribnb.book.chapter_settings import WHERE, settings_class
-from ribnb.core.settings import Settings, SettingsError
+from ribnb.core.settings import Settings, SettingsError, merged, nested
 from ribnb.core.settings_files import for_chapter
 from ribnb.core.yaml_lines import Place, read_with_lines
 from ribnb.runs.ablation import Ablation, Point
@@ -126,7 +124,7 @@ class SweepFile:
             return kind
         why = (
             "has no parameter 'seed': one run of it is already the mean over several nets"
-            if FOLDER in kind.__dataclass_fields__
+            if FOLDER in kind.model_fields
             else "reads results and leaves none"
         )
         able = ", ".join(filter(_sweepable, WHERE))
@@ -191,20 +189,16 @@ class SweepFile:
                 yield ("cases", case, name), value
 
     def check_values(self, kind: type[Settings], given: Iterable[tuple[Place, Any]]) -> None:
-        """Every name and every value by itself."""
-        hints, chapter = typing.get_type_hints(kind), self.values["chapter"]
-        for place, value in given:
+        """Every name by itself; the values are tried with the others."""
+        chapter = self.values["chapter"]
+        for place, _ in given:
             name = str(place[1] if place[0] != "cases" else place[2])
             line = self.lines.at(*place[: 3 if place[0] == "cases" else 2])
             if name in OF_THE_BATCH:
                 self.refuse(line, f"{name} is the batch's to give; {OF_THE_BATCH[name]}")
-            elif name not in kind.__dataclass_fields__:
-                near = _nearest(name, kind.__dataclass_fields__)
+            elif name.split(".")[0] not in kind.model_fields:
+                near = _nearest(name, kind.model_fields)
                 self.refuse(line, f"the chapter {chapter} has no parameter {name!r}; {near}")
-            elif value is not _NOTHING:
-                wrong = _wrong(kind.__dataclass_fields__[name], hints[name], value)
-                if wrong:
-                    self.refuse(self.lines.value(*place), wrong)
 
 
 def _points(
@@ -217,26 +211,15 @@ def _points(
             chosen = {
                 name: values[i] for (name, values), i in zip(grid.items(), places, strict=True)
             }
-            label = chosen if case is None else {"case": case, **chosen}
+            label = {name.rpartition(".")[2]: value for name, value in chosen.items()}
+            label = label if case is None else {"case": case, **label}
             origins: dict[str, Place] = {
                 **{name: ("parameters", name) for name in parts["parameters"]},
                 **{name: ("cases", case, name) for name in own or {}},
                 **{name: ("grid", name, i) for name, i in zip(grid, places, strict=True)},
             }
-            yield Point(label, {**beneath, **parts["parameters"], **(own or {}), **chosen}), origins
-
-
-def _wrong(field: dataclasses.Field, hint: Any, value: Any) -> str:
-    """What is wrong with a field's value by itself; empty if nothing is."""
-    alone = dataclasses.field(default=None, metadata=field.metadata)
-    kind = dataclasses.make_dataclass(
-        "One", [(field.name, hint, alone)], bases=(Settings,), frozen=True
-    )
-    try:
-        kind(**{field.name: value})
-    except SettingsError as error:
-        return str(error)
-    return ""
+            layers = (parts["parameters"], own or {}, chosen)
+            yield Point(label, merged(beneath, *map(nested, layers))), origins
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -246,7 +229,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def _sweepable(chapter: str) -> bool:
     """Whether a chapter leaves a result, of one seed."""
-    return {"seed", FOLDER} <= settings_class(chapter).__dataclass_fields__.keys()
+    return {"seed", FOLDER} <= settings_class(chapter).model_fields.keys()
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ribnb.book.chapter_settings import chapter_settings
-from ribnb.core.settings import SettingsError
+from ribnb.core.settings import SettingsError, flat, nested
 from ribnb.core.yaml_lines import Place
 from ribnb.runs.ablation import Ablation, Point
 
@@ -64,7 +64,7 @@ class Trial:
         cures = [
             place
             for name, place in places.items()
-            if not self.refused({k: v for k, v in given.items() if k != name})
+            if not self.refused(_without(given, name))
         ]
         if len(cures) == 1 and self.failures[cures[0]] == self.runs[cures[0]]:
             return self.file.lines.value(*cures[0]), why
@@ -86,3 +86,9 @@ class Trial:
     def line_of(self, point: Point) -> int:
         case = point.label.get("case")
         return self.file.lines.at(*(["grid"] if case is None else ["cases", case]))
+
+
+def _without(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The parameters without one, which may be dotted, or a group."""
+    kept = {k: v for k, v in flat(given).items() if k != name and not k.startswith(f"{name}.")}
+    return nested(kept)

@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(given: argparse.Namespace, device: torch.device) -> int:
     values = dict(given.parameter)
-    refuse_unknown(values, SegmentationSettings.__dataclass_fields__, "SegmentationSettings")
+    refuse_unknown(values, SegmentationSettings.model_fields, "SegmentationSettings")
     settings = getattr(SegmentationSettings, given.variant)(**values)
     images = VOCImages(given.data_root, given.split)
     shown = VOCImages(given.data_root, given.predict) if given.predict else None

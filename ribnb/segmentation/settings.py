@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from ribnb.core.devices import PRECISIONS
+from pydantic import Field, model_validator
+
+from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.segmentation.views import SegmentationView
 
 
-@dataclass(frozen=True)
 class SegmentationSettings(Settings):
     """How DeepLab-v2 is trained on masks, and how it predicts.
 
@@ -19,36 +19,37 @@ class SegmentationSettings(Settings):
     ``scenes()`` is ours for the small net. Biases have no weight decay, as in DeepLab's own files.
     """
 
-    steps: int = setting(20_000, "updates of the net", minimum=1)
-    batch_size: int = setting(10, "images a step, over all processes", minimum=1)
-    learning_rate: float = setting(2.5e-4, "of the backbone's weights, at the start", minimum=0)
-    head_factor: float = setting(10.0, "the branches' learning rate over the backbone's", minimum=0)
-    bias_factor: float = setting(2.0, "the biases' learning rate over the weights'", minimum=0)
-    momentum: float = setting(0.9, "of SGD", minimum=0, maximum=1)
-    weight_decay: float = setting(5e-4, "of all weights", minimum=0)
-    power: float = setting(0.9, "of the polynomial decay of the rate", minimum=0)
+    steps: int = setting(20_000, "updates of the net", ge=1)
+    batch_size: int = setting(10, "images a step, over all processes", ge=1)
+    learning_rate: float = setting(2.5e-4, "of the backbone's weights, at the start", ge=0)
+    head_factor: float = setting(10.0, "the branches' learning rate over the backbone's", ge=0)
+    bias_factor: float = setting(2.0, "the biases' learning rate over the weights'", ge=0)
+    momentum: float = setting(0.9, "of SGD", ge=0, le=1)
+    weight_decay: float = setting(5e-4, "of all weights", ge=0)
+    power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
     frozen_batch_norm: bool = setting(
         True, "batch norm keeps its statistics and its weights as they are"
     )
-    crop_size: int = setting(321, "side of a random crop, pixels", minimum=1)
-    scale_min: float = setting(0.5, "smallest random scale of image and mask", above=0)
-    scale_max: float = setting(1.5, "largest random scale of image and mask", above=0)
+    crop_size: int = setting(321, "side of a random crop, pixels", ge=1)
+    scale_min: float = setting(0.5, "smallest random scale of image and mask", gt=0)
+    scale_max: float = setting(1.5, "largest random scale of image and mask", gt=0)
     flip: bool = setting(True, "mirror one image in two")
-    precision: str = setting(
-        "float32", "tf32 rounds on CUDA, bfloat16 is mixed precision", choices=PRECISIONS
-    )
-    seed: int = setting(0, "of the images' order and views", minimum=0)
-    test_scales: tuple[float, ...] = setting(
-        (0.5, 0.75, 1.0, 1.25, 1.5), "scales of the image whose predictions are averaged", above=0
+    precision: Precision = setting("float32", "tf32 rounds on CUDA, bfloat16 is mixed precision")
+    seed: int = setting(0, "of the images' order and views", ge=0)
+    test_scales: tuple[Annotated[float, Field(gt=0)], ...] = setting(
+        (0.5, 0.75, 1.0, 1.25, 1.5),
+        "scales of the image whose predictions are averaged",
+        min_length=1,
     )
     test_flip: bool = setting(True, "average over the mirrored images too")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _range(self):
         if self.scale_min > self.scale_max:
             raise SettingsError(
                 f"scale_min = {self.scale_min} and scale_max = {self.scale_max} are no range"
             )
+        return self
 
     @classmethod
     def voc(cls, **changes: Any) -> SegmentationSettings:

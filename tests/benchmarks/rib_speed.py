@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import dataclasses
 import json
 import os
 import statistics
@@ -112,7 +111,7 @@ class Comparison:
     def measure(self) -> dict:
         """Time both in turn, the order changing; the result, ready for JSON."""
         engines = {"ours": self.ours, "released_loop": self.released}
-        short = dataclasses.replace(self.settings, iterations=min(2, self.settings.iterations))
+        short = self.settings.replace(iterations=min(2, self.settings.iterations))
         for name, run in engines.items():
             with alive(f"{name}, warming up"):
                 run(short, PartClock(self.device, on=False))
@@ -171,7 +170,7 @@ class Comparison:
     def agreement(self, folders: dict[str, Path]) -> dict:
         """Largest difference of the maps, and the share of pixels with the same label."""
         cams = self.ours(
-            dataclasses.replace(self.settings, iterations=0), PartClock(self.device, on=False)
+            self.settings.replace(iterations=0), PartClock(self.device, on=False)
         )
         difference = change = 0.0
         same = pixels = 0

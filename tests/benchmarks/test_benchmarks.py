@@ -1,6 +1,5 @@
 """The benchmark of the RIB engine runs, and sees when what it times is not the same thing."""
 
-import dataclasses
 import importlib
 import json
 import sys
@@ -84,7 +83,7 @@ def test_other_maps_are_told(rib_speed, monkeypatch, capsys, precision):
     real = rib_speed.localization_maps
 
     def other(model, images, settings, *arguments, **options):
-        changed = dataclasses.replace(settings, threshold=0.9)
+        changed = settings.replace(threshold=0.9)
         return real(model, images, changed, *arguments, **options)
 
     monkeypatch.setattr(rib_speed, "localization_maps", other)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
+from small_results import in_groups
 
 from ribnb.book import voc_masks_settings
 from ribnb.book.mask_nets import inputs_of, irn_net, maps_of
@@ -25,7 +26,7 @@ IMAGES = SceneImages(4, seed=3)
 def few(**changes) -> VOCMasksSettings:
     """Two short epochs of IRN."""
     small = {"retrain": True, "epochs": 2, "batch_size": 2, "crop_size": 48}
-    return VOCMasksSettings(**{**small, **changes})
+    return VOCMasksSettings(**in_groups("voc_masks", {**small, **changes}))
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     maps = maps_of(few(), IMAGES, CPU, folder)
     for kind in KINDS:
-        irn_labels(IMAGES, maps[kind], folder / f"labels_{kind}", few().irn(kind))
+        irn_labels(IMAGES, maps[kind], folder / f"labels_{kind}", few().irn_for(kind))
     return folder
 
 
@@ -77,13 +78,13 @@ def test_maps_that_were_made_are_found_as_a_run(run):
     """And are not made again."""
     times = {path: path.stat().st_mtime_ns for path in run.rglob("*.npz")}
     made = maps_of(few(), IMAGES, CPU, run)
-    assert maps_of(few(rib=str(run)), IMAGES, CPU, "nowhere") == made
+    assert maps_of(few(maps_run=str(run)), IMAGES, CPU, "nowhere") == made
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.npz")} == times
 
 
 @pytest.mark.parametrize("others", [SceneImages(3, seed=3), SceneImages(4, seed=4)])
 def test_a_run_on_other_images_is_refused(run, others):
-    settings = few(rib=str(run))
+    settings = few(maps_run=str(run))
     with pytest.raises(
         ValueError, match=rf"cam/maps holds maps of other images than the {len(others)}"
     ):
@@ -102,7 +103,7 @@ def test_a_run_without_maps_of_a_kind_is_named(run, tmp_path, lacking):
     shutil.rmtree(folder / lacking)
     message = f"there is no folder of maps {folder / lacking}.*; run the chapter voc_rib"
     with pytest.raises(FileNotFoundError, match=message):
-        maps_of(few(rib=str(folder)), IMAGES, CPU, "nowhere")
+        maps_of(few(maps_run=str(folder)), IMAGES, CPU, "nowhere")
 
 
 # Training ---------------------------------------------------------------------------------
@@ -237,4 +238,4 @@ def test_the_package_has_nets_of_todays_settings(seed, kind, tmp_path):
         pytest.skip(f"{path} is not there; data_scripts/train_scene_masks.py makes it")
     found = irn_net(settings, kind, SceneImages(1, seed=seed), "nowhere", tmp_path, CPU)
     assert found.loaded
-    assert len(found.history) == settings.epochs
+    assert len(found.history) == settings.irn.epochs

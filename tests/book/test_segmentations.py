@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import same, small_net, write_masks
+from small_results import in_groups
 
 from ribnb.book import segmentations
 from ribnb.book.segmentations import masks_for, segmentation_net, with_masks
@@ -29,7 +30,7 @@ HISTORY = [1.5, 0.5]
 def few(**changes) -> VOCSegmentationSettings:
     """A short training on five scenes."""
     small = {"num_images": 5, "steps": 4, "batch_size": 2, "crop_size": 48}
-    return VOCSegmentationSettings(**{**small, **changes})
+    return VOCSegmentationSettings(**in_groups("voc_segmentation", {**small, **changes}))
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,7 @@ def test_one_is_trained_in_view_and_the_others_are_loaded(tmp_path, monkeypatch,
         assert (found is None) == (kind == IN_VIEW)
     ((net, images, masks, recipe, folder, *_),) = asked
     assert same(net, settings.net(6))
-    assert (images, masks, recipe) == (IMAGES, run / "masks" / IN_VIEW, settings.recipe)
+    assert (images, masks, recipe) == (IMAGES, run / "masks" / IN_VIEW, settings.segment)
     assert folder == tmp_path / "out" / f"segmentation_{IN_VIEW}"
 
 
@@ -139,7 +140,7 @@ def test_one_is_trained_in_view_and_the_others_are_loaded(tmp_path, monkeypatch,
     [
         (VOCSegmentationSettings(seed=4), "rib_irn"),
         (VOCSegmentationSettings(), "by_hand"),
-        (VOCSegmentationSettings(retrain=True, seed=4), TRUTH),
+        (VOCSegmentationSettings(net={"retrain": True}, seed=4), TRUTH),
     ],
 )
 def test_no_network_and_no_images_to_train_one_on(settings, kind):
@@ -207,8 +208,8 @@ def test_the_package_has_networks_of_todays_settings(seed, kind):
     assert (found.model.arch, found.model.num_classes) == ("scenes", 6)
     assert found.history
     identity = segmentation_metadata(path)["identity"]
-    recipe = {name: identity[name] for name in settings.recipe.training()}
-    assert recipe == settings.recipe.training()
+    recipe = {name: identity[name] for name in settings.segment.training()}
+    assert recipe == settings.segment.training()
 
 
 # Images without a mask --------------------------------------------------------------------

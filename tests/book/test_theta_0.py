@@ -15,7 +15,10 @@ from ribnb.nets.classifier import (
 from ribnb.nets.models import CAMNet
 
 CPU = torch.device("cpu")
-SMALL = {"num_training": 40, "num_validation": 30, "epochs": 2, "batch_size": 8}
+SMALL = {
+    "data": {"num_training": 40, "num_validation": 30},
+    "recipe": {"epochs": 2, "batch_size": 8},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +45,7 @@ def test_the_recipe_trains_the_net_on_the_chosen_images(trained):
     assert not training.loaded
     assert len(training.history) == len(training.validation_history) == 2
     assert training.mean_average_precision == training.validation_history[-1]
-    assert not same(training.model, settings.net(6))
+    assert not same(training.model, settings.first_net(6))
     found = mean_average_precision(training.model, settings.validation_images())
     assert found == training.mean_average_precision
     metadata = classifier_metadata(folder / "classifier.safetensors")
@@ -59,7 +62,8 @@ def test_the_next_time_it_is_loaded(trained):
 
 
 def test_another_recipe_is_refused_in_that_folder(trained):
-    settings = VOCClassifierSettings(**{**SMALL, "learning_rate": 0.01})
+    recipe = {**SMALL["recipe"], "learning_rate": 0.01}
+    settings = VOCClassifierSettings(**{**SMALL, "recipe": recipe})
     with pytest.raises(ValueError, match=r"learning_rate is 0\.05 there, 0.01 here"):
         trained_classifier(settings, trained[0], CPU)
 
@@ -78,7 +82,7 @@ def test_a_net_that_is_named_is_not_trained(trained, tmp_path):
 def test_a_net_of_elsewhere_needs_no_history(tmp_path):
     settings = VOCClassifierSettings(**SMALL, classifier=str(tmp_path / "net.safetensors"))
     names = list(settings.images().class_names)
-    save_classifier(settings.net(6), settings.classifier, {"class_names": names})
+    save_classifier(settings.first_net(6), settings.classifier, {"class_names": names})
     named = trained_classifier(settings, tmp_path, CPU)
     assert (named.history, named.validation_history) == ([], [])
     assert 0 <= named.mean_average_precision <= 1
@@ -102,19 +106,15 @@ def test_released_leaves_its_frozen_stages_as_they_were(tmp_path):
     from ribnb.data.scenes.layout import write_scenes
 
     write_scenes(tmp_path / "scenes", 6)
+    small = {"epochs": 1, "batch_size": 2, "crop_size": 48}
     settings = VOCClassifierSettings(
         dataset="voc",
         data_root=str(tmp_path / "scenes"),
-        arch="resnet18",
-        weights="random",
         variant="released",
-        epochs=1,
-        batch_size=2,
-        crop_size=48,
-        long_side_min=48,
-        long_side_max=64,
+        net={"arch": "resnet18", "weights": "random"},
+        recipe={**small, "long_side_min": 48, "long_side_max": 64},
     )
-    start = settings.net(6).state_dict()
+    start = settings.first_net(6).state_dict()
     found = trained_classifier(settings, tmp_path / "run", CPU).model.state_dict()
     moved = {name.split(".")[1] for name in found if not torch.equal(found[name], start[name])}
     assert moved == {"layer3", "layer4", "weight"}  # the last is the class layer's

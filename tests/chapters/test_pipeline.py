@@ -19,10 +19,11 @@ SETTINGS = """\
 dataset: scenes
 num_images: 6
 device: cpu
-voc_classifier: {num_training: 24, num_validation: 8, epochs: 1}
-voc_rib: {iterations: 2}
-voc_masks: {epochs: 1, crf: false}
-voc_segmentation: {steps: 3, num_validation: 4, crf: false}
+chapters:
+  voc_classifier: {data: {num_training: 24, num_validation: 8}, recipe: {epochs: 1}}
+  voc_rib: {rib: {iterations: 2}}
+  voc_masks: {irn.epochs: 1, crf: false}
+  voc_segmentation: {segment.steps: 3, data.num_validation: 4, crf: false}
 batch:
   seeds: [7]
   shards: 2
@@ -69,7 +70,7 @@ def test_each_stage_works_on_what_the_one_before_has_left(batch):
     python = Path((batch.folder / "data").read_text().strip())
     assert python.parent == Path(sys.executable).parent
     made = {name: job.parameters(batch.folder) for name, job in batch.stages[7].items()}
-    assert made["voc_masks"]["rib"] == str(stages["voc_rib"])
+    assert made["voc_masks"]["maps_run"] == str(stages["voc_rib"])
     assert len([*(stages["voc_masks"] / "masks" / "rib_irn").glob("*.png")]) == 6
     net = stages["voc_segmentation"] / "segmentation_rib_irn" / "segmentation.safetensors"
     assert segmentation_metadata(net)

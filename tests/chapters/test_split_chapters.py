@@ -168,9 +168,8 @@ def test_vocs_settings_run_on_a_folder_of_scenes(scenes, resnets, tmp_path, vari
     given |= {**VOC_RIB, "classifier": resnets[6]}
     result = run_chapter("voc_rib", tmp_path, **given)
     assert (result["images"], result["failures"]) == (4, {})
-    assert (
-        result["settings"]["batch_choice"] == {"paper": "random", "released": "disjoint"}[variant]
-    )
+    expected = {"paper": "random", "released": "disjoint"}[variant]
+    assert result["settings"]["rib"]["batch_choice"] == expected
     ids = [path.stem for path in sorted((tmp_path / "maps").iterdir())]
     miou, *_ = plain_score(tmp_path / "maps", scenes / "SegmentationClass", ids, 6)
     assert result["metrics"]["seed_miou"] == pytest.approx(miou, abs=1e-9)

@@ -162,7 +162,7 @@ def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
     ("settings", "message"),
     [
         ({"results": "nowhere"}, "results = '.*nowhere' is no folder"),
-        ({"results": 3}, "results = 3 is of type int"),
+        ({"results": 3}, "results = 3: it must be a valid string"),
         ({"iterations": -1}, "iterations = -1"),
     ],
 )
@@ -179,16 +179,16 @@ def test_settings_that_no_chapter_has_all_of_are_refused(book, executor):
 
 
 def test_a_chapters_section_is_for_it_alone(book, executor):
-    chapters.run(book, {"iterations": 3, "first": {"iterations": 5}}, executor)
+    chapters.run(book, {"iterations": 3, "chapters": {"first": {"iterations": 5}}}, executor)
     assert dict(executor.executed) == {"first": {"iterations": 5}, "second": {}}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"firts": {"iterations": 3}}, "'firts'; did you mean 'first'"),
-        ({"second": {"iterations": 3}}, "second has no parameter 'iterations'"),
-        ({"first": {"iteratons": 3}}, "did you mean 'iterations'"),
+        ({"chapters": {"firts": {"iterations": 3}}}, "'firts'; did you mean 'first'"),
+        ({"chapters": {"second": {"iterations": 3}}}, "second has no parameter 'iterations'"),
+        ({"chapters": {"first": {"iteratons": 3}}}, "did you mean 'iterations'"),
     ],
 )
 def test_a_section_that_no_chapter_can_take_is_refused(book, executor, settings, message):

@@ -15,7 +15,7 @@ MINI = {
     "name": "mini",
     "chapter": "voc_rib",
     "parameters": COMMON,
-    "grid": {"iterations": [1, 2]},
+    "grid": {"rib.iterations": [1, 2]},
     "seeds": [3, 4],
 }
 
@@ -82,7 +82,7 @@ def test_other_settings_do_not_count(ablation, folder):
 
 def test_a_stale_a_broken_and_an_edited_result_are_problems_and_no_rows(ablation, folder):
     stale = made_up(**COMMON, iterations=1, seed=3)
-    del stale["settings"]["margin_rule"]
+    del stale["settings"]["rib"]["margin_rule"]
     put(folder / "1_3", stale).with_name("image_scores.npz").unlink()
     path = folder / "1_4" / "result.json"
     path.write_text(path.read_text()[:50])

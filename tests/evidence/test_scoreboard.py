@@ -72,12 +72,12 @@ def halve(path):
 
 def age(path):
     result = json.loads(path.read_text())
-    del result["settings"]["walk_radius"]
+    del result["settings"]["irn"]["walk_radius"]
     write_result(path.parent, result)
 
 
 def older(path):
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    path.write_text(path.read_text().replace('"format": 3', '"format": 1'))
 
 
 def remove(path):

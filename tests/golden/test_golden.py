@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -72,9 +71,7 @@ def engine():
         expected = json.loads((FOLDER / f"{case}.json").read_text())
         settings = RIBSettings.released(iterations=3, batch_size=4)
         if "explode_ratio" in expected["overrides"]:
-            settings = dataclasses.replace(
-                settings, flood_share=expected["overrides"]["explode_ratio"]
-            )
+            settings = settings.replace(flood_share=expected["overrides"]["explode_ratio"])
         views, weights = target_views(settings), []
         model = golden_net(views[0])
         before = {name: value.clone() for name, value in model.state_dict().items()}

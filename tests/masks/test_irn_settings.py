@@ -1,6 +1,5 @@
 """IRN's settings: both columns of the table, and which stage each belongs to."""
 
-import dataclasses
 
 import pytest
 
@@ -25,7 +24,7 @@ def test_each_setting_belongs_to_one_stage_but_for_the_precision():
     settings = IRNSettings.rib()
     parts = (settings.for_labels(), settings.for_training(), settings.for_walk())
     together = [name for part in parts for name in part]
-    fields = {field.name for field in dataclasses.fields(settings)}
+    fields = {*IRNSettings.model_fields}
     assert set(together) == fields
     assert sorted(together) == sorted([*fields, "precision"])
 

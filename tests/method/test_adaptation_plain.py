@@ -1,6 +1,5 @@
 """`adapt` equals the adaptation written out plainly, in every combination of its settings."""
 
-import dataclasses
 
 import pytest
 import torch
@@ -112,7 +111,7 @@ def test_each_case_changes_the_map(variant):
     """So that a setting which does nothing, or the wrong thing, is seen above."""
     base, maps = getattr(RIBSettings, variant)(**BASE), {}
     for case, changes in CASES.items():
-        settings = dataclasses.replace(base, **changes)
+        settings = base.replace(**changes)
         views, batches = some_views(settings), some_batches(4)
         maps[case] = adapt(small_net(), views, LABELS, batches, settings).high_res
     alike = {case for case in CASES if (maps[case] - maps["as it is"]).abs().max() < 4 * TOLERANCE}

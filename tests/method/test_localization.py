@@ -152,10 +152,10 @@ def some_stop(reason, **changes):
     free = few_steps(pooling="gap", iterations=4, margin=1e9, **changes)
     if reason == "margin":
         reached = [max(map(abs, one.target_losses)) for one in adaptations(free)]
-        return dataclasses.replace(free, margin=float(np.median(reached)))
-    found = adaptations(dataclasses.replace(free, flood_share=1.0), trace=True)
+        return free.replace(margin=float(np.median(reached)))
+    found = adaptations(free.replace(flood_share=1.0), trace=True)
     reached = [max(step.flooded for step in one.steps[1:]) for one in found]
-    return dataclasses.replace(free, flood_share=float(np.median(reached)))
+    return free.replace(flood_share=float(np.median(reached)))
 
 
 @pytest.mark.parametrize("reason", ["margin", "flood"])

@@ -56,9 +56,9 @@ def test_the_chapter_takes_torchvisions_weights_from_the_cache(cache, monkeypatc
     source = torchvision.models.resnet18()
     address = torchvision.models.ResNet18_Weights[IMAGENET].url
     torch.save(source.state_dict(), cache / address.rsplit("/", 1)[-1])
-    settings = VOCClassifierSettings(dataset="voc", data_root="data", arch="resnet18")
-    net = settings.net(20)
-    assert settings.weights == IMAGENET
+    settings = VOCClassifierSettings(dataset="voc", data_root="data", net={"arch": "resnet18"})
+    net = settings.first_net(20)
+    assert settings.net.weights == IMAGENET
     assert torch.equal(net.backbone.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
 
 

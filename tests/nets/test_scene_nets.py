@@ -75,7 +75,7 @@ def test_retraining_does_not_load(monkeypatch):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_many_at_a_time_are_as_one_by_one(one_thread, model, scenes, batch_size):
-    how = SceneRIBSettings().rib(iterations=2, batch_size=batch_size)
+    how = SceneRIBSettings().rib.replace(iterations=2, batch_size=batch_size)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     together = adapt_to_all(model, scenes, how)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
@@ -91,7 +91,7 @@ def test_many_at_a_time_are_as_one_by_one(one_thread, model, scenes, batch_size)
 
 def test_maps_at_steps_are_the_maps_of_fewer_steps(one_thread, model, scenes):
     constant = {"learning_rate": 1e-3, "power": 0.0}  # a rate that does not depend on K
-    long, short = (SceneRIBSettings().rib(iterations=k, **constant) for k in (3, 1))
+    long, short = (SceneRIBSettings().rib.replace(iterations=k, **constant) for k in (3, 1))
     found, fewer = (adapt_to_all(model, scenes, how)[0] for how in (long, short))
     maps = maps_at_steps(found, [0, 1, 3, 9], scenes.size, long)
     torch.testing.assert_close(maps[1], fewer.high_res, rtol=0, atol=1e-5)
@@ -101,7 +101,7 @@ def test_maps_at_steps_are_the_maps_of_fewer_steps(one_thread, model, scenes):
 
 
 def test_a_run_keeps_what_its_scores_rest_on(one_thread, model, scenes, tmp_path):
-    results = adapt_to_all(model, scenes, SceneRIBSettings().rib(iterations=1))
+    results = adapt_to_all(model, scenes, SceneRIBSettings().rib.replace(iterations=1))
     write_run(tmp_path, scenes, {"RIB": results})
     for index, name in enumerate(scenes.ids):
         maps = read_maps(tmp_path / "RIB" / f"{name}.npz")

@@ -148,7 +148,7 @@ def mixed(runs):
     """With a broken result and a stale one."""
     (runs / "a" / "result.json").write_text('{"format": 2')
     old = made_up(seed=4)
-    del old["settings"]["margin_rule"]
+    del old["settings"]["rib"]["margin_rule"]
     put(runs / "old", signed(old))
     return runs
 

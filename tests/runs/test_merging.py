@@ -233,7 +233,7 @@ def test_refuses_a_result_that_was_edited_or_is_stale(runs, half, capsys):
     result["metrics"]["stopped_margin"] += 1
     (half / "result.json").write_text(json.dumps(result))
     assert "half/result.json was edited after it was written" in refused([runs / "A", half], capsys)
-    del result["settings"]["margin_rule"]
+    del result["settings"]["rib"]["margin_rule"]
     write_result(half, result)
     said = refused([runs / "A", half], capsys)
     assert "half/result.json is stale: voc_rib" in said

@@ -8,7 +8,7 @@ pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs Snakemake's
 
 
 def test_jobs_go_through_the_queue_and_a_failed_one_fails_alone(batch, tmp_path):
-    batch.ablation(grid={"iterations": [1, 2, 3]})
+    batch.ablation(grid={"rib.iterations": [1, 2, 3]})
     batch.signal("fail_2").touch()
     with one_node(tmp_path / "slurm"):
         code, output = batch.run(*SNAKEMAKE)  # once: it looks after its jobs every 40 s

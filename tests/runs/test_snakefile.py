@@ -39,7 +39,7 @@ def test_runs_what_is_missing_and_then_nothing(batch):
 def test_settings_that_change_run_again_and_those_that_stay_do_not(batch):
     assert batch.run()[0] == 0
     before = {path: path.read_text() for path in batch.results()}
-    batch.ablation(grid={"iterations": [2, 3, 7]})
+    batch.ablation(grid={"rib.iterations": [2, 3, 7]})
     assert batch.run()[0] == 0
     assert sorted(batch.begun()) == [1, 2, 3, 4, 7]
     batch.ablation(parameters={"variant": "paper", "num_images": 5})
@@ -135,11 +135,11 @@ def test_a_gpu_that_is_not_there_is_missed_at_once(batch):
 
 
 def test_a_mistake_is_said_before_anything_runs(batch):
-    batch.ablation(grid={"iterations": [1], "poolng": ["gap"]})
+    batch.ablation(grid={"rib.iterations": [1], "rib.poolng": ["gap"]})
     code, output = batch.run()
     assert code != 0
     assert "mini.yml:4: " in output or "mini.yml:5: " in output
-    assert "poolng" in output
+    assert "rib.poolng" in output
     batch.ablation()
     for given, said in (("num_images=5", "not num_images"), ("batch={shard: 2}", "'shards'?")):
         code, output = batch.run("--cores", "2", "--config", given)

@@ -345,7 +345,7 @@ def test_names_with_commas_stand_in_quotes(tmp_path, capsys):
 def test_what_is_left_out_is_named(folder, capsys):
     (folder / "3" / "result.json").write_text('{"format": 2,')
     old = made_up(seed=4)
-    del old["settings"]["margin_rule"]
+    del old["settings"]["rib"]["margin_rule"]
     path = put(folder / "4", signed(old))
     words = [folder, "--where", "chapter=voc_rib", "--where", "pooling=gndrp"]
     code, out, error = command(capsys, *words)

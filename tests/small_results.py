@@ -4,7 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ribnb.book.chapter_settings import CHAPTERS, chapter_settings
+from ribnb.book.chapter_settings import (
+    CHAPTERS,  # noqa: F401
+    chapter_settings,
+    settings_class,
+)
 from ribnb.core.settings import nested
 from ribnb.runs.results import signed, write_result
 from ribnb.scores.image_scores import FILE, ImageScores
@@ -37,7 +41,7 @@ FIELDS = {
 
 def in_groups(chapter: str, parameters: dict) -> dict:
     """The parameters, where names of a group's fields may stand beside the chapter's own."""
-    kind, dotted = CHAPTERS[chapter], {}
+    kind, dotted = settings_class(chapter), {}
     groups = {key: value for key, value in kind().as_dict().items() if isinstance(value, dict)}
     for name, value in parameters.items():
         group = [key for key, fields in groups.items() if name in fields]

@@ -1,5 +1,6 @@
 """Result files: what is damaged, older or edited is refused with its reason, what is stale told."""
 
+import copy
 import json
 import os
 
@@ -50,7 +51,7 @@ def test_what_was_written_is_read(tmp_path):
     given = made_up(metrics={"seed_miou": 1 / 3, "all": {"a": [1, 2.5]}})
     written = write_result(tmp_path, given)
     assert read_result(tmp_path / "result.json") == written == given
-    assert written["format"] == FORMAT == 2
+    assert written["format"] == FORMAT == 3
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
@@ -91,9 +92,9 @@ def test_a_result_is_signed_anew():
         (b"[]", "is no result of a run: it has no format"),
         (b"{}", "is no result of a run: it has no format"),
         (b'{"format": "2"}', "is no result of a run: it has no format"),
-        (b'{"format": 1}', "is of format 1, older than this version's 2; run its chapter again"),
-        (b'{"format": 3}', "is of format 3, newer than this version's 2; read it with a newer"),
-        (b'{"format": 2}', "is no whole result of a run: it lacks chapter, metrics, settings"),
+        (b'{"format": 1}', "is of format 1, older than this version's 3; run its chapter again"),
+        (b'{"format": 4}', "is of format 4, newer than this version's 3; read it with a newer"),
+        (b'{"format": 3}', "is no whole result of a run: it lacks chapter, metrics, settings"),
     ],
 )
 def test_what_is_no_result_is_refused_with_the_reason(tmp_path, content, why):
@@ -214,15 +215,15 @@ def test_what_the_present_version_makes_is_not_stale(tmp_path, result):
 
 
 def settings_of(result: dict, change) -> dict:
-    settings = dict(result["settings"])
+    settings = copy.deepcopy(result["settings"])
     change(settings)
     return signed(result | {"settings": settings})
 
 
 def test_a_setting_that_came_since_makes_a_result_stale(tmp_path):
-    result = settings_of(made_up(), lambda settings: settings.pop("margin_rule"))
+    result = settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule"))
     read_result(put(tmp_path, result))  # it is whole
-    why = "voc_rib reads its settings otherwise now (margin_rule is None there, 'stop' here)"
+    why = "voc_rib reads its settings otherwise now (rib.margin_rule is None there, 'stop' here)"
     assert stale(result, CHAPTERS) == f"is stale: {why}; run its chapter again"
 
 
@@ -238,11 +239,11 @@ def test_a_new_setting_that_changes_no_result_does_not():
 
 
 def test_values_that_are_refused_or_read_otherwise_make_a_result_stale():
-    result = settings_of(made_up(), lambda settings: settings.update(pooling="max"))
-    assert "refuses its settings now: pooling = 'max'" in stale(result, CHAPTERS)
-    result = settings_of(made_up(), lambda settings: settings.update(power=None))
+    result = settings_of(made_up(), lambda settings: settings["rib"].update(pooling="max"))
+    assert "refuses its settings now: rib.pooling = 'max'" in stale(result, CHAPTERS)
+    result = settings_of(made_up(), lambda settings: settings["rib"].update(margin_rule=None))
     changed = result | {"settings_hash": "0" * 12}
-    assert "(power is None there, 0.9 here)" in stale(changed, CHAPTERS)
+    assert "(rib.margin_rule is None there, 'stop' here)" in stale(changed, CHAPTERS)
     assert "(hash)" in stale(made_up() | {"settings_hash": "0" * 12}, CHAPTERS)
 
 
@@ -272,7 +273,7 @@ def test_publishing_copies_what_is_whole(tmp_path):
         put_scores(source / f"1_{seed}", 50)
         (source / f"1_{seed}" / "maps.npz").touch()
     (put(source / "half")).write_text("{")
-    put(source / "stale", settings_of(made_up(), lambda settings: settings.pop("margin_rule")))
+    put(source / "stale", settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule")))
     put(target / "old")
     copied, said = publish(source, target, CHAPTERS)
     assert sorted(folder.name for folder in copied) == ["1_3", "1_4"]

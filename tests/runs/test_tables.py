@@ -29,9 +29,9 @@ def test_a_row_has_chapter_seed_settings_metrics_and_origin():
         at("a", metrics=metrics, seed=3, iterations=2),
         at("b", metrics={"accuracy": 0.5}, seed=4, moving_stages=2),
     ]
-    table = results_table(results, by=["iterations", "settings.moving_stages"])
+    table = results_table(results, by=["iterations", "settings.rib.moving_stages"])
     numbers = ["hgr.background.0", "hgr.background.1", "accuracy"]
-    iterations, stages = "settings.iterations", "settings.moving_stages"
+    iterations, stages = "settings.rib.iterations", "settings.rib.moving_stages"
     assert list(table) == ["chapter", "seed", iterations, stages, *numbers, *ORIGIN]
     assert table["seed"].tolist() == [3, 4]
     assert table[iterations].tolist() == [2, 10]
@@ -47,9 +47,9 @@ def test_a_row_has_chapter_seed_settings_metrics_and_origin():
 def test_a_setting_hides_no_field_of_the_result():
     """A result's threshold is the one that was chosen, the setting is GNDRP's."""
     result = at("a", threshold=0.4, device="cuda:3")  # settings; the result's are 0.2 and CPU
-    table = results_table([result], by=["threshold", "settings.threshold", "settings.device"])
+    table = results_table([result], by=["threshold", "settings.rib.threshold", "settings.device"])
     assert table.loc[0, ["threshold", "device"]].tolist() == [0.2, "CPU"]
-    assert table.loc[0, ["settings.threshold", "settings.device"]].tolist() == [0.4, "cuda:3"]
+    assert table.loc[0, ["settings.rib.threshold", "settings.device"]].tolist() == [0.4, "cuda:3"]
 
 
 def test_nested_settings_have_dotted_names_and_short_ones_where_only_one_ends_so():
@@ -68,7 +68,7 @@ def test_nested_settings_have_dotted_names_and_short_ones_where_only_one_ends_so
 def test_lists_are_text_and_what_is_no_setting_can_be_shown():
     result = at("a", scales=[1.0, 0.5], loss_scales=[1.0])
     table = results_table([result], by=["scales", "post_processing", "device", "split"])
-    shown = ["settings.scales", "post_processing", "device", "split"]
+    shown = ["settings.rib.scales", "post_processing", "device", "split"]
     assert table.loc[0, shown].tolist() == ["1.0, 0.5", "none", "CPU", "train"]
     assert list(table).count("device") == 1
     assert results_table([at("a") | {"device": ["CPU", "H200"]}])["device"].item() == "CPU, H200"
@@ -86,7 +86,7 @@ def test_metrics_are_chosen_by_name_and_by_what_they_are_below():
 
 
 def test_unknown_names_are_refused_with_the_nearest():
-    with pytest.raises(KeyError, match=r"'margn'; did you mean 'settings.margin'\?"):
+    with pytest.raises(KeyError, match=r"'margn'; did you mean 'settings.rib.margin'\?"):
         results_table([at("there")], by=["margn"])
     with pytest.raises(KeyError, match=r"metric 'seed_mIoU'; did you mean 'seed_miou'\?"):
         results_table([at("there")], metrics=["seed_mIoU"])
@@ -101,7 +101,7 @@ def test_the_long_table_has_one_row_a_result_and_metric():
     metrics = {"a": 1.5, "b": [2, 3]}
     results = [at("p", metrics=metrics, seed=3), at("q", metrics={"a": 4}, seed=4)]
     table = long_table(results, by=["iterations", "device"])
-    columns = ["seed", "settings.iterations", "device", "metric", "value", "path"]
+    columns = ["seed", "settings.rib.iterations", "device", "metric", "value", "path"]
     assert table[columns].drop(columns=["device"]).to_numpy().tolist() == [
         [3, 10, "a", 1.5, "p"],
         [4, 10, "a", 4.0, "q"],
@@ -120,7 +120,7 @@ def test_the_mean_and_its_deviation_are_those_of_the_seeds():
     assert table.to_dict("records") == [
         {
             "chapter": "voc_rib",
-            "settings.iterations": 10,
+            "settings.rib.iterations": 10,
             "seed_miou": 53.0,
             "seed_miou.std": pytest.approx(statistics.stdev(values)),
             "n": 3,
@@ -136,7 +136,7 @@ def test_groups_are_chapters_and_values_in_order():
         at("m", chapter="voc_classifier", seed=9, metrics={"map": 0.5}),
     ]
     alone = mean(results[:6], ["pooling", "iterations"])
-    assert alone["settings.pooling"].tolist() == ["gap", "gndrp"]
+    assert alone["settings.rib.pooling"].tolist() == ["gap", "gndrp"]
     assert alone["seed_miou"].tolist() == [53.0, 2.0]
     both = mean([*results[6:], *results[:3]])
     assert both["chapter"].tolist() == ["voc_classifier", "voc_rib"]
@@ -144,11 +144,11 @@ def test_groups_are_chapters_and_values_in_order():
     assert math.isnan(both.loc[0, "map.std"])
     ordered = [at(str(k), iterations=k) for k in (10, 2, 0, 20)]
     table = mean(ordered, ["iterations"])
-    assert table["settings.iterations"].tolist() == [0, 2, 10, 20]
+    assert table["settings.rib.iterations"].tolist() == [0, 2, 10, 20]
     stages = [at(str(k), moving_stages=k) for k in (None, 4, 0)]
     table = mean(stages, ["moving_stages"])
-    assert table["settings.moving_stages"].tolist()[:2] == [0, 4]
-    assert table["settings.moving_stages"].isna().tolist() == [False, False, True]
+    assert table["settings.rib.moving_stages"].tolist()[:2] == [0, 4]
+    assert table["settings.rib.moving_stages"].isna().tolist() == [False, False, True]
 
 
 def test_a_metric_that_one_seed_lacks_has_no_mean():
@@ -162,16 +162,16 @@ def test_a_metric_that_one_seed_lacks_has_no_mean():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"iterations": 9}, "settings.iterations is 10 in first, 9 in other"),
-        ({"margin_rule": "cap"}, "settings.margin_rule is 'stop' in first, 'cap' in other"),
-        ({"scales": [1.0, 2.0]}, "settings.scales is '1.0' in first, '1.0, 2.0' in other"),
+        ({"iterations": 9}, "settings.rib.iterations is 10 in first, 9 in other"),
+        ({"margin_rule": "cap"}, "settings.rib.margin_rule is 'stop' in first, 'cap' in other"),
+        ({"scales": [1.0, 2.0]}, "settings.rib.scales is '1.0' in first, '1.0, 2.0' in other"),
         ({"shard": "1/2"}, "settings.shard is '0/1' in first, '1/2' in other"),
         ({"split": "val"}, "settings.split is 'train' in first, 'val' in other"),
     ],
 )
 def test_results_that_differ_in_a_setting_are_never_averaged(change, said):
     results = [at("first", seed=3), at("other", seed=4, **change)]
-    name = f"settings.{next(iter(change))}"
+    name = said.split(" is ")[0]
     with pytest.raises(ValueError, match=f"{said}.*not averaged: put {name} into by"):
         mean(results)
     assert mean(results, [name])["n"].tolist() == [1, 1]
@@ -189,14 +189,15 @@ def test_results_scored_in_different_ways_are_never_averaged(name):
 
 def test_a_setting_that_one_result_lacks_is_a_difference():
     old = at("old", seed=4)
-    settings = {key: value for key, value in old["settings"].items() if key != "margin_rule"}
+    rib = {key: value for key, value in old["settings"]["rib"].items() if key != "margin_rule"}
+    settings = {**old["settings"], "rib": rib}
     with pytest.raises(ValueError, match="margin_rule is 'stop' in new, 'not there' in old"):
         mean([at("new"), old | {"settings": settings}])
 
 
 def test_all_that_differs_is_named():
     results = [at("first"), at("other", seed=4, iterations=9, margin=5.0)]
-    with pytest.raises(ValueError, match=r"iterations is .* also differ in settings\.margin$"):
+    with pytest.raises(ValueError, match=r"iterations is .* also differ in settings\.rib\.margin$"):
         mean(results)
 
 
@@ -317,7 +318,7 @@ def test_the_command_prints_csv(folder, capsys):
     code, out, error = command(capsys, folder, *words)
     assert (code, error) == (0, "")
     header, *rows = out.splitlines()
-    settings = "settings.pooling,settings.margin"
+    settings = "settings.rib.pooling,settings.rib.margin"
     assert header == f"chapter,seed,{settings},seed_miou,{','.join(ORIGIN)}"
     assert rows[0].split(",")[1:5] == ["3", "gndrp", "60.0", "52.0"]
     assert len(rows) == 6
@@ -330,7 +331,7 @@ def test_the_command_averages_and_writes_a_file(folder, tmp_path, capsys):
     words += ["--digits", "1", "--where", "chapter=voc_rib", "-o", output]
     assert command(capsys, folder, *words) == (0, f"{output}\n", "")
     cells = [line.replace(" ", "").strip("|") for line in output.read_text().splitlines()]
-    assert cells[0] == "chapter|settings.pooling|seed_miou|seed_miou.std|n|seeds"
+    assert cells[0] == "chapter|settings.rib.pooling|seed_miou|seed_miou.std|n|seeds"
     assert cells[2:] == ["voc_rib|gap|2.0|1.0|3|3,4,5", "voc_rib|gndrp|53.0|3.6|3|3,4,5"]
     assert [path.name for path in output.parent.iterdir()] == ["table.md"]
 
@@ -369,8 +370,8 @@ def test_no_result_ends_with_1(folder, tmp_path, capsys):
         (["--by", "sedes", "--where", "chapter=toy_bottleneck"], "mean 'settings.seeds'?"),
         (["--by", "pooling"], "--where chapter=NAME shows one chapter"),
         (["--metrics", "seed_miuo"], "did you mean 'seed_miou'?"),
-        (["--where", "poling=gap"], "did you mean 'settings.pooling'?"),
-        (["--mean"], "put settings.pooling into by"),
+        (["--where", "poling=gap"], "did you mean 'settings.rib.pooling'?"),
+        (["--mean"], "put settings.rib.pooling into by"),
         (["--digits", "-1"], "digits at least 0"),
         (["-o", "{folder}/3/result.json/x"], "result.json"),
     ],

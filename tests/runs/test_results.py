@@ -273,7 +273,8 @@ def test_publishing_copies_what_is_whole(tmp_path):
         put_scores(source / f"1_{seed}", 50)
         (source / f"1_{seed}" / "maps.npz").touch()
     (put(source / "half")).write_text("{")
-    put(source / "stale", settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule")))
+    old = settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule"))
+    put(source / "stale", old)
     put(target / "old")
     copied, said = publish(source, target, CHAPTERS)
     assert sorted(folder.name for folder in copied) == ["1_3", "1_4"]

@@ -189,7 +189,7 @@ class Comparer:
 
 
 def difference_rows(comparisons: Iterable[Comparison], wide: bool = False) -> list[dict[str, Any]]:
-    """Rows for ``ribnb.figures.ablation_plots.differences``; NaN without a result."""
+    """Rows for ``ribnb.figures.differences``; NaN without a result."""
     rows = []
     for one in comparisons:
         found = one.wide if wide else one.difference

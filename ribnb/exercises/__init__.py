@@ -1,0 +1,25 @@
+"""Self-checks: hand in a function, read what is wrong with it in words."""
+
+from ribnb.exercises.digits import check_high_gradient_ratio, check_logit_gradient
+from ribnb.exercises.losses import check_mask_loss, check_rib_loss, check_rib_step
+from ribnb.exercises.maps import (
+    check_cam,
+    check_gndrp,
+    check_localization_map,
+    check_released_gndrp,
+)
+from ribnb.exercises.masks import check_crf_kernels, check_random_walk_step
+
+__all__ = [
+    "check_cam",
+    "check_crf_kernels",
+    "check_gndrp",
+    "check_high_gradient_ratio",
+    "check_localization_map",
+    "check_logit_gradient",
+    "check_mask_loss",
+    "check_random_walk_step",
+    "check_released_gndrp",
+    "check_rib_loss",
+    "check_rib_step",
+]

@@ -1,0 +1,66 @@
+"""Every figure of the book: a function that returns a Figure in one style, and the player."""
+
+from ribnb.figures.ablations import (
+    cost_and_quality,
+    differences,
+    heat_map,
+    placeholder,
+    setting_curves,
+)
+from ribnb.figures.animation import player
+from ribnb.figures.comparisons import (
+    changes_by_image,
+    class_statistics,
+    grouped_bars,
+    iou_by_class,
+    scores_of_methods,
+    stops_by_step,
+)
+from ribnb.figures.digits import (
+    adaptation_frame,
+    digit_scenes,
+    gradient_map_rows,
+    hgr_by_layer,
+    hgr_by_step,
+    hgr_by_threshold,
+)
+from ribnb.figures.lines import curves, loss_and_gradient, threshold_sweep, training_curves
+from ribnb.figures.pictures import (
+    images_with_masks,
+    map_frame,
+    map_grid,
+    mask_grid,
+    panels,
+    pooling_by_hand,
+)
+
+__all__ = [
+    "adaptation_frame",
+    "changes_by_image",
+    "class_statistics",
+    "cost_and_quality",
+    "curves",
+    "differences",
+    "digit_scenes",
+    "gradient_map_rows",
+    "grouped_bars",
+    "heat_map",
+    "hgr_by_layer",
+    "hgr_by_step",
+    "hgr_by_threshold",
+    "images_with_masks",
+    "iou_by_class",
+    "loss_and_gradient",
+    "map_frame",
+    "map_grid",
+    "mask_grid",
+    "panels",
+    "placeholder",
+    "player",
+    "pooling_by_hand",
+    "scores_of_methods",
+    "setting_curves",
+    "stops_by_step",
+    "threshold_sweep",
+    "training_curves",
+]

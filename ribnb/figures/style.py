@@ -1,16 +1,22 @@
-"""The style of every figure of the book."""
+"""The style of every figure of the book: one colour a method, one a region, VOC's for masks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import textwrap
+from collections.abc import Callable, Iterable
 from functools import wraps
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy import ndarray
+
+from ribnb.core.palette import voc_palette
 
 STYLE = {
     "figure.dpi": 100,
@@ -23,6 +29,61 @@ STYLE = {
     "legend.frameon": False,
     "image.interpolation": "nearest",
 }
+
+
+class Look(NamedTuple):
+    """What tells one thing from another, in colour and in grey."""
+
+    color: str
+    marker: str
+
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart. A name in a chapter, such as
+# "RIB, GNDRP" or "CAM+IRN", has the look of the first method of which it holds a word.
+METHODS = {
+    "L_BCE": Look("#CC79A7", "v"),
+    "RIB with GAP": Look("#009E73", "o"),
+    "RIB with GNDRP": Look("#0072B2", "s"),
+    "CAM": Look("#7F7F7F", "^"),
+    "truth": Look("#000000", "*"),
+}
+WORDS = {
+    "bce": "L_BCE",
+    "gap": "RIB with GAP",
+    "gndrp": "RIB with GNDRP",
+    "rib": "RIB with GNDRP",
+    "cam": "CAM",
+    "truth": "truth",
+    "true": "truth",
+}
+STAGES = {"crf": "P", "irn": "D", "saliency": "X"}  # word -> marker; the colour is the maps'
+OTHERS = ("#E69F00", "#56B4E9", "#D55E00", "#882255", "#999933")  # of what is no method
+BLUE = METHODS["RIB with GNDRP"].color  # of a figure that needs one colour
+
+# The regions of digits, and the parts of scenes, which play the same roles.
+HEAD, BODY, GROUND = Look("#56B4E9", "o"), Look("#D55E00", "s"), Look("#A0A0A0", "^")
+REGIONS = {
+    "discriminative": HEAD,
+    "non_discriminative": BODY,
+    "head": HEAD,
+    "body": BODY,
+    "background": GROUND,
+}
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """The look of each name: its region's, or its method's and stage's; else one of its own."""
+    found: dict[str, Look] = {}
+    spare = (Look(OTHERS[i % 5], "oPDXv*p"[i % 7]) for i in range(35))
+    for name in names:
+        words = set(re.findall("[a-z]+", name.lower().replace("_", " ")))
+        method = next((METHODS[method] for word, method in WORDS.items() if word in words), None)
+        look = REGIONS.get(name, method)
+        stage = next((marker for word, marker in STAGES.items() if word in words), None)
+        if look and stage:
+            look = look._replace(marker=stage)
+        found[name] = look if look and look not in found.values() else next(spare)
+    return found
 
 
 def styled_figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -38,10 +99,27 @@ def styled_figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return styled
 
 
-def legend_below(figure: Figure, axis: Axes, columns: int = 3) -> None:
-    """One legend for the whole figure, under it."""
+def legend_below(figure: Figure, axis: Axes, note: str = "") -> None:
+    """One legend for the figure, under it, in as many columns as fit; small print over it."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    letters = 13 * figure.get_figwidth()
+    columns = int(letters / (7 + max(map(len, labels), default=0)))
+    columns = max(1, min(columns, len(labels)))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.22 * max(0, rows - 1))  # not at the axes' cost
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        title=textwrap.fill(note, int(1.2 * letters)),
+        title_fontproperties={"size": 8},
+    )
+
+
+def voc_colormap() -> ListedColormap:
+    """VOC's 256 mask colours: black is background, cream (255) is ignored."""
+    return ListedColormap(voc_palette() / 255)
 
 
 def coarse(picture: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:

@@ -8,6 +8,7 @@ import pytest
 from small_ablation import COMMON, found_in, made, mini_ablation, mini_folder  # noqa: F401
 from small_results import made_up, put
 
+from ribnb import figures
 from ribnb.book.ablations_settings import COMMAND, PUBLISH, AblationsSettings
 from ribnb.core.settings import SettingsError
 from ribnb.evidence.ablation_results import Published
@@ -24,14 +25,13 @@ from ribnb.evidence.ablation_tables import (
     whats_there,
 )
 from ribnb.evidence.comparisons import NO_RESULT
-from ribnb.figures import ablation_plots
 
 
 def test_a_figure_of_an_incomplete_ablation_only_says_so(folder, ablation):
     found = found_in(folder, ablation)
 
     def draw(frame):
-        return ablation_plots.curves(frame, "iterations", "seed_miou", None, "all of it")
+        return figures.setting_curves(frame, "iterations", "seed_miou", None, "all of it")
 
     assert figure_of(found, draw).axes[0].get_title() == "all of it"
     (folder / "5_3" / "image_scores.npz").unlink()

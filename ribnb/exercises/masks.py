@@ -1,14 +1,15 @@
-"""Self-check for the exercise about the dense CRF: its two kernels."""
+"""Self-checks of the exercises on masks: the kernels of a dense CRF, one step of a random walk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ribnb.exercises.check_tools import difference, verdict
+from ribnb.exercises.tools import generator, verdict
 
 _NUMBERS = {
     "smooth_width": 1.5,
@@ -26,21 +27,12 @@ def check_crf_kernels(fn: Callable[..., Tensor]) -> bool:
     takes positions (N, 2) in pixels and colours (N, 3) from 0 to 255, and gives (N, N): the
     weighted sum of the smoothness and the appearance kernel, 0 on the diagonal.
     """
-    generator = torch.Generator().manual_seed(0)
     positions = torch.cartesian_prod(torch.arange(3.0), torch.arange(4.0))
-    colours = torch.randint(100, 130, (len(positions), 3), generator=generator).float()
+    colours = torch.randint(100, 130, (len(positions), 3), generator=generator()).float()
     right, mistakes = _answers(_squares(positions), _squares(colours))
-
-    def compare() -> str:
-        found = fn(positions.clone(), colours.clone(), **_NUMBERS)
-        if isinstance(found, Tensor) and found.shape != right.shape:
-            return (
-                f"the shape is {tuple(found.shape)}; expected a strength for each two pixels, "
-                f"(N, N) = {tuple(right.shape)}"
-            )
-        return difference(found, right, mistakes, "an image of 3 x 4 pixels")
-
-    return verdict("crf_kernels", compare)
+    given, example = (positions, colours), "an image of 3 x 4 pixels"
+    kernels, axes = partial(fn, **_NUMBERS), "a strength for each two pixels, (N, N)"
+    return verdict("crf_kernels", kernels, given, right, mistakes, example, axes)
 
 
 def _answers(
@@ -116,3 +108,55 @@ def _bell(squares: Float[Tensor, "N N"], width: float) -> Float[Tensor, "N N"]:
 
 def _no_self(strength: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
     return strength * (1 - torch.eye(len(strength)))
+
+
+def check_random_walk_step(fn: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
+    """Check ``fn(values, affinity, beta) -> (h, w)``: one step of T = D^-1 A^beta.
+
+    ``values`` is (h, w), ``affinity`` (h w, h w) and symmetric with 1 on its diagonal; positions
+    are in the order of ``flatten``.
+    """
+    draws = generator()
+    values = torch.rand(3, 4, generator=draws)
+    half = torch.rand(12, 12, generator=draws)
+    affinity = (half + half.T) / 2
+    affinity.fill_diagonal_(1.0)
+    beta = 3.0
+    weights = affinity**beta
+    others = weights - torch.diag(weights.diag())
+    matrices = {
+        "the rows are not normalised: divide each by its sum, D^-1": weights,
+        "the columns are normalised, not the rows: each position takes a mean over the others, "
+        "so that a constant map stays as it is": weights / weights.sum(dim=0),
+        "beta is ignored: the affinities go to its power first": _rows(affinity),
+        "beta comes after the rows were normalised; it belongs before, so that the rows still add "
+        "up to 1": _rows(affinity) ** beta,
+        "a position is left out of its own mean: a_ii = 1 belongs to it": _rows(others),
+        "the matrix is multiplied by itself; beta is the power of each affinity by itself": (
+            _rows(torch.linalg.matrix_power(affinity, int(beta)))
+        ),
+        "the weights are divided by the sum of all of them; each row has its own sum": (
+            weights / weights.sum()
+        ),
+        "the affinities are multiplied by beta; take their power": affinity * beta,
+        "there is a softmax; divide the powers by their sum": (beta * affinity).softmax(dim=1),
+        "these are two steps; one is asked for": _rows(weights) @ _rows(weights),
+    }
+
+    def step(matrix: Tensor) -> Tensor:
+        return (matrix @ values.flatten()).view(3, 4)
+
+    mistakes = {words: step(matrix) for words, matrix in matrices.items()}
+    mistakes["the values are left as they are"] = values
+    shapes = {
+        (12, 12): "this is the matrix T; multiply it with the values, T @ values.flatten()",
+        (12,): "this is flat, (h w,); give the map its shape back, (h, w)",
+    }
+    given, example = (values, affinity, beta), "random values and affinities"
+    right = step(_rows(weights))
+    return verdict("random_walk_step", fn, given, right, mistakes, example, "(h, w)", shapes)
+
+
+def _rows(weights: Float[Tensor, "N N"]) -> Float[Tensor, "N N"]:
+    """Each row divided by its sum."""
+    return weights / weights.sum(dim=1, keepdim=True)

@@ -6,7 +6,7 @@ import re
 import matplotlib.pyplot as plt
 import pytest
 
-from ribnb.figures.player import player
+from ribnb.figures import player
 
 DESCRIPTIONS = ["step 0", 'a "quoted" < step', "step 2"]
 

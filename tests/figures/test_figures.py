@@ -1,0 +1,433 @@
+"""Figures: each says what it shows, shows what it is given in the book's colours, stays closed."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.contour import QuadContourSet
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ribnb import figures
+from ribnb.data.digits import DigitScenes
+from ribnb.figures.style import METHODS, REGIONS, looks, voc_colormap
+from ribnb.scores.iou import SeedScore
+
+pytestmark = pytest.mark.filterwarnings("error")
+TITLE = "What to see"
+NAN = float("nan")
+DRAWS = np.random.default_rng(0)
+IMAGES = [Image.fromarray(DRAWS.integers(0, 256, (12, 16, 3), np.uint8)) for _ in range(3)]
+MASKS = [DRAWS.choice(np.array([0, 1, 5, 255], np.uint8), (12, 16)) for _ in IMAGES]
+PARTS = [DRAWS.integers(0, 3, (12, 16)).astype(np.uint8) for _ in IMAGES]
+MAPS = DRAWS.random((2, 3, 12, 16))
+TRUTHS = [np.arange(16) + np.arange(12)[:, None] > 12 + 2 * row for row in range(3)]
+GRID = np.array([[0.1, 0.5], [0.9, 0.2]])
+NETS = {"CAM": [39.0, 41.0, 40.0], "RIB, GAP": [40.0, 42.5, 41.0], "RIB, GNDRP": [42, 43, 44]}
+CLASSES = {
+    "CAM": {"owl": 40.0, "cat": NAN, "bus": 50.0},
+    "RIB": {"bus": 48.0, "cat": 31.0, "owl": 45.0},
+}
+LINES = {"RIB, GAP": (np.arange(4), np.ones((3, 4))), "CAM": (np.arange(4), np.zeros(4))}
+LOGITS = np.linspace(-3, 3, 10)
+DIGITS, _, DIGIT_REGIONS = DigitScenes(3, shape_rate=1.0).batch()
+GRADIENTS = torch.randn(6, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+THRESHOLDS = np.array([0.1, 0.3])
+SWEEP = SeedScore(THRESHOLDS, np.array([[[4, 0], [0, 4]], [[4, 0], [3, 1]]]), ("background", "owl"))
+STEPS, SEEDS = (0, 2, 5, 10), (3, 4, 5)
+VALUES = {"GNDRP": (40.0, 42.0, 44.0, 45.0), "GAP": (40.0, 43.0, 42.0, 38.0)}
+SWITCHES = [
+    {"label": "a stop, not a cap", "difference": 1.0, "low": 0.5, "high": 1.5, "by_seed": [1, 2]},
+    {"label": "raw maps " * 12, "difference": 0.0, "low": -1.0, "high": 1.0, "by_seed": (0.5,)},
+    {"label": "not run", "difference": None, "low": None, "high": None, "by_seed": None},
+]  # fmt: skip
+
+
+def ratios(*shape: int) -> dict[str, np.ndarray]:
+    """A number in [0, 1] for each region of digits."""
+    return {name: np.random.default_rng(0).random(shape) for name in DIGIT_REGIONS}
+
+
+def runs(seeds=SEEDS) -> pd.DataFrame:
+    """K and pooling: seed 4 has the value, 3 and 5 are one below and one above."""
+    rows = [
+        {
+            "iterations": k,
+            "pooling": pooling,
+            "margin": 10.0 if pooling == "GAP" else 20.0,
+            "seed": seed,
+            "seed_miou": value + seed - 4,
+            "cam_seed_miou": 36.0 + seed,
+            "cost": (1 + k) * (1.5 if pooling == "GNDRP" else 1.0),
+            "setting": f"{pooling} at {k}",
+        }
+        for pooling, values in VALUES.items()
+        for k, value in zip(STEPS, values, strict=True)
+        for seed in seeds
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)  # in no order
+
+
+CURVE = ("iterations", "seed_miou", "pooling", TITLE, "cam_seed_miou")
+HEAT = ("iterations", "margin", "seed_miou", TITLE)
+COST = ("cost", "seed_miou", "setting", TITLE)
+PICTURES = {  # name -> arguments, as a chapter gives them
+    "images_with_masks": (IMAGES, MASKS, ["owl", "cat, bus", "bus"], TITLE, PARTS),
+    "map_grid": (IMAGES, {"k = 0": MAPS[0], "M": MAPS[1]}, TRUTHS, ["a", "b", "c"], TITLE, 0.5),
+    "map_frame": (IMAGES[0], {"GAP": MAPS[0, 0], "RIB": MAPS[1, 0]}, TRUTHS[0], ["left", "right"]),
+    "mask_grid": (IMAGES, {"CAM": MASKS, "truth": MASKS[::-1]}, TITLE),
+    "panels": (
+        {"image": ("image", IMAGES[0]), "seed": ("mask", MASKS[0]), "map": ("map", MAPS[0, 0]),
+         "wall": ("grey", 5 * MAPS[1, 0]), "no wall": ("grey", 0 * MAPS[1, 0])}, TITLE, 3,
+    ),
+    "pooling_by_hand": (GRID, GRID, {"GAP": GRID >= 0, "GNDRP": GRID <= 0.4}),
+    "digit_scenes": (DIGITS, DIGIT_REGIONS),
+    "gradient_map_rows": (DIGITS, 7 * GRADIENTS, DIGIT_REGIONS),
+    "adaptation_frame": (
+        {"RIB": GRADIENTS[0, 0], "BCE": GRADIENTS[1, 0]},
+        {name: masks[0] for name, masks in DIGIT_REGIONS.items()}, 3.0, ["left", "right"],
+    ),
+}  # fmt: skip
+STATISTICS = {
+    "curves": (LINES, "step k", "seed mIoU (%)", TITLE, {"here": 2}),
+    "threshold_sweep": ({"CAM": SWEEP, "RIB": SWEEP}, TITLE),
+    "training_curves": ([0.7, 0.4, 0.2], [0.5, 0.6, 0.75]),
+    "loss_and_gradient": (LOGITS, {"BCE": LOGITS, "RIB": -LOGITS}, {"BCE": LOGITS, "RIB": LOGITS}),
+    "hgr_by_layer": ({"one": ratios(3, 6), "two": ratios(3, 6)}, 0.3),
+    "hgr_by_threshold": (np.linspace(0, 1, 7), {"G_5": ratios(7), "G_6": ratios(7)}, 0.3),
+    "hgr_by_step": ({name: ratios(5, 4) for name in "abcd"}, 0.3, TITLE),
+    "scores_of_methods": (NETS, "seed mIoU (%)", TITLE),
+    "grouped_bars": (CLASSES, "IoU (%)", TITLE),
+    "changes_by_image": ({"GAP": [-1.0, 2, 3], "GNDRP": [5.0, 0, -7]}, "change (points)", TITLE),
+    "iou_by_class": (CLASSES, TITLE),
+    "stops_by_step": ({"margin": [1, 1, 3], "flood": [3], "none": [4, 4]}, TITLE),
+    "class_statistics": (torch.eye(3, dtype=torch.uint8), ("owl", "cat", "bus")),
+    "setting_curves": (runs(), *CURVE),
+    "heat_map": (runs(), *HEAT),
+    "differences": (SWITCHES, TITLE, SWITCHES),
+    "cost_and_quality": (runs(), *COST),
+}
+WITHOUT_AN_X_LABEL = {"scores_of_methods", "grouped_bars"}  # the ticks say all
+CALLS = PICTURES | STATISTICS
+
+
+def draw(name: str, *arguments) -> Figure:
+    figure = getattr(figures, name)(*(arguments or CALLS[name]))
+    figure.draw_without_rendering()  # settles the layout
+    figure.canvas.draw()
+    return figure
+
+
+def words(texts) -> list[str]:
+    return [text.get_text() for text in texts]
+
+
+def line(axes, label: str) -> np.ndarray:
+    (found,) = [one for one in axes.lines if one.get_label() == label]
+    return found.get_xydata()
+
+
+def band(collection, x: float) -> tuple[float, float]:
+    """Where a filled band begins and ends at a place."""
+    corners = collection.get_paths()[0].vertices
+    return corners[corners[:, 0] == x][:, 1].min(), corners[corners[:, 0] == x][:, 1].max()
+
+
+def small_print(figure: Figure) -> str:
+    return figure.legends[0].get_title().get_text().replace("\n", " ")
+
+
+def without(frame: pd.DataFrame, **point) -> pd.DataFrame:
+    """NaN in place of the seed mIoU at these settings."""
+    here = np.logical_and.reduce([frame[key] == value for key, value in point.items()])
+    return frame.assign(seed_miou=frame["seed_miou"].where(~here))
+
+
+# All figures ------------------------------------------------------------------------------
+
+
+def test_every_figure_is_covered_here():
+    assert {*figures.__all__} == {*CALLS, "placeholder", "player"}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_figure_is_closed_has_words_and_leaves_its_arguments_and_the_style(name):
+    before, settings = repr(CALLS[name]), dict(matplotlib.rcParams)
+    figure = draw(name)
+    assert isinstance(figure, Figure)
+    assert plt.get_fignums() == []
+    assert repr(CALLS[name]) == before and dict(matplotlib.rcParams) == settings
+    titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    assert titles.count(TITLE) == any(one is TITLE for one in CALLS[name])
+    assert any(titles)
+    for text in [
+        *figure.texts,
+        *(one for axes in figure.axes for one in (axes.title, *axes.texts)),
+    ]:
+        box = text.get_window_extent()
+        inside = box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+        assert inside or not text.get_text(), text.get_text()
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_axes_say_what_they_are_of(name):
+    first, *others = draw(name).axes
+    assert first.get_ylabel() or words(first.get_yticklabels())
+    labels = [axes.get_xlabel() for axes in (first, *others)]
+    assert any(labels) or name in WITHOUT_AN_X_LABEL
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_have_no_ticks(name):
+    for axes in draw(name).axes:
+        assert axes.get_label() == "<colorbar>" or not (*axes.get_xticks(), *axes.get_yticks())
+
+
+def test_a_placeholder_says_why_there_is_no_figure():
+    assert words(figures.placeholder("3 runs are missing").axes[0].texts) == ["3 runs are missing"]
+
+
+# Colours ----------------------------------------------------------------------------------
+
+
+def test_a_method_has_one_colour_in_every_figure_whatever_stands_beside_it():
+    for names, method in (
+        (("RIB, GNDRP", "RIB", "GNDRP", "$L_{RIB}$", "RIB+IRN"), "RIB with GNDRP"),
+        (("RIB, GAP", "GAP"), "RIB with GAP"),
+        (("L_BCE", "$\\mathcal{L}_{BCE}$", "$L_{BCE}$"), "L_BCE"),
+        (("CAM", "CAM+CRF", "CAM, any threshold", "the CAM"), "CAM"),
+        (("truth", "true masks"), "truth"),
+    ):
+        for name in names:
+            assert looks(["other", name])[name].color == METHODS[method].color, name
+    many = looks([*METHODS, "RIB+CRF", "RIB+IRN", "CAM+IRN", *map(str, range(30))])
+    assert len(set(many.values())) == len(many)
+    colors = {look.color for look in (*METHODS.values(), *REGIONS.values())}
+    assert len(colors) == len(METHODS) + 3  # methods and regions share none
+    for name in ("curves", "setting_curves"):
+        drawn = {one.get_label(): to_hex(one.get_color()) for one in draw(name).axes[0].lines}
+        assert drawn["CAM"] == METHODS["CAM"].color.lower()
+        gap = drawn.get("GAP") or drawn.get("RIB, GAP")
+        assert gap == METHODS["RIB with GAP"].color.lower()
+
+
+def test_masks_have_vocs_colours_whatever_values_they_hold():
+    voc = {0: (0, 0, 0), 1: (128, 0, 0), 5: (128, 0, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    assert {index: voc_colormap()(index, bytes=True)[:3] for index in voc} == voc
+    for mask in (MASKS[0], np.minimum(MASKS[0], 5)):
+        (shown,) = draw("mask_grid", IMAGES[:1], {"CAM": [mask]}, TITLE).axes[1].images
+        expected = [[voc[int(value)] for value in row] for row in mask]
+        np.testing.assert_array_equal(shown.to_rgba(mask, bytes=True)[..., :3], expected)
+
+
+# Pictures ---------------------------------------------------------------------------------
+
+
+def test_a_grid_has_a_row_an_image_a_column_a_map_on_one_scale_and_the_outlines():
+    low = [0.1 * MAPS[0, 0], *MAPS[0, 1:]]  # a map that is low everywhere looks so
+    figure = draw("map_grid", IMAGES, {"low": low, "M": MAPS[1]}, TRUTHS, list("abc"), TITLE, 0.5)
+    axes = np.array(figure.axes).reshape(3, 4)
+    assert words(axis.title for axis in axes[0]) == ["image", "low", "M", "truth"]
+    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["a", "b", "c"]
+    grey = np.asarray(IMAGES[0].convert("L"))[:, :, None] / 255
+    expected = grey / 4 + matplotlib.colormaps["magma"](low[0])[:, :, :3] * 3 / 4
+    assert np.abs(axes[0, 1].images[0].get_array() - expected).max() < 0.5 / 11 + 1e-6
+    np.testing.assert_array_equal(axes[2, 3].images[0].get_array(), TRUTHS[2])
+    outlines = [
+        sum(isinstance(one, QuadContourSet) for one in axis.collections) for axis in axes[0]
+    ]
+    assert outlines == [0, 1, 2, 0]  # the truth; and the seed, where a map reaches the cut
+
+
+def test_a_gradient_map_is_shown_as_its_share_of_its_own_maximum():
+    shown = [axes.images[0].get_array() for axes in draw("gradient_map_rows").axes[:7]]
+    np.testing.assert_allclose(shown[0], DIGITS[0, 0])
+    expected = GRADIENTS[2, 0].abs() / GRADIENTS[2, 0].abs().max()
+    np.testing.assert_allclose(shown[3], expected, rtol=1e-5)
+
+
+def test_a_scene_may_lack_a_shape():
+    image, _, regions = DigitScenes(1, shape_rate=0).batch()
+    assert len(draw("digit_scenes", image, regions).axes) == 1
+
+
+def test_pooling_by_hand_shows_the_numbers_that_are_kept():
+    kept = draw("pooling_by_hand").axes[3]
+    assert words(kept.texts) == ["0.1", "0.2"]
+    np.testing.assert_array_equal(kept.images[0].get_array().mask, GRID > 0.4)
+
+
+def test_masks_without_an_image_and_captions_too_few_are_refused():
+    with pytest.raises(ValueError, match="there is no image to show"):
+        figures.mask_grid([], {"CAM": []}, TITLE)
+    with pytest.raises(ValueError):
+        figures.map_frame(IMAGES[0], {"M": MAPS[0, 0], "N": MAPS[1, 0]}, TRUTHS[0], ["one"])
+
+
+# Curves and comparisons -------------------------------------------------------------------
+
+
+def test_a_curve_is_the_mean_at_the_mean_place_and_its_band_reaches_from_least_to_most():
+    values, places = np.array([[40.0, 42], [44, 41], [42, 46]]), [[0.0, 8], [0, 10], [0, 12]]
+    axes = draw("curves", {"RIB": (places, values)}, "k", "mIoU", TITLE).axes[0]
+    assert line(axes, "RIB").tolist() == [[0, 42], [10, 43]]
+    assert band(axes.collections[0], 10) == (41, 46)
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_steps_have_a_band_of_the_middle_half_of_the_images():
+    values = np.array([[0.0], [0.2], [0.4], [0.6], [0.8]]) * [1.0, 0.5]
+    axes = draw("hgr_by_step", {"own": {"background": values}}, 0.3, TITLE).axes[0]
+    assert axes.lines[0].get_ydata() == pytest.approx([0.4, 0.2])
+    assert band(axes.collections[0], 0) == pytest.approx((0.2, 0.6))
+
+
+def test_the_sweep_marks_the_best_threshold():
+    axes = draw("threshold_sweep").axes[0]
+    np.testing.assert_allclose(line(axes, "CAM"), np.column_stack([THRESHOLDS, SWEEP.miou]))
+    assert words(axes.texts) == ["100.0", "100.0"]
+
+
+def test_scores_have_a_dot_a_net_joined_and_a_bar_at_the_mean():
+    axes = draw("scores_of_methods").axes[0]
+    nets, methods = axes.lines[:3], axes.lines[3:]
+    assert [list(one.get_ydata()) for one in methods] == list(NETS.values())
+    assert [list(one.get_ydata()) for one in nets] == [[39, 40, 42], [41, 42.5, 43], [40, 41, 44]]
+    means = [one.get_segments()[0][0, 1] for one in axes.collections]
+    assert means == pytest.approx([40.0, 123.5 / 3, 43.0])
+    with pytest.raises(ValueError):
+        figures.scores_of_methods({"CAM": [1.0, 2.0], "RIB": [1.0]}, "mIoU (%)", TITLE)
+
+
+def test_bars_stand_side_by_side_over_their_group_found_by_its_name_with_their_errors():
+    errors = {"RIB": {"bus": 3.0, "cat": 2.0, "owl": 1.0}, "CAM": dict.fromkeys(CLASSES["CAM"], 0)}
+    axes = draw("grouped_bars", CLASSES, "IoU (%)", TITLE, errors).axes[0]
+    bars = [one for one in axes.containers if hasattr(one, "patches") and len(one.patches)]
+    assert [bar.get_height() for bar in bars[1]] == [45, 31, 48]
+    assert bars[0][2].get_x() + bars[0][2].get_width() == pytest.approx(bars[1][2].get_x())
+    halves = [np.ptp(one[:, 1]) / 2 for one in axes.collections[1].get_segments()]
+    assert halves == pytest.approx([1, 2, 3])
+
+
+def test_changes_count_better_and_worse_and_no_change_has_a_bar_of_its_own():
+    changes = {"GAP": np.array([0.0] * 5 + [0.2, -0.2, 1, -1]), "GNDRP": np.array([30.0])}
+    left, right = draw("changes_by_image", changes, "change", TITLE).axes
+    assert left.get_title() == "GAP: 22% better, 22% worse"
+    assert [bar.get_x() for bar in left.patches] == [bar.get_x() for bar in right.patches]
+    alone = draw("changes_by_image", {"GAP": changes["GAP"]}, "change", TITLE).axes[0]
+    assert [bar.get_height() for bar in alone.patches][15] == 5
+
+
+def test_a_class_without_a_score_is_left_out():
+    axes = draw("iou_by_class").axes[0]
+    assert words(axes.get_yticklabels()) == ["owl", "bus"]
+    assert [list(one.get_xdata()) for one in axes.lines] == [[40, 50], [45, 48]]
+    assert axes.yaxis_inverted()
+
+
+@pytest.mark.parametrize("stops", [None, {}, {"none": [0]}])
+def test_stops_stand_on_each_other_at_their_step(stops):
+    axes = draw("stops_by_step", *([] if stops is None else [stops, TITLE])).axes[0]
+    if stops is None:
+        margin, flood, none = (
+            [(b.get_y(), b.get_height()) for b in one] for one in axes.containers
+        )
+        assert margin == [(0, 0), (0, 2), (0, 0), (0, 1), (0, 0)]
+        assert flood[3] == (1, 1) and none[4] == (0, 2)
+
+
+def test_class_statistics_counts_images_and_those_shown_together():
+    labels = torch.tensor([[1, 1, 0], [1, 1, 0], [1, 0, 0], [0, 1, 0]], dtype=torch.uint8)
+    left, right, _ = draw("class_statistics", labels, ("owl", "cat", "bus")).axes
+    assert [bar.get_width() for bar in left.patches] == [3, 3, 0]
+    shares = right.collections[0].get_array().reshape(3, 3).filled(NAN)
+    np.testing.assert_allclose(shares, [[NAN, 2 / 3, 0], [2 / 3, NAN, 0], [0, 0, NAN]])
+
+
+# Ablations --------------------------------------------------------------------------------
+
+
+def test_lines_are_means_over_seeds_error_bands_their_standard_deviation_dots_the_seeds():
+    figure = draw("setting_curves")
+    axes = figure.axes[0]
+    for pooling, values in VALUES.items():
+        np.testing.assert_allclose(line(axes, pooling), np.array([STEPS, values]).T)
+    ends = {tuple(np.round(band(one, 10), 6)) for one in axes.collections if _is_band(one)}
+    assert ends == {(44, 46), (37, 39)}
+    dots = [one.get_offsets() for one in axes.collections if not _is_band(one)]
+    assert {y for one in dots for _, y in one} == set(runs()["seed_miou"])
+    assert set(line(axes, "CAM")[:, 1]) == {40.0}
+    assert "band: ± std over 3 seeds" in small_print(figure)
+    (bar,) = (
+        draw("cost_and_quality", runs().query("setting == 'GAP at 5'"), *COST).axes[0].containers
+    )
+    assert bar[2][1].get_segments()[0][:, 1].tolist() == [41, 43]
+
+
+def _is_band(collection) -> bool:
+    return type(collection).__name__ in ("FillBetweenPolyCollection", "PolyCollection")
+
+
+def test_what_has_no_result_is_said_and_two_runs_of_a_point_are_not_averaged():
+    gaps = without(runs(), iterations=5, pooling="GAP")
+    figure = draw("setting_curves", gaps, *CURVE)
+    assert line(figure.axes[0], "GAP")[:, 0].tolist() == [0, 2, 10]
+    assert "3 of 24 runs have no result" in small_print(figure)
+    assert "no result: GAP at 5" in small_print(draw("cost_and_quality", gaps, *COST))
+    for name, rest in (("setting_curves", CURVE), ("heat_map", HEAT), ("cost_and_quality", COST)):
+        assert "one seed: no spread" in small_print(draw(name, runs((4,)), *rest))
+        with pytest.raises(ValueError, match="there is nothing to draw yet"):
+            draw(name, runs().assign(seed_miou=NAN), *rest)
+        with pytest.raises(ValueError, match=r"two runs have .*seed = 4: they differ in another"):
+            draw(name, pd.concat([runs(), runs((4,))]), *rest)
+
+
+def test_settings_that_are_no_numbers_stand_side_by_side_as_they_come():
+    frame = pd.DataFrame({"scales": [[1.0], [1.0, 0.5], None], "flip": True, "y": [1.0, 3, 2]})
+    axes = draw("setting_curves", frame, "scales", "y", "flip", TITLE).axes[0]
+    assert words(axes.get_xticklabels()) == ["1", "1, 0.5", "none"]
+    assert line(axes, "flip = True")[:, 1].tolist() == [1, 3, 2]
+
+
+def test_cells_hold_mean_and_spread_and_missing_ones_are_hatched():
+    frame = without(runs(), iterations=5, pooling="GAP")
+    frame = without(frame, iterations=0, pooling="GAP", seed=3)
+    frame = frame[(frame["iterations"] != 2) | (frame["pooling"] != "GNDRP")]  # no row at all
+    figure = draw("heat_map", frame, *HEAT)
+    axes = figure.axes[0]
+    assert words(axes.get_xticklabels()) == ["0", "2", "5", "10"]
+    assert words(axes.get_yticklabels()) == ["10", "20"] and not axes.yaxis_inverted()
+    cells = axes.collections[0].get_array().reshape(2, 4)
+    expected = np.array([[40.5, 43, NAN, 38], [40, NAN, 44, 45]])
+    np.testing.assert_allclose(cells.filled(NAN), expected)
+    shown = words(axes.texts)
+    assert "38.0\n±1.0" in shown and "40.5\n±0.7 (2)" in shown and len(shown) == 6
+    assert axes.patch.get_hatch() == "////"
+    assert words(figure.legends[0].get_texts()) == ["no result (2 of 8 cells)"]
+
+
+def test_switches_go_down_with_mark_interval_and_seeds_hollow_where_0_is_inside():
+    axes = draw("differences").axes[0]
+    assert words(axes.get_yticklabels())[::2] == ["a stop, not a cap", "not run"]
+    assert axes.yaxis_inverted()
+    marks = {bar.get_label(): bar for bar in axes.containers}
+    clear, unclear = (
+        marks["0.20 to 0.49, interval without 0"],
+        marks["0.20 to 0.49, interval with 0"],
+    )
+    assert clear[0].get_xdata().tolist() == [1] and unclear[0].get_xdata().tolist() == [0]
+    assert clear[0].get_markerfacecolor() != "white" == unclear[0].get_markerfacecolor()
+    assert clear[2][0].get_segments()[0][:, 0].tolist() == [0.5, 1.5]
+    dots = [list(one.get_xdata()) for one in axes.lines if one.get_marker() == "."]
+    assert dots == [[1, 2, 0.5]] * 2
+    assert words(axes.texts) == ["no result"] * 2
+
+
+def test_the_dotted_line_is_the_best_that_a_cost_buys():
+    axes = draw("cost_and_quality").axes[0]
+    best = line(axes, "best at that cost or less").tolist()
+    assert best == [[1, 40], [3, 43], [9, 44], [16.5, 45]]
+    assert len(axes.containers) == 8

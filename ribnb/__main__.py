@@ -288,13 +288,9 @@ def export(run_folder: Path, output: Path) -> int:
 
     Ends with 1 if some failed.
     """
-    from ribnb.masks.irn_format import MASKS, export_irn, export_irn_masks
+    from ribnb.masks.export import export_irn
 
-    if (run_folder / MASKS).is_file():
-        report = export_irn_masks(run_folder, output)
-    else:
-        inside = run_folder / "maps"
-        report = export_irn(inside if inside.is_dir() else run_folder, output)
+    report = export_irn(run_folder, output)
     click.echo(report)
     return 1 if report.failed else 0
 

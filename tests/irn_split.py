@@ -7,8 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from ribnb.core.files import Maps, images_digest, write_maps
 from ribnb.core.mask_files import write_mask_file
-from ribnb.core.runner import MAPS
-from ribnb.masks.stages import MaskFolder
+from ribnb.core.runner import MAPS, MASKS, RecordedFolder
 
 
 def made_up_maps(images, index) -> Maps:
@@ -37,7 +36,7 @@ def write_labels_of(images, folder, labels=None, made="by hand", only=None):
     """Confident labels: `labels(index)`, or left background, right the first class."""
     if only is None:
         record = {"stage": made, "images": images_digest(images)}
-        MaskFolder(folder, record)
+        RecordedFolder(folder, MASKS, record)
     for index, name in enumerate(images.ids):
         if only is not None and name not in only:
             continue

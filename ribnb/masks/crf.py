@@ -7,24 +7,21 @@ pulls itself; the library approximates the sums over all pixel pairs on a permut
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
+from ribnb.core.files import Maps
+from ribnb.core.image_set import ImageSet
+from ribnb.core.runner import Report
 from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.stages import Mask, SplitImage, masks_from_maps
+from ribnb.scores.confusion import IGNORED, checked_thresholds, seed_mask
 
-__all__ = [
-    "CRFMissing",
-    "CRFSettings",
-    "crf_available",
-    "crf_mask",
-    "crf_probabilities",
-    "require_crf",
-]
-
-_IGNORED = 255  # VOC's value of pixels that count nowhere
 _LOWEST = 1e-5  # probability below which a label is not ruled out further; log 0 is no energy
 
 
@@ -58,6 +55,52 @@ def require_crf() -> ModuleType:
             "--force-reinstall --no-deps --no-build-isolation pydensecrf2`"
         ) from error
     return densecrf
+
+
+def crf_masks(
+    images: ImageSet,
+    maps_dir: str | Path,
+    output_dir: str | Path,
+    threshold: float,
+    settings: CRFSettings | None = None,
+    workers: int = 1,
+) -> Report:
+    """Each image's seed, refined by a dense CRF, as a mask ("seed + CRF" of the paper's table).
+
+    A pixel may become background or any class of the image's map file. A stage, see
+    ``masks_from_maps``.
+
+    Args:
+        images: those that the maps are of.
+        maps_dir: folder of map files ``<id>.npz``.
+        output_dir: where the masks ``<id>.png`` go.
+        threshold: the background's score in the seed, in (0, 1).
+        settings: the CRF's; IRN's if None.
+        workers: processes.
+
+    Raises:
+        CRFMissing: the library of the dense CRF is not there; nothing was made.
+        ValueError: a threshold outside (0, 1); see ``masks_from_maps`` for others.
+        FileNotFoundError, OSError: see ``masks_from_maps``.
+    """
+    settings = CRFSettings() if settings is None else settings
+    require_crf()
+    checked_thresholds([threshold])
+    record = {"stage": "crf", "settings": settings.as_dict(), "threshold": threshold}
+    refined = partial(_refined, threshold=threshold, settings=settings)
+    return masks_from_maps(refined, images, maps_dir, output_dir, record, workers)
+
+
+def _refined(image: SplitImage, maps: Maps, threshold: float, settings: CRFSettings) -> Mask:
+    return refined_seed(np.asarray(image.read()), maps, threshold, settings)
+
+
+def refined_seed(
+    image: UInt8[ndarray, "H W 3"], maps: Maps, threshold: float, settings: CRFSettings
+) -> Mask:
+    """The seed of one image; it chooses between background and all classes of the maps."""
+    labels = [0, *(maps.class_ids + 1).tolist()]
+    return crf_mask(image, seed_mask(maps, threshold), labels, settings)
 
 
 def crf_mask(
@@ -180,11 +223,11 @@ def _mean_field(
 
 def _labels(mask: UInt8[ndarray, "H W"], values: Sequence[int] | None) -> UInt8[ndarray, " L"]:
     """The labels to choose from, in ascending order."""
-    there = np.unique(mask[mask != _IGNORED])
+    there = np.unique(mask[mask != IGNORED])
     if values is None:
         return np.union1d(there, [0]).astype(np.uint8)
     labels = np.unique(np.asarray(values, dtype=np.int64))
-    if not len(labels) or labels[0] < 0 or labels[-1] >= _IGNORED:
+    if not len(labels) or labels[0] < 0 or labels[-1] >= IGNORED:
         raise ValueError(f"values must be some of 0 to 254; got {list(values)}")
     unknown = np.setdiff1d(there, labels)
     if len(unknown):

@@ -19,9 +19,7 @@ class CRFSettings(Settings):
     """
 
     iterations: int = setting(10, "of the mean field", ge=0)
-    confidence: float = setting(
-        0.7, "probability that a pixel's given label is right", gt=0, lt=1
-    )
+    confidence: float = setting(0.7, "probability that a pixel's given label is right", gt=0, lt=1)
     smooth_width: float = setting(3.0, "of the smoothness kernel, pixels", ge=_NARROWEST)
     smooth_weight: float = setting(3.0, "of the smoothness kernel", ge=0)
     near_width: float = setting(50.0, "of the appearance kernel, pixels", ge=_NARROWEST)

@@ -8,8 +8,6 @@ CVPR 2019. Of its two results these are the semantic masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -21,52 +19,91 @@ from numpy import ndarray
 from torch import Tensor
 
 from ribnb.core.devices import as_device, evaluation, float32_mode
-from ribnb.core.files import Maps, images_digest, weights_digest
+from ribnb.core.files import Maps, weights_digest
 from ribnb.core.image_set import ImageSet
-from ribnb.masks.irn_labels import confident, irn_labels
-from ribnb.masks.irn_net import IRN, boundary_map, irn_metadata, load_irn, save_irn
-from ribnb.masks.irn_pairs import affinities, pair_kinds, pair_offsets, path
+from ribnb.core.runner import Report
+from ribnb.masks.crf import CRFSettings, refined_seed
+from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.irn_settings import IRNSettings
-from ribnb.masks.irn_training import (
-    IRNTraining,
-    affinity_loss,
-    displacement_losses,
-    irn_losses,
-    train_irn,
-)
-from ribnb.masks.mask_maps import maps_for_masks
-from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
-from ribnb.masks.walk import random_walk, random_walks, transition_matrix, walk_step
-from ribnb.method.localization import maps_digest
+from ribnb.masks.stages import Mask, SplitImage, masks_from_maps
+from ribnb.masks.walk import random_walk, random_walks
+from ribnb.scores.confusion import IGNORED, seed_mask
 
-__all__ = [
-    "IRN",
-    "IRNSettings",
-    "IRNTraining",
-    "affinities",
-    "affinity_loss",
-    "boundary_map",
-    "confident",
-    "displacement_losses",
-    "irn_labels",
-    "irn_losses",
-    "irn_masks",
-    "irn_metadata",
-    "load_irn",
-    "pair_kinds",
-    "pair_offsets",
-    "path",
-    "random_walk",
-    "random_walks",
-    "save_irn",
-    "train_irn",
-    "transition_matrix",
-    "walk_step",
-    "walked_mask",
-    "walked_scores",
-]
+NO_CRF = "no CRF"
 
-STAGE = "IRN"
+
+# Confident labels -------------------------------------------------------------------------
+
+
+def irn_labels(
+    images: ImageSet,
+    maps_dir: str | Path,
+    output_dir: str | Path,
+    settings: IRNSettings,
+    crf: CRFSettings | None = None,
+    workers: int = 1,
+) -> Report:
+    """Write the confident labels of each image to ``output_dir/<id>.png``; see ``confident``.
+
+    A stage like any other, see ``masks_from_maps``.
+
+    Args:
+        images: the split that the maps are of.
+        maps_dir: ``RUN/maps`` of ``localization_maps``.
+        output_dir: for the labels.
+        settings: the two thresholds.
+        crf: settings of the dense CRF that refines both seeds; None leaves it out.
+        workers: processes.
+
+    Raises:
+        ValueError, FileNotFoundError, OSError: see ``masks_from_maps``.
+
+    Ahn et al. 2019, section 4.2.
+    """
+    record = {
+        "stage": "confident labels",
+        "settings": settings.for_labels(),
+        "crf": NO_CRF if crf is None else crf.as_dict(),
+    }
+    label = partial(_labels, settings=settings, crf=crf)
+    return masks_from_maps(label, images, maps_dir, output_dir, record, workers)
+
+
+def _labels(image: SplitImage, maps: Maps, settings: IRNSettings, crf: CRFSettings | None) -> Mask:
+    # read without a CRF too: an image that cannot be read is no image to train on
+    return confident(maps, settings, np.asarray(image.read()), crf)
+
+
+def confident(
+    maps: Maps,
+    settings: IRNSettings,
+    image: UInt8[ndarray, "H W 3"] | None = None,
+    crf: CRFSettings | None = None,
+) -> Mask:
+    """Confident labels of one image: 0 background, class_id + 1, 255 where neither is sure.
+
+    A pixel is of a class where the seed at the foreground threshold says so. It is background
+    where that seed says background, and the one at the low background threshold does too. With
+    a CRF both seeds are refined first. Where maps are 0 everywhere, although the image has
+    classes, nothing is known, and all is 255; an image without classes is background.
+
+    Args:
+        maps: of the image.
+        settings: the two thresholds.
+        image: needed for the CRF.
+        crf: its settings; None leaves it out.
+    """
+    if len(maps.class_ids) and not maps.high_res.any():
+        return np.full(maps.high_res.shape[1:], IGNORED, np.uint8)
+    cuts = (settings.foreground_threshold, settings.background_threshold)
+    sure, low = (
+        seed_mask(maps, cut) if crf is None else refined_seed(image, maps, cut, crf) for cut in cuts
+    )
+    open_or_background = np.where(low == 0, 0, IGNORED)
+    return np.where(sure > 0, sure, open_or_background).astype(np.uint8)
+
+
+# Masks ------------------------------------------------------------------------------------
 
 
 def irn_masks(
@@ -77,57 +114,55 @@ def irn_masks(
     settings: IRNSettings,
     device: str | torch.device = "cpu",
     workers: int = 1,
-) -> MasksReport:
+) -> Report:
     """Write each image's mask after the random walk to ``output_dir/<id>.png``.
 
-    Images that have masks are left alone, so that a call that was stopped goes on. An image that
-    fails is named, and the rest goes on; one without classes, or whose maps are all 0, is
-    background.
+    A stage like any other, see ``masks_from_maps``. An image without classes, or whose maps are
+    all 0, is background.
 
     Args:
         net: a trained IRN; it is moved to ``device``.
         images: the split that the maps are of.
         maps_dir: ``RUN/maps`` of ``localization_maps``.
-        output_dir: for the masks; a folder of masks made otherwise is refused.
+        output_dir: for the masks.
         settings: of the walk.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device. On CUDA the walk runs there
             too, else on the CPU.
         workers: images that are worked on at a time, in threads of this process.
 
     Raises:
-        ValueError: maps of other images, masks that were made otherwise, less than one worker.
-        FileNotFoundError: no maps.
+        ValueError, FileNotFoundError, OSError: see ``masks_from_maps``.
 
     Ahn et al. 2019, section 5.2.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1; got {workers}")
     record = {
-        "stage": STAGE,
+        "stage": "IRN",
         "settings": settings.for_walk(),
         "net": {"branches": weights_digest(net.branches), "trunk": net.trunk_digest},
-        "maps": maps_digest(maps_dir, images),
-        "images": images_digest(images),
     }
-    folder = MaskFolder(output_dir, record)
     net.to(as_device(device))
-    places = {name: place for place, name in enumerate(images.ids)}
 
-    def make(name: str) -> UInt8[ndarray, "H W"]:
-        image = images.image(places[name])
-        path, size = Path(maps_dir) / f"{name}.npz", (image.height, image.width)
-        maps = maps_for_masks(path, len(images.class_names), size)
-        boundary = boundary_map(net, image, settings.precision)
-        return walked_mask(maps, boundary, settings)
+    def walk(image: SplitImage, maps: Maps) -> Mask:
+        return walked_mask(maps, boundary_map(net, image.read(), settings.precision), settings)
 
-    missing = [name for name in images.ids if not folder.has(name)]
-    with (
-        evaluation(net),
-        float32_mode(settings.precision),
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        ahead = _Ahead(make, missing, pool, workers) if workers > 1 else make
-        return make_masks(ahead, images.ids, folder, "IRN's masks")
+    with evaluation(net), float32_mode(settings.precision):
+        return masks_from_maps(walk, images, maps_dir, output_dir, record, threads=workers)
+
+
+def walked_mask(maps: Maps, boundary: Float[Tensor, "h w"], settings: IRNSettings) -> Mask:
+    """The mask of one image: the class with the largest score, where it beats background's.
+
+    Args:
+        maps: of the image; without classes, or all 0, everything is background.
+        boundary: B, in [0, 1].
+        settings: of the walk.
+    """
+    if not len(maps.class_ids) or not maps.high_res.any():
+        return np.zeros(maps.high_res.shape[1:], np.uint8)
+    scores = walked_scores(maps, boundary, settings)
+    names = (maps.class_ids + 1).astype(np.uint8)
+    strongest = names[scores.argmax(axis=0)]
+    return np.where(scores.max(axis=0) > settings.walk_background, strongest, np.uint8(0))
 
 
 def walked_scores(
@@ -144,7 +179,7 @@ def walked_scores(
         boundary: B, in [0, 1], on the device to walk on if that is a CUDA GPU.
         settings: of the walk.
     """
-    values = torch.from_numpy(_at_positions(maps, boundary.shape) ** settings.power)
+    values = torch.from_numpy(_at_positions(maps, tuple(boundary.shape)) ** settings.power)
     how = {"radius": settings.walk_radius, "beta": settings.beta, "steps": settings.walk_steps}
     if boundary.device.type == "cuda":
         walked = random_walks(values[None].to(boundary.device), boundary[None], **how)
@@ -159,47 +194,9 @@ def walked_scores(
     return (scores / largest if largest > 0 else scores).cpu().numpy()
 
 
-def walked_mask(
-    maps: Maps, boundary: Float[Tensor, "h w"], settings: IRNSettings
-) -> UInt8[ndarray, "H W"]:
-    """The mask of one image: the class with the largest score, where it beats background's.
-
-    Args:
-        maps: of the image; without classes, or all 0, everything is background.
-        boundary: B, in [0, 1].
-        settings: of the walk.
-    """
-    if not len(maps.class_ids) or not maps.high_res.any():
-        return np.zeros(maps.high_res.shape[1:], np.uint8)
-    scores = walked_scores(maps, boundary, settings)
-    names = (maps.class_ids + 1).astype(np.uint8)
-    strongest = names[scores.argmax(axis=0)]
-    return np.where(scores.max(axis=0) > settings.walk_background, strongest, np.uint8(0))
-
-
-def _at_positions(maps: Maps, size: Sequence[int]) -> Float[ndarray, "n h w"]:
+def _at_positions(maps: Maps, size: tuple[int, int]) -> Float[ndarray, "n h w"]:
     """The maps at the boundary map's resolution: as they were stored, if that fits."""
-    if maps.strided.shape[1:] == tuple(size):
+    if maps.strided.shape[1:] == size:
         return maps.strided.astype(np.float32)
     high_res = torch.from_numpy(maps.high_res.astype(np.float32))[None]
-    return F.interpolate(high_res, tuple(size), mode="bilinear", antialias=True)[0].clamp(0).numpy()
-
-
-class _Ahead:
-    """Calls a function for the next names too, in threads: most of its work holds no lock."""
-
-    def __init__(
-        self,
-        make: Callable[[str], ndarray],
-        names: Sequence[str],
-        pool: ThreadPoolExecutor,
-        count: int,
-    ) -> None:
-        self.pool, self.count = pool, count
-        self.waiting = iter([(name, partial(make, name)) for name in names])
-        self.running: dict[str, Future] = {}
-
-    def __call__(self, name: str) -> ndarray:
-        while len(self.running) < self.count and (following := next(self.waiting, None)):
-            self.running[following[0]] = self.pool.submit(following[1])
-        return self.running.pop(name).result()
+    return F.interpolate(high_res, size, mode="bilinear", antialias=True)[0].clamp(0).numpy()

@@ -69,14 +69,10 @@ class IRNSettings(Settings):
     )
     walk_background: float = setting(0.25, "background's score after the walk", gt=0, le=1)
     power: float = setting(1.0, "of the maps before the walk", gt=0)
-    walk_radius: float = setting(
-        5.0, "positions nearer than this exchange values", gt=1, le=64
-    )
+    walk_radius: float = setting(5.0, "positions nearer than this exchange values", gt=1, le=64)
     beta: float = setting(10.0, "power of the affinities in the walk", ge=0)
     walk_exponent: int = setting(8, "the walk has 2 ** this steps", ge=0, le=16)
-    radius: float = setting(
-        10.0, "gamma: pairs nearer than this are trained on", gt=1, le=64
-    )
+    radius: float = setting(10.0, "gamma: pairs nearer than this are trained on", gt=1, le=64)
     crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", ge=0)
     batch_size: int = setting(32, "images a step", ge=1)
     epochs: int = setting(3, "passes over the images", ge=1)
@@ -84,9 +80,7 @@ class IRNSettings(Settings):
     displacement_factor: float = setting(
         10.0, "the displacement branch's rate over the boundary branch's", gt=0
     )
-    momentum: float = setting(
-        1e-4, "of SGD; 1e-4 is what reaches it in IRN's code", ge=0, le=1
-    )
+    momentum: float = setting(1e-4, "of SGD; 1e-4 is what reaches it in IRN's code", ge=0, le=1)
     weight_decay: float = setting(1e-4, "of all weights", ge=0)
     poly_power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
     scale_min: float = setting(0.5, "smallest random scale of an image", gt=0)

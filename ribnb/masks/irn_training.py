@@ -21,10 +21,10 @@ from ribnb.data.batches import ShuffledBatches
 from ribnb.data.image_sets import Part
 from ribnb.data.views import to_tensor
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.irn_pairs import PairKinds, affinities, pair_kinds, pair_offsets, partners
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_store import irn_file, irn_identity
 from ribnb.masks.irn_views import LabelledViews, stack_views, usable_labels
+from ribnb.masks.walk import PairKinds, affinities, pair_kinds, pair_offsets, partners
 from ribnb.nets.load_or_train import TrainingFolder
 
 _TINY = 1e-5  # keeps logarithms finite

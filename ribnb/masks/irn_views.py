@@ -20,9 +20,9 @@ from ribnb.core.files import images_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
+from ribnb.core.runner import MASKS, read_record
 from ribnb.data.views import to_tensor
 from ribnb.masks.irn_settings import IRNSettings
-from ribnb.masks.stages import read_masks_record
 
 IGNORED = 255
 
@@ -120,7 +120,7 @@ def usable_labels(
         FileNotFoundError: the folder has no record.
         ValueError: labels of other images, or no image to train on.
     """
-    record = read_masks_record(labels_dir)
+    record = read_record(labels_dir, MASKS)
     if record.get("images") != images_digest(images):
         raise ValueError(
             f"{labels_dir} holds labels of other images than the {len(images)} here "

@@ -5,125 +5,38 @@ not a train: saliency as pseudo-pixel supervision", CVPR 2021, for one) let each
 knows: the saliency map where things end, the localisation map what they are. So here a pixel that
 is not salient is background, and a salient one has the strongest of the image's classes. Outlines
 get as sharp as the saliency map's, and objects that it misses are lost.
-
-Where the two disagree, the saliency wins in masks that are scored, for these must decide every
-pixel (``conflicts="decide"``). Masks that train a network need not: there a disagreement is 255
-and teaches nothing (``conflicts="ignore"``). It is one if a salient pixel has no class above
-``map_level``, or if a pixel that is not salient has one above ``high_level``, an object, it
-seems, that the detector missed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy import ndarray
-from pydantic import model_validator
+from PIL import Image
 
 from ribnb.core.files import Maps
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.masks.mask_maps import image_size, maps_for_masks
-from ribnb.masks.saliency_maps import (
-    OwnSaliency,
-    Saliency,
-    SaliencyFolder,
-    by_index,
-    check_saliency,
-    read_saliency,
-    saliency_of,
-)
-from ribnb.masks.stages import MaskFolder, MasksReport, make_masks
-from ribnb.method.localization import maps_digest
-from ribnb.scores.confusion import IGNORED
+from ribnb.core.runner import Report
+from ribnb.core.settings import Settings, setting
+from ribnb.masks.stages import Mask, SplitImage, masks_from_maps
 
-__all__ = [
-    "OwnSaliency",
-    "Saliency",
-    "SaliencyFolder",
-    "SaliencySettings",
-    "by_index",
-    "read_saliency",
-    "saliency_mask",
-    "saliency_masks",
-    "saliency_of",
-]
+FOLDER = "Saliency"  # of an image set's own maps, beside JPEGImages
+OWN = "the image set's own"  # their name in a record, wherever the data set lies
+_LARGEST = {"1": 1, "L": 255, "I": 65_535, "I;16": 65_535, "I;16B": 65_535}  # by Pillow's mode
+
+Size = tuple[int, int]  # height and width
+# Image id and size -> map (H, W) in [0, 1]. What has a ``name`` is recorded under it.
+Saliency = Callable[[str, Size], Float32[ndarray, "H W"]]
 
 
 class SaliencySettings(Settings):
-    """How maps and saliency make a mask; the defaults are for masks that are scored.
-
-    ``training()`` is for masks that train a network.
-    """
+    """How maps and saliency make a mask."""
 
     salient_level: float = setting(0.5, "a pixel is salient above it", ge=0, le=1)
-    conflicts: Literal["decide", "ignore"] = setting(
-        "decide",
-        "where map and saliency disagree: decide for the saliency, or ignore the pixel (255)",
-    )
-    map_level: float = setting(
-        0.1,
-        "if conflicts are ignored: a class may claim a salient pixel above it",
-        ge=0,
-        le=1,
-    )
-    high_level: float = setting(
-        0.5,
-        "if conflicts are ignored: a class above it speaks against a pixel that is not salient",
-        ge=0,
-        le=1,
-    )
-
-    @model_validator(mode="after")
-    def _check(self):
-        if self.map_level > self.high_level:
-            raise SettingsError(
-                f"map_level = {self.map_level} must not exceed high_level = {self.high_level}: "
-                "what is sure enough to doubt the saliency is sure enough to agree with it"
-            )
-        return self
-
-    @classmethod
-    def training(cls, **changes: Any) -> SaliencySettings:
-        """For masks that train a network: conflicts are 255, with changes."""
-        return cls(**{"conflicts": "ignore", **changes})
-
-
-def saliency_mask(
-    maps: Maps, saliency: Float32[ndarray, "H W"], settings: SaliencySettings
-) -> UInt8[ndarray, "H W"]:
-    """The mask of one image, by the rule at the top of this module.
-
-    Where all maps are 0, the strongest class is that of the nearest pixel where one is not. If
-    there is none, no class can be told: the image is background, and its salient pixels are 255
-    if conflicts are ignored. Without any class all is background.
-
-    Args:
-        maps: of the image's classes.
-        saliency: in [0, 1].
-        settings: levels, and what becomes of conflicts.
-
-    Returns:
-        0 background, class_id + 1; 255 only if conflicts are ignored.
-
-    Raises:
-        ValueError: a saliency map of another size than the maps, or out of its range.
-    """
-    check_saliency(saliency, maps.high_res.shape[1:], "the saliency map")
-    salient = saliency > settings.salient_level
-    if not len(maps.class_ids):
-        return np.zeros(salient.shape, np.uint8)
-    strength = maps.high_res.max(axis=0)
-    mask = np.where(salient, _strongest(maps, strength), 0).astype(np.uint8)
-    if settings.conflicts == "ignore":
-        mask[salient & (strength <= settings.map_level)] = IGNORED
-        mask[~salient & (strength > settings.high_level)] = IGNORED
-    return mask
 
 
 def saliency_masks(
@@ -133,12 +46,11 @@ def saliency_masks(
     output_dir: str | Path,
     settings: SaliencySettings | None = None,
     workers: int = 1,
-) -> MasksReport:
+) -> Report:
     """Masks of all images of a split from its localisation maps and saliency maps.
 
-    An image without maps or saliency map, or whose saliency map is damaged or of another size, is
-    named in the report and the rest goes on. Images without labels are background, and need no
-    saliency map. A call that was stopped goes on where it was when it is repeated.
+    A stage, see ``masks_from_maps``. An image whose saliency map is missing, damaged or of another
+    size fails too. Images without labels are background, and need no saliency map.
 
     Args:
         images: an image set.
@@ -150,53 +62,184 @@ def saliency_masks(
         workers: processes.
 
     Raises:
-        FileNotFoundError: no maps.
-        ValueError: maps of other images; an output folder that holds other masks.
-        OSError: a mask cannot be written.
+        FileNotFoundError, ValueError, OSError: see ``masks_from_maps``.
     """
     settings = settings or SaliencySettings()
     record = {
         "stage": "saliency",
         "settings": settings.as_dict(),
-        "maps": maps_digest(maps_dir, images),
         "saliency": getattr(saliency, "name", None) or getattr(saliency, "__qualname__", "given"),
     }
-    folder = MaskFolder(output_dir, record)
-    make = _SalientMask(images, Path(maps_dir), saliency, settings)
-    return make_masks(make, images.ids, folder, "saliency", workers)
+    salient = partial(_salient, saliency=saliency, settings=settings)
+    return masks_from_maps(salient, images, maps_dir, output_dir, record, workers)
 
 
-@dataclass(frozen=True)
-class _SalientMask:
-    """Image id -> its mask; a job for several processes."""
-
-    images: ImageSet
-    maps_dir: Path
-    saliency: Saliency
-    settings: SaliencySettings
-
-    @cached_property
-    def places(self) -> dict[str, int]:
-        return {image_id: place for place, image_id in enumerate(self.images.ids)}
-
-    def __call__(self, image_id: str) -> UInt8[ndarray, "H W"]:
-        size = image_size(self.images, self.places[image_id])
-        path = self.maps_dir / f"{image_id}.npz"
-        maps = maps_for_masks(path, len(self.images.class_names), size)
-        if not len(maps.class_ids):
-            return np.zeros(size, np.uint8)
-        return saliency_mask(maps, self.saliency(image_id, size), self.settings)
+def _salient(image: SplitImage, maps: Maps, saliency: Saliency, settings: SaliencySettings) -> Mask:
+    if not len(maps.class_ids):
+        return np.zeros(image.size, np.uint8)
+    return saliency_mask(maps, saliency(image.id, image.size), settings)
 
 
-def _strongest(maps: Maps, strength: Float32[ndarray, "H W"]) -> UInt8[ndarray, "H W"]:
-    """class_id + 1 of the strongest map at each pixel or the nearest one that has any; else 0."""
+def saliency_mask(
+    maps: Maps, saliency: Float32[ndarray, "H W"], settings: SaliencySettings
+) -> Mask:
+    """The mask of one image, by the rule at the top of this module.
+
+    Where all maps are 0, the strongest class is that of the nearest pixel where one is not. If
+    there is none, no class can be told, and the image is background; so it is without any class.
+
+    Args:
+        maps: of the image's classes.
+        saliency: in [0, 1].
+        settings: from which level on a pixel is salient.
+
+    Returns:
+        0 background, class_id + 1.
+
+    Raises:
+        ValueError: a saliency map of another size than the maps, or out of its range.
+    """
     from scipy.ndimage import distance_transform_edt
 
-    claimed = strength > 0
-    if not claimed.any():
-        return np.zeros(strength.shape, np.uint8)
+    check_saliency(saliency, maps.high_res.shape[1:], "the saliency map")
+    if not (maps.high_res > 0).any():
+        return np.zeros(saliency.shape, np.uint8)
     strongest = (maps.class_ids + 1).astype(np.uint8)[maps.high_res.argmax(axis=0)]
-    if claimed.all():
-        return strongest
-    nearest = distance_transform_edt(~claimed, return_distances=False, return_indices=True)
-    return strongest[tuple(nearest)]
+    claimed = maps.high_res.max(axis=0) > 0
+    if not claimed.all():
+        nearest = distance_transform_edt(~claimed, return_distances=False, return_indices=True)
+        strongest = strongest[tuple(nearest)]
+    return np.where(saliency > settings.salient_level, strongest, np.uint8(0))
+
+
+# Where saliency maps come from ------------------------------------------------------------
+
+
+def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
+    """Where the saliency maps of an image set come from.
+
+    Args:
+        images: an image set, or a part of one.
+        folder: of grey PNGs; if empty, the image set's own are taken: those that scenes draw, or
+            the folder ``Saliency`` beside JPEGImages.
+
+    Returns:
+        Image id and size -> map; None if no folder is given and the image set has none.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if str(folder):
+        return SaliencyFolder(folder)
+    if hasattr(images, "saliency"):
+        return OwnSaliency(images)
+    root = getattr(images, "root", None)
+    if root is not None and (Path(root) / FOLDER).is_dir():
+        return SaliencyFolder(Path(root) / FOLDER, OWN)
+    whole = getattr(images, "images", None)  # of a Part, whose ids are the whole's
+    return None if whole is None else saliency_of(whole)
+
+
+class SaliencyFolder:
+    """Saliency maps ``<id>.png`` in a folder, as any detector may have written them.
+
+    Args:
+        root: the folder.
+        name: in records; the folder's absolute path if empty.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+
+    def __init__(self, root: str | Path, name: str = "") -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder of saliency maps {self.root}; it must hold a grey PNG an "
+                "image, <id>.png"
+            )
+        self.name = name or str(self.root.resolve())
+
+    def __call__(self, image_id: str, size: Size | None = None) -> Float32[ndarray, "H W"]:
+        """The map of an image, in [0, 1].
+
+        Args:
+            image_id: names the file.
+            size: height and width that it must have; None for any.
+
+        Raises:
+            FileNotFoundError: the image has no map.
+            ValueError: see ``read_saliency``, or a map of another size.
+        """
+        path = self.root / f"{image_id}.png"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"image {image_id} has no saliency map: there is no file {path}"
+            )
+        saliency = read_saliency(path)
+        check_saliency(saliency, size, f"the saliency map of image {image_id} ({path})")
+        return saliency
+
+
+class OwnSaliency:
+    """Saliency maps of an image set that has them itself, such as ``SceneImages``.
+
+    Args:
+        images: with a method ``saliency(index)`` -> (H, W) in [0, 1].
+    """
+
+    name = OWN
+
+    def __init__(self, images: ImageSet) -> None:
+        self._images = images
+        self._indices = {image_id: index for index, image_id in enumerate(images.ids)}
+
+    def __call__(self, image_id: str, size: Size | None = None) -> Float32[ndarray, "H W"]:
+        """The map of an image; KeyError for one that is not in the set."""
+        saliency = self._images.saliency(self._indices[image_id])
+        check_saliency(saliency, size, f"the saliency map of image {image_id}")
+        return saliency
+
+
+def read_saliency(path: str | Path) -> Float32[ndarray, "H W"]:
+    """A saliency map in [0, 1], from a PNG of greys with 8 or 16 bits.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole, or holds colours or a palette.
+    """
+    try:
+        with Image.open(path) as image:
+            image.verify()  # the checksums, at which loading does not look
+        with Image.open(path) as image:
+            image.load()
+            mode, values = image.mode, np.array(image)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no saliency map {path}") from None
+    except Exception as error:  # each kind of damage raises a kind of its own
+        raise ValueError(f"{path} is not a whole saliency map ({error})") from error
+    if mode not in _LARGEST:
+        raise ValueError(
+            f"{path} is no saliency map: it is of mode {mode}, not of 8-bit or 16-bit greys; if it "
+            'shows greys all the same, save it with Pillow\'s image.convert("L")'
+        )
+    return values.astype(np.float32) / np.float32(_LARGEST[mode])
+
+
+def check_saliency(saliency: Float32[ndarray, "H W"], size: Size | None, name: str) -> None:
+    """Refuse what is no saliency map of an image.
+
+    Raises:
+        ValueError: not (H, W), of another size, or not in [0, 1]; ``name`` says which map.
+    """
+    if saliency.ndim != 2:
+        raise ValueError(f"{name} must be (H, W); it is {saliency.shape}")
+    if size is not None and saliency.shape != tuple(size):
+        raise ValueError(
+            f"{name} is {saliency.shape[1]} x {saliency.shape[0]} pixels, the image {size[1]} x "
+            f"{size[0]}; one of them is of another image or was resized"
+        )
+    if not ((saliency >= 0) & (saliency <= 1)).all():  # greys up to 255, or NaN
+        raise ValueError(
+            f"{name} must lie in [0, 1]; it goes from {saliency.min():g} to {saliency.max():g}"
+        )

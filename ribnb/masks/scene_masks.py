@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from ribnb.core.files import whole_file
+from ribnb.core.files import write_whole
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
-from ribnb.masks.stages import MaskFolder, make_masks, read_masks_record
+from ribnb.core.runner import MASKS, RecordedFolder, over_images, read_record
 from ribnb.nets.scene_nets import CHECKPOINTS
 
 NUM_MASKS = 400  # scenes of train, for each seed
@@ -47,15 +47,9 @@ def pack_masks(path: str | Path, ids: list[str], folders: dict[str, Path]) -> No
         kind: np.stack([read_mask_file(Path(folder) / f"{name}.png") for name in ids])
         for kind, folder in folders.items()
     }
-    stages = [str(read_masks_record(folder)["stage"]) for folder in folders.values()]
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file,
-            ids=np.array(ids),
-            kinds=np.array(list(folders)),
-            stages=np.array(stages),
-            **arrays,
-        )
+    stages = [str(read_record(folder, MASKS)["stage"]) for folder in folders.values()]
+    names = {"ids": np.array(ids), "kinds": np.array(list(folders)), "stages": np.array(stages)}
+    write_whole(path, lambda file: np.savez_compressed(file, **names, **arrays))
 
 
 def packaged_masks(seed: int) -> tuple[list[str], dict[str, UInt8[ndarray, "N H W"]]]:
@@ -90,8 +84,8 @@ def unpack_masks(seed: int, kind: str, images: ImageSet, folder: str | Path) -> 
             f"no masks {kind!r} come with the package, only {', '.join(kinds)}; others are in the "
             "folder of a run of voc_masks, masks=FOLDER"
         )
-    places = {name: place for place, name in enumerate(ids)}
-    lacking = [name for name in images.ids if name not in places]
+    masks = dict(zip(ids, kinds[kind], strict=True))
+    lacking = [name for name in images.ids if name not in masks]
     if lacking:
         raise ValueError(
             f"{len(lacking)} of the {len(images)} images have no mask in the package, such as "
@@ -100,6 +94,5 @@ def unpack_masks(seed: int, kind: str, images: ImageSet, folder: str | Path) -> 
         )
     digest = hashlib.sha256(kinds[kind].tobytes()).hexdigest()[:12]
     record = {"stage": f"the package's {kind}", "seed": seed, "masks": digest}
-    target = MaskFolder(folder, record)
-    report = make_masks(lambda name: kinds[kind][places[name]], images.ids, target, "masks")
-    return report.folder
+    target = RecordedFolder(folder, MASKS, record)
+    return over_images(masks.__getitem__, images.ids, target).folder

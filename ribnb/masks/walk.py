@@ -1,5 +1,7 @@
-"""The random walk on a boundary map: maps spread over regions and stop at boundaries.
+"""Pairs of positions and the random walk on a boundary map, which stops at boundaries.
 
+Two positions nearer than a radius are a pair. Their affinity is 1 minus the largest boundary on the
+path between them: IRN learns boundaries from it, and its powers are the steps of the walk.
 ``random_walk`` takes sparse steps with SciPy, for one image on a CPU; ``random_walks`` does the
 same for a batch with torch, for a GPU. ``walk_step`` is one step written out, for a tiny grid.
 """
@@ -7,18 +9,153 @@ same for a batch with torch, for a GPU. ``walk_step`` is one step written out, f
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from ribnb.masks.irn_pairs import affinities, pair_offsets
-
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+IGNORED = 255
+
+
+class PairKinds(NamedTuple):
+    """What is known of each pair; a pair with an ignored position is in none of them.
+
+    Attributes:
+        foreground: both positions are of one class.
+        background: both are background.
+        different: they are of different classes, or one is background.
+    """
+
+    foreground: Bool[Tensor, "B P h w"]
+    background: Bool[Tensor, "B P h w"]
+    different: Bool[Tensor, "B P h w"]
+
+
+def pair_offsets(radius: float) -> Int[ndarray, "P 2"]:
+    """The offsets (dy, dx) nearer than the radius, one of each two opposite ones.
+
+    Sorted by dy, then dx; dy > 0, or dy = 0 and dx > 0, so that each pair of positions comes
+    once. Without (0, 0).
+
+    Raises:
+        ValueError: a radius of at most 1, which has no pairs.
+
+    Ahn et al. 2019, section 4.2: P = {(i, j): ||x_i - x_j|| < gamma, i != j}.
+    """
+    if not radius > 1:
+        raise ValueError(f"the radius must be greater than 1; got {radius}")
+    reach = _reach(radius)
+    offsets = [
+        (dy, dx)
+        for dy in range(reach + 1)
+        for dx in range(-reach, reach + 1)
+        if (dy, dx) > (0, 0) and dy * dy + dx * dx < radius * radius
+    ]
+    return np.array(offsets)
+
+
+def path(dy: int, dx: int) -> Int[ndarray, "L 2"]:
+    """The positions between (0, 0) and (dy, dx), both included.
+
+    Those in the rectangle that the two span whose centre is less than 1 away from the straight
+    line through both. So a path is never torn, and it cannot slip through a wall diagonally.
+    """
+    rows, columns = (np.arange(min(0, end), max(0, end) + 1) for end in (dy, dx))
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    across = (dy * grid[:, 1] - dx * grid[:, 0]) ** 2  # (distance times length) squared
+    return grid[across < dy * dy + dx * dx]
+
+
+def affinities(boundary: Float[Tensor, "B h w"], radius: float) -> Float[Tensor, "B P h w"]:
+    """a_ij of each position i and its partner j = i + ``pair_offsets(radius)[p]``.
+
+    It is 1 minus the largest boundary on the path between them, in [0, 1]; 0 where j lies
+    outside. The gradient reaches the largest boundary of each path.
+
+    Args:
+        boundary: in [0, 1].
+        radius: positions nearer than this are pairs.
+
+    Ahn et al. 2019, equation 3.
+    """
+    height, width = boundary.shape[-2:]
+    reach = _reach(radius)
+    padded = F.pad(boundary, (reach, reach, 0, reach), value=1.0)  # a wall around the image
+    flat = padded.flatten(1)
+    largest = _largest_on_paths(padded.detach(), float(radius), height, width)
+    return 1 - flat.gather(1, largest.flatten(1)).view(largest.shape)
+
+
+def pair_kinds(labels: UInt8[Tensor, "B h w"], radius: float) -> PairKinds:
+    """Which pairs are of one class, both background, or of different classes.
+
+    Args:
+        labels: confident labels at the boundary map's positions: 0 background, class_id + 1,
+            255 ignored.
+        radius: as for ``affinities``.
+
+    Ahn et al. 2019, section 4.2: P+ and P-.
+    """
+    partner = partners(labels, radius, fill=IGNORED)
+    own = labels[:, None]
+    known = (own != IGNORED) & (partner != IGNORED)
+    same = known & (own == partner)
+    return PairKinds(same & (own != 0), same & (own == 0), known & (own != partner))
+
+
+def partners(values: Tensor, radius: float, fill: float = 0) -> Tensor:
+    """(..., h, w) -> (..., P, h, w): the value at each position's partner; ``fill`` outside."""
+    height, width = values.shape[-2:]
+    reach = _reach(radius)
+    padded = F.pad(values, (reach, reach, 0, reach), value=fill)
+    shifted = [
+        padded[..., dy : dy + height, reach + dx : reach + dx + width]
+        for dy, dx in pair_offsets(radius).tolist()
+    ]
+    return torch.stack(shifted, dim=-3)
+
+
+def _reach(radius: float) -> int:
+    """The largest whole number below the radius."""
+    return int(np.ceil(radius)) - 1
+
+
+@torch.no_grad()
+def _largest_on_paths(
+    padded: Float[Tensor, "B H W"], radius: float, height: int, width: int
+) -> Int[Tensor, "B P h w"]:
+    """Where, in the flattened padded map, the largest boundary of each path lies."""
+    reach, stride = _reach(radius), padded.shape[-1]
+    rows = torch.arange(height, device=padded.device)[:, None] * stride
+    start = rows + torch.arange(width, device=padded.device) + reach
+    places = []
+    for steps in _paths(radius):
+        views = [
+            padded[:, dy : dy + height, reach + dx : reach + dx + width]
+            for dy, dx in steps.tolist()
+        ]
+        # by hand: argmax over a stack takes fifty times as long on a CPU
+        best = views[0].clone()
+        which = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+        for number, view in enumerate(views[1:], 1):
+            which.masked_fill_(view > best, number)
+            torch.maximum(best, view, out=best)
+        far = torch.from_numpy(steps @ [stride, 1]).to(padded.device)
+        places.append(start + far[which.long()])
+    return torch.stack(places, dim=1)
+
+
+@lru_cache(maxsize=8)
+def _paths(radius: float) -> tuple[Int[ndarray, "L 2"], ...]:
+    return tuple(path(dy, dx) for dy, dx in pair_offsets(radius).tolist())
 
 
 def walk_step(

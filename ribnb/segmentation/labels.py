@@ -15,10 +15,9 @@ from numpy import ndarray
 from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
-from ribnb.core.runner import run_jobs
+from ribnb.core.runner import MASKS, read_record, run_jobs
 from ribnb.data.voc_folder import IGNORED
-from ribnb.masks.mask_maps import image_size
-from ribnb.masks.stages import RECORD, read_masks_record
+from ribnb.masks.stages import SplitImage
 from ribnb.nets.deeplab import DeepLabV2
 
 TRUTH = "the truth"
@@ -92,7 +91,7 @@ class TrainingMasks:
         """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
         try:
             mask = self.mask(index)
-            height, width = image_size(self.images, index)
+            height, width = SplitImage(self.images, index).size
         except (OSError, ValueError) as error:
             return str(error), b"", 0
         if mask.shape != (height, width):
@@ -104,9 +103,9 @@ class TrainingMasks:
     def _origin(self) -> dict[str, Any]:
         if self.folder is None:
             return {"masks made by": TRUTH}
-        if not (self.folder / RECORD).exists():
-            return {"masks made by": f"a folder without {RECORD}"}
-        record = read_masks_record(self.folder)
+        if not (self.folder / MASKS.record).exists():
+            return {"masks made by": f"a folder without {MASKS.record}"}
+        record = read_record(self.folder, MASKS)
         return {"masks made by": record.get("stage"), **_flat(record, "masks")}
 
 

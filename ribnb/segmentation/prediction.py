@@ -22,10 +22,10 @@ from torch import Tensor
 from ribnb.core.devices import as_device, autocast, evaluation, float32_mode
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
+from ribnb.core.runner import MASKS, RecordedFolder, Report
 from ribnb.data.views import multi_scale_views
 from ribnb.masks.crf import require_crf
 from ribnb.masks.crf_settings import CRFSettings
-from ribnb.masks.stages import MaskFolder, MasksReport
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.crf import refined_mask
 from ribnb.segmentation.files import segmentation_digest
@@ -99,7 +99,7 @@ def segmentation_masks(
     device: str | torch.device = "cpu",
     crf: CRFSettings | None = None,
     workers: int = 0,
-) -> dict[str, MasksReport]:
+) -> dict[str, Report]:
     """Masks of a split: ``output_dir/plain/<id>.png`` and, with a CRF, ``output_dir/crf/<id>.png``.
 
     An image is predicted once for both. One that fails is named in the report, and the rest goes
@@ -127,7 +127,7 @@ def segmentation_masks(
     check_classes(net, images)
     start, device = time.perf_counter(), as_device(device)
     folders = _folders(net, images, Path(output_dir), settings, crf)
-    reports = {name: MasksReport(folder.folder) for name, folder in folders.items()}
+    reports = {name: Report(folder.folder, what=MASKS.what) for name, folder in folders.items()}
     lacking = {
         index: [name for name in folders if not folders[name].has(image_id)]
         for index, image_id in enumerate(images.ids)
@@ -155,7 +155,7 @@ def _folders(
     output_dir: Path,
     settings: SegmentationSettings,
     crf: CRFSettings | None,
-) -> dict[str, MaskFolder]:
+) -> dict[str, RecordedFolder]:
     record = {
         "stage": "segmentation",
         "settings": settings.prediction(),
@@ -163,10 +163,12 @@ def _folders(
         "weights": segmentation_digest(net),
         "images": images_identity(images),
     }
-    folders = {PLAIN: MaskFolder(output_dir / PLAIN, {**record, "post-processing": "none"})}
+    folders = {
+        PLAIN: RecordedFolder(output_dir / PLAIN, MASKS, {**record, "post-processing": "none"})
+    }
     if crf is not None:
         record = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
-        folders[CRF] = MaskFolder(output_dir / CRF, record)
+        folders[CRF] = RecordedFolder(output_dir / CRF, MASKS, record)
     return folders
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from small_split import net as classifier
 
-from ribnb.masks.irn import IRN, boundary_map, irn_metadata, load_irn, save_irn
+from ribnb.masks.irn_net import IRN, boundary_map, irn_metadata, load_irn, save_irn
 from ribnb.nets.models import CAMNet
 
 

@@ -1,10 +1,9 @@
 """IRN's settings: both columns of the table, and which stage each belongs to."""
 
-
 import pytest
 
 from ribnb.core.settings import SettingsError
-from ribnb.masks.irn import IRNSettings
+from ribnb.masks.irn_settings import IRNSettings
 
 
 def test_settings_for_rib_and_for_a_cam_side_by_side():

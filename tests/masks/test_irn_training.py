@@ -10,10 +10,11 @@ from small_split import Noise
 from small_split import net as classifier
 
 from ribnb.masks import irn_training
-from ribnb.masks.irn import IRN, IRNSettings, affinity_loss, displacement_losses, train_irn
-from ribnb.masks.irn_pairs import PairKinds, pair_kinds
-from ribnb.masks.irn_training import at_positions
+from ribnb.masks.irn_net import IRN
+from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.irn_training import affinity_loss, at_positions, displacement_losses, train_irn
 from ribnb.masks.irn_views import LabelledViews, stack_views
+from ribnb.masks.walk import PairKinds, pair_kinds
 
 SMALL = {
     "crop_size": 32,
@@ -281,7 +282,7 @@ def test_labels_of_another_split_or_no_labels_are_refused(labelled, tmp_path):
     others = Noise(labels=[[1, 0, 0]] * 9)
     with pytest.raises(ValueError, match="labels of other images than the 9 here"):
         trained((others, labelled[1]))
-    with pytest.raises(FileNotFoundError, match="it is no folder of masks"):
+    with pytest.raises(FileNotFoundError, match="is no folder of masks"):
         trained((labelled[0], tmp_path))
 
 

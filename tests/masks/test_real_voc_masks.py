@@ -16,21 +16,21 @@ from small_voc import SAMPLE, SAMPLE_IDS
 from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, images_digest, read_maps, write_maps
 from ribnb.core.mask_files import read_mask_file, write_mask_file
-from ribnb.core.runner import MAPS
+from ribnb.core.runner import Report
 from ribnb.data.views import to_tensor
 from ribnb.data.voc import VOCImages
+from ribnb.masks import crf_masks, irn_masks, seed_masks
 from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.crf_stage import crf_masks
-from ribnb.masks.irn import IRN, IRNSettings, boundary_map, irn_labels, irn_masks
-from ribnb.masks.irn_format import export_irn, export_irn_masks
-from ribnb.masks.saliency import SaliencySettings, saliency_masks, saliency_of
-from ribnb.masks.seeds import seed_masks
-from ribnb.masks.stages import MasksReport
+from ribnb.masks.export import export_irn
+from ribnb.masks.irn import irn_labels
+from ribnb.masks.irn_net import IRN, boundary_map
+from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.saliency import saliency_masks, saliency_of
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.models import CAMNet
-from ribnb.scores.folders import score_masks
-from ribnb.scores.iou import mask_miou
-from ribnb.segmentation.segment import SegmentationSettings, segmentation_masks
+from ribnb.scores import mask_miou, score_masks
+from ribnb.segmentation.prediction import segmentation_masks
+from ribnb.segmentation.settings import SegmentationSettings
 
 pytestmark = pytest.mark.skipif(
     not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this"
@@ -38,9 +38,9 @@ pytestmark = pytest.mark.skipif(
 needs_crf = pytest.mark.skipif(
     not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
 )
-MADE = ["seeds", "labels", "irn", "saliency", "saliency for training", "deeplab"]
+MADE = ["seeds", "labels", "irn", "saliency", "deeplab"]
 REFINED = ["crf", "labels with crf", "deeplab_crf"]
-FOR_TRAINING = ("labels", "saliency for training")  # these may leave pixels open
+FOR_TRAINING = "labels"  # these may leave pixels open
 FEW = {"iterations": 2}  # of the CRF, for the sake of time
 
 
@@ -52,9 +52,9 @@ class Work:
     root: Path
     irn: IRN
     deeplab: DeepLabV2
-    first: dict[str, MasksReport]
+    first: dict[str, Report]
 
-    def stages(self) -> dict[str, MasksReport]:
+    def stages(self) -> dict[str, Report]:
         """Call every stage: name -> its report."""
         images, maps, out = self.images, self.root / "run" / "maps", self.root / "masks"
         irn, look = IRNSettings.rib(), saliency_of(images, self.root / "saliency")
@@ -64,9 +64,6 @@ class Work:
             "labels": partial(irn_labels, images, maps, out / "labels", irn),
             "irn": partial(irn_masks, self.irn, images, maps, out / "irn", irn),
             "saliency": partial(saliency_masks, images, maps, look, out / "saliency"),
-            "saliency for training": partial(
-                saliency_masks, images, maps, look, out / "both", SaliencySettings.training()
-            ),
         }
         if refine:
             there = out / "labels_crf"
@@ -96,7 +93,7 @@ def write_blurred_truth(images, folder) -> None:
         maps = (maps / maps.max(axis=(1, 2), keepdims=True)).astype(np.float32)
         write_maps(folder / "maps" / f"{name}.npz", Maps(classes, maps, maps[:, ::4, ::4]))
     record = {"images": images_digest(images), "settings": {"made": "by hand"}}
-    (folder / MAPS.record).write_text(json.dumps(record))
+    (folder / "maps.json").write_text(json.dumps(record))
 
 
 def write_saliency(images, folder) -> None:
@@ -172,12 +169,9 @@ def test_what_is_confident_is_right_nearly_everywhere(work, name):
 
 
 def test_saliency_decides_where_objects_end_and_maps_what_they_are(work):
-    for index, (mask, both) in enumerate(
-        zip(work.masks("saliency"), work.masks("saliency for training"), strict=True)
-    ):
+    for index, mask in enumerate(work.masks("saliency")):
         salient = np.array(Image.open(work.root / "saliency" / f"{SAMPLE_IDS[index]}.png")) == 255
         assert np.array_equal(mask > 0, salient)
-        assert np.array_equal(mask[both != 255], both[both != 255])
         found, counts = np.unique(mask[salient], return_counts=True)
         truth, true_counts = np.unique(work.images.mask(index)[salient], return_counts=True)
         assert found[counts.argmax()] == truth[true_counts.argmax()]
@@ -230,7 +224,7 @@ def test_maps_and_masks_are_exported_for_irns_scripts(work):
         assert np.array_equal(found["high_res"], maps.high_res)
         assert torch.equal(found["cam"], torch.from_numpy(maps.strided))
     for one in ("labels", "irn"):
-        export_irn_masks(work.first[one].folder, work.root / f"grey_{one}")
+        export_irn(work.first[one].folder, work.root / f"grey_{one}")
         for name, mask in zip(SAMPLE_IDS, work.masks(one), strict=True):
             with Image.open(work.root / f"grey_{one}" / f"{name}.png") as image:
                 assert image.mode == "L" and np.array_equal(np.array(image), mask)

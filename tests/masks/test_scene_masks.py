@@ -5,18 +5,17 @@ import pytest
 
 from ribnb.book.voc_segmentation_settings import SUPERVISION, TRUTH
 from ribnb.core.mask_files import read_mask_file
+from ribnb.core.runner import MASKS, RecordedFolder
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks import scene_masks
 from ribnb.masks.scene_masks import (
     NUM_MASKS,
     masks_path,
-    network_path,
     pack_masks,
     packaged_masks,
     unpack_masks,
 )
-from ribnb.masks.stages import MaskFolder
 from ribnb.nets.scene_nets import TRAINED
 from ribnb.segmentation.labels import TrainingMasks
 
@@ -33,7 +32,7 @@ def mask(kind, index):
 
 def stage(folder, kind, ids):
     """A folder as a stage leaves it."""
-    masks = MaskFolder(folder / kind, {"stage": f"IRN on {kind}"})
+    masks = RecordedFolder(folder / kind, MASKS, {"stage": f"IRN on {kind}"})
     for index, name in enumerate(ids):
         masks.write(name, mask(kind, index))
     return masks.folder
@@ -55,12 +54,6 @@ def packed_images(tmp_path, monkeypatch):
     return images
 
 
-def test_files_have_the_names_of_seed_and_kind(images, tmp_path):
-    assert masks_path(3) == tmp_path / "checkpoints" / "scenes_3_masks.npz"
-    path = tmp_path / "checkpoints" / "scenes_5_deeplab_truth.safetensors"
-    assert network_path(5, "truth") == path
-
-
 def test_packed_masks_come_back(images):
     ids, kinds = packaged_masks(3)
     assert ids == images.ids
@@ -69,11 +62,6 @@ def test_packed_masks_come_back(images):
         assert (masks.shape, masks.dtype) == ((4, 96, 96), np.uint8)
         for index, one in enumerate(masks):
             assert np.array_equal(one, mask(kind, index))
-
-
-def test_the_file_says_which_stage_made_them(images):
-    with np.load(masks_path(3), allow_pickle=False) as file:
-        assert file["stages"].tolist() == ["IRN on cam_irn", "IRN on rib_irn"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,17 +76,6 @@ def test_unpacked_masks_are_those_of_their_images(images, tmp_path, kind):
 def test_unpacked_masks_can_be_trained_on(images, tmp_path):
     identity = TrainingMasks(images, unpack_masks(3, "cam_irn", images, tmp_path / "out")).check()
     assert identity["masks made by"] == "the package's cam_irn"
-
-
-def test_masks_that_are_there_are_left_alone(images, tmp_path):
-    """A chapter that is run again in its output_dir."""
-    folder = unpack_masks(3, "rib_irn", images, tmp_path / "out")
-    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    (folder / f"{images.ids[2]}.png").unlink()
-    unpack_masks(3, "rib_irn", images, tmp_path / "out")
-    after = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert before.keys() == after.keys()
-    assert [path.name for path in before if before[path] != after[path]] == [f"{images.ids[2]}.png"]
 
 
 def test_a_folder_of_other_masks_is_refused(images, tmp_path):
@@ -145,7 +122,7 @@ def test_what_cannot_be_packed_whole_is_not_packed(images, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"cam_irn/s3_train_000004\.png"):
         pack_masks(masks_path(3), SceneImages(5, seed=3).ids, folders)
     (folders["rib_irn"] / "masks.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"rib_irn/masks\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"masks\.json is missing"):
         pack_masks(masks_path(3), images.ids, folders)
     assert masks_path(3).read_bytes() == before
 

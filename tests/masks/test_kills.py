@@ -12,6 +12,7 @@ import time
 from functools import partial
 from unittest import mock
 
+import numpy as np
 import pytest
 from irn_split import write_labels_of, write_maps_of
 from plain_adaptation import one_thread  # noqa: F401
@@ -21,9 +22,17 @@ from small_split import Noise
 from small_split import net as classifier
 
 from ribnb.core.mask_files import read_mask_file
-from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.irn import IRN, IRNSettings, irn_labels, irn_masks, train_irn
-from ribnb.segmentation.segment import load_segmentation, segmentation_masks, train_segmentation
+from ribnb.masks.crf import CRFSettings, crf_available, crf_masks
+from ribnb.masks.export import export_irn
+from ribnb.masks.irn import irn_labels, irn_masks
+from ribnb.masks.irn_net import IRN
+from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.irn_training import train_irn
+from ribnb.masks.saliency import saliency_masks
+from ribnb.masks.seeds import seed_masks
+from ribnb.segmentation.files import load_segmentation
+from ribnb.segmentation.prediction import segmentation_masks
+from ribnb.segmentation.training import train_segmentation
 
 needs_crf = pytest.mark.skipif(
     not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
@@ -34,43 +43,60 @@ IRN_SETTINGS = IRNSettings.scenes(
 )
 
 
-def labels_stage(given, folder):
+def seeds(given, folder):
+    seed_masks(IMAGES, given / "run" / "maps", folder, 0.4)
+
+
+def crf(given, folder):
+    crf_masks(IMAGES, given / "run" / "maps", folder, 0.4, CRFSettings.scenes())
+
+
+def labels(given, folder):
     refine = CRFSettings.scenes() if crf_available() else None
     irn_labels(IMAGES, given / "run" / "maps", folder, IRN_SETTINGS, refine)
 
 
-def irn_training_stage(given, folder):
+def irn_training(given, folder):
     train_irn(IRN(classifier()), IMAGES, given / "labels", IRN_SETTINGS, folder)
 
 
-def walk_stage(given, folder):
+def walk(given, folder):
     how = IRNSettings.scenes(walk_exponent=10)
     irn_masks(IRN(classifier()).eval(), IMAGES, given / "run" / "maps", folder, how)
 
 
-def segmentation_training_stage(given, folder):
+def saliency(given, folder):
+    everywhere = lambda _, size: np.ones(size, np.float32)  # noqa: E731
+    saliency_masks(IMAGES, given / "run" / "maps", everywhere, folder)
+
+
+def export(given, folder):
+    export_irn(given / "run", folder)
+
+
+def segmentation_training(given, folder):
     train_segmentation(small_net(), Blocks(12), None, few(steps=60), folder)
 
 
-def prediction_stage(given, folder, crf=None):
+def prediction(given, folder, crf=None):
     net = load_segmentation(given / "net" / "segmentation.safetensors")
     segmentation_masks(net, Blocks(40), folder, few(), crf=crf)
 
 
-refined_prediction_stage = partial(prediction_stage, crf=CRFSettings.scenes())
+refined_prediction = partial(prediction, crf=CRFSettings.scenes())
 
 STAGES = [
     # stage, a pattern of the files that it leaves on its way, what only a finished one has
-    pytest.param(labels_stage, "*.png", None, id="labels"),
-    pytest.param(irn_training_stage, "training.pt", "irn.safetensors", id="IRN"),
-    pytest.param(walk_stage, "*.png", None, id="walk"),
-    pytest.param(
-        segmentation_training_stage, "training.pt", "segmentation.safetensors", id="DeepLab"
-    ),
-    pytest.param(prediction_stage, "plain/*.png", None, id="prediction"),
-    pytest.param(
-        refined_prediction_stage, "crf/*.png", None, id="prediction with crf", marks=needs_crf
-    ),
+    pytest.param(seeds, "*.png", None, id="seeds"),
+    pytest.param(crf, "*.png", None, id="crf", marks=needs_crf),
+    pytest.param(labels, "*.png", None, id="labels"),
+    pytest.param(irn_training, "training.pt", "irn.safetensors", id="IRN"),
+    pytest.param(walk, "*.png", None, id="walk"),
+    pytest.param(saliency, "*.png", None, id="saliency"),
+    pytest.param(export, "*.npy", None, id="export"),
+    pytest.param(segmentation_training, "training.pt", "segmentation.safetensors", id="DeepLab"),
+    pytest.param(prediction, "plain/*.png", None, id="prediction"),
+    pytest.param(refined_prediction, "crf/*.png", None, id="prediction with crf", marks=needs_crf),
 ]
 
 
@@ -109,6 +135,8 @@ def contents(folder) -> dict[str, str]:
     for path in sorted(folder.rglob("*.png")):
         mask = read_mask_file(path)  # refuses a half
         found[str(path.relative_to(folder))] = hashlib.sha256(mask.tobytes()).hexdigest()
+    for path in folder.glob("*.npy"):
+        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     for path in folder.glob("*.safetensors"):
         weights = load_file(path)
         state = b"".join(weights[name].numpy().tobytes() for name in sorted(weights))

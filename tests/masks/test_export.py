@@ -1,30 +1,27 @@
-"""Maps in IRN's format: read as its scripts read them, scored as its evaluation scores."""
+"""Maps and masks in IRN's format: what its scripts find, its evaluation, resumed exports."""
 
 import os
 import pickletools
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
-from small_split import Noise, few_steps, net
+from PIL import Image
 
 from ribnb.core.files import Maps, read_maps, write_maps
+from ribnb.core.mask_files import read_mask_file, write_mask_file
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.voc import VOCImages
-from ribnb.masks import irn_format
-from ribnb.masks.irn_format import export_irn, main
-from ribnb.method.localization import localization_maps
-from ribnb.scores.iou import seed_miou
+from ribnb.masks import export
+from ribnb.masks.export import export_irn
+from ribnb.scores import seed_miou
 
 THRESHOLDS = (0.2, 0.35, 0.5)
 
 
 def some_maps(class_ids, size, seed=0) -> Maps:
-    """Smooth enough that regions appear, each divided by its maximum."""
+    """Random maps, each divided by its maximum."""
     generator = np.random.default_rng(seed)
     n, quarter = len(class_ids), tuple(-(-side // 4) for side in size)
     high_res, strided = (generator.random((n, *shape), np.float32) for shape in (size, quarter))
@@ -43,8 +40,26 @@ def run(tmp_path):
     return folder
 
 
+@pytest.fixture
+def labels(tmp_path):
+    """The folder of confident labels of three images."""
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for index in range(3):
+        mask = np.full((4, 6), index, np.uint8)
+        mask[0] = 255
+        write_mask_file(folder / f"n{index}.png", mask)
+    return folder
+
+
 def as_irn_loads(folder, name) -> dict:
     return np.load(os.path.join(folder, name + ".npy"), allow_pickle=True).item()
+
+
+def as_imageio_reads(path) -> np.ndarray:
+    """imageio.imread turns a palette into colours before it gives the array."""
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB") if image.mode == "P" else image)
 
 
 def irn_miou(folder, ids, truths, threshold, num_classes) -> float:
@@ -52,10 +67,10 @@ def irn_miou(folder, ids, truths, threshold, num_classes) -> float:
     wins, the earliest if several are; pixels without truth are left out; absent classes too."""
     counts = np.zeros((num_classes + 1, num_classes + 1))
     for name, truth in zip(ids, truths, strict=True):
-        found = as_irn_loads(folder, name)
+        maps = as_irn_loads(folder, name)
         padding = ((1, 0), (0, 0), (0, 0))
-        scores = np.pad(found["high_res"], padding, mode="constant", constant_values=threshold)
-        keys = np.pad(found["keys"] + 1, (1, 0), mode="constant")
+        scores = np.pad(maps["high_res"], padding, mode="constant", constant_values=threshold)
+        keys = np.pad(maps["keys"] + 1, (1, 0), mode="constant")
         predicted = keys[np.argmax(scores, axis=0)]
         known = truth != 255
         np.add.at(counts, (truth[known], predicted[known]), 1)
@@ -67,8 +82,12 @@ def irn_miou(folder, ids, truths, threshold, num_classes) -> float:
 # What the scripts find --------------------------------------------------------------------
 
 
-def test_a_file_holds_what_irn_expects(run, tmp_path):
-    export_irn(run / "maps", tmp_path / "irn")
+@pytest.mark.parametrize("inside", ["", "maps"])
+def test_a_file_holds_what_irn_expects(run, tmp_path, inside):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = export_irn(run / inside, tmp_path / "irn")
+    assert report.written == ["a", "b", "c"] and "3 images in" in str(report)
     assert sorted(path.name for path in (tmp_path / "irn").iterdir()) == ["a.npy", "b.npy", "c.npy"]
     found, maps = as_irn_loads(tmp_path / "irn", "b"), read_maps(run / "maps" / "b.npz")
     assert set(found) == {"keys", "cam", "high_res"}
@@ -83,49 +102,28 @@ def test_a_file_holds_what_irn_expects(run, tmp_path):
 
 
 def test_what_irn_does_with_them_works(run, tmp_path):
-    export_irn(run / "maps", tmp_path)
-    for name, keys in (("a", [0, 4]), ("b", [0, 1, 20]), ("c", [0])):
-        found = as_irn_loads(tmp_path, name)
+    maps = some_maps([1, 2], (8, 12))  # of another order, which is laid out anew
+    write_maps(run / "maps" / "d.npz", maps._replace(strided=np.asfortranarray(maps.strided)))
+    export_irn(run, tmp_path / "irn")
+    for name, keys in (("a", [0, 4]), ("b", [0, 1, 20]), ("c", [0]), ("d", [0, 2, 3])):
+        found = as_irn_loads(tmp_path / "irn", name)
         padded = np.pad(found["keys"] + 1, (1, 0), mode="constant")
         assert (padded.tolist(), padded.dtype.kind) == (keys, "i")
-        assert np.repeat(found["keys"], 3).shape == (3 * len(found["keys"]),)
         height, width = found["cam"].shape[-2:]
         flat = found["cam"].view(-1, height * width)  # the random walk: refuses strange strides
         assert (flat @ torch.eye(height * width)).equal(flat)
-
-
-def test_arrays_of_another_order_are_laid_out_anew(tmp_path):
-    maps = some_maps([1, 2], (8, 12))
-    write_maps(tmp_path / "a.npz", maps._replace(strided=np.asfortranarray(maps.strided)))
-    export_irn(tmp_path, tmp_path)
-    cam = as_irn_loads(tmp_path, "a")["cam"]
-    assert cam.view(-1, 6).tolist() == maps.strided.reshape(-1, 6).tolist()
-
-
-def test_an_image_without_labels_is_background_everywhere(run, tmp_path):
-    export_irn(run / "maps", tmp_path)
-    assert as_irn_loads(tmp_path, "c")["high_res"].shape == (0, 4, 6)
-    assert irn_miou(tmp_path, ["c"], [np.zeros((4, 6), np.uint8)], 0.3, 20) == 100
+    assert irn_miou(tmp_path / "irn", ["c"], [np.zeros((4, 6), np.uint8)], 0.3, 20) == 100
 
 
 def test_old_versions_of_numpy_find_the_arrays(run, tmp_path):
     """NumPy 2 pickles arrays as ``numpy._core...``, which NumPy before 1.26 does not have."""
-    export_irn(run / "maps", tmp_path)
+    export_irn(run, tmp_path)
     with open(tmp_path / "b.npy", "rb") as file:
         assert np.lib.format.read_magic(file) == (1, 0)
         assert np.lib.format.read_array_header_1_0(file)[0] == ()
         words = [value for _, value, _ in pickletools.genops(file) if isinstance(value, str)]
     assert "numpy" in words
     assert not [word for word in words if word.startswith(("numpy.", "numpy_", "torch.numpy"))]
-
-
-def test_export_warns_of_nothing(run, tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        export_irn(run / "maps", tmp_path)
-
-
-# Scores -----------------------------------------------------------------------------------
 
 
 def test_irns_evaluation_gives_our_seed_miou(tmp_path):
@@ -149,47 +147,35 @@ def test_irns_evaluation_gives_our_seed_miou(tmp_path):
     assert max(theirs) - min(theirs) > 1  # the thresholds matter
 
 
-def test_the_maps_of_a_real_run_are_exported(tmp_path):
-    images = Noise(sizes=((32, 24), (21, 27)))
-    localization_maps(net(), images, few_steps(), tmp_path)
-    report = export_irn(tmp_path / "maps", tmp_path / "irn")
-    assert sorted(report.written) == images.ids
-    for index, name in enumerate(images.ids):
-        found, (width, height) = as_irn_loads(tmp_path / "irn", name), images.image(index).size
-        assert found["keys"].tolist() == images.labels[index].nonzero()[:, 0].tolist()
-        assert found["high_res"].shape == (len(found["keys"]), height, width)
-        assert found["cam"].shape[1:] == (-(-height // 4), -(-width // 4))
+def test_greys_hold_the_labels(labels, tmp_path):
+    assert export_irn(labels, tmp_path / "irn").written == ["n0", "n1", "n2"]
+    for name in ("n0", "n1", "n2"):
+        mask = read_mask_file(labels / f"{name}.png")
+        assert as_imageio_reads(labels / f"{name}.png").shape == (*mask.shape, 3)  # what is wrong
+        found = as_imageio_reads(tmp_path / "irn" / f"{name}.png")
+        assert found.dtype == np.uint8 and np.array_equal(found, mask)
 
 
 # Again, stopped, damaged ------------------------------------------------------------------
 
 
-def test_a_second_export_writes_only_what_is_new(run, tmp_path):
+def test_a_second_export_writes_only_what_is_new(run, labels, tmp_path):
     output = tmp_path / "irn"
-    assert export_irn(run / "maps", output).written == ["a", "b", "c"]
+    export_irn(run, output)
     before = {path.name: path.stat().st_ino for path in output.iterdir()}
-    report = export_irn(run / "maps", output)
+    report = export_irn(run, output)
     assert (report.written, report.kept) == ([], 3)
     (output / "a.npy").unlink()
     write_maps(run / "maps" / "b.npz", some_maps([7], (8, 5), seed=1))
-    report = export_irn(run / "maps", output)
+    os.utime(run / "maps" / "b.npz", (1e9, 1e9))  # older than the export, and other
+    report = export_irn(run, output)
     assert (report.written, report.kept) == (["a", "b"], 1)
     assert as_irn_loads(output, "b")["keys"].tolist() == [7]
     assert (output / "c.npy").stat().st_ino == before["c.npy"]
 
 
-def test_maps_of_another_run_replace_those_that_are_there(run, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    write_maps(other / "a.npz", some_maps([5], (7, 9), seed=1))  # older than the export
-    os.utime(other / "a.npz", (1e9, 1e9))
-    export_irn(run / "maps", tmp_path / "irn")
-    assert export_irn(other, tmp_path / "irn").written == ["a"]
-    assert as_irn_loads(tmp_path / "irn", "a")["keys"].tolist() == [5]
-
-
 def test_a_write_that_fails_leaves_whole_files_only(run, tmp_path, monkeypatch):
-    output, save = tmp_path / "irn", irn_format._save
+    output, save = tmp_path / "irn", export._save
 
     def full(file, maps):
         if maps.class_ids.tolist() == [0, 19]:
@@ -197,60 +183,35 @@ def test_a_write_that_fails_leaves_whole_files_only(run, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         save(file, maps)
 
-    monkeypatch.setattr(irn_format, "_save", full)
+    monkeypatch.setattr(export, "_save", full)
     with pytest.raises(OSError, match=r"cannot write .*b\.npy: No space left on device"):
-        export_irn(run / "maps", output)
+        export_irn(run, output)
     assert [path.name for path in output.iterdir()] == ["a.npy"]
     monkeypatch.undo()
-    report = export_irn(run / "maps", output)
+    report = export_irn(run, output)
     assert (report.written, report.kept) == (["b", "c"], 1)
 
 
-def test_a_damaged_map_file_is_named_and_the_rest_goes_on(run, tmp_path, capsys):
-    export_irn(run / "maps", tmp_path / "irn")
-    path = run / "maps" / "a.npz"
-    path.write_bytes(path.read_bytes()[:100])
-    (tmp_path / "irn" / "c.npy").unlink()
-    assert main([str(run), str(tmp_path / "irn")]) == 1
-    printed = capsys.readouterr().out
-    assert "1 images written to" in printed and "1 were there; failed 1" in printed
-    assert f"failed: a: {path} is not a whole map file" in printed
-    names = sorted(path.name for path in (tmp_path / "irn").iterdir())
-    assert names == ["b.npy", "c.npy"]  # the old one of the damaged maps is gone
+@pytest.mark.parametrize(("source", "path"), [("run", "maps/a.npz"), ("labels", "n1.png")])
+def test_a_damaged_file_is_named_and_its_old_export_goes(source, path, tmp_path, request):
+    folder = request.getfixturevalue(source)
+    export_irn(folder, tmp_path / "irn")
+    (folder / path).write_bytes((folder / path).read_bytes()[:60])
+    report = export_irn(folder, tmp_path / "irn")
+    name = (folder / path).stem
+    assert report.failed.keys() == {name} and f"{folder / path} is not a whole" in str(report)
+    assert name not in {one.stem for one in (tmp_path / "irn").iterdir()}
+    assert len(list((tmp_path / "irn").iterdir())) == 2
 
 
-# The command ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("inside", ["", "maps"])
-def test_the_command_takes_a_run_or_its_maps(run, tmp_path, inside, capsys):
-    assert main([str(run / inside), str(tmp_path / "irn")]) == 0
-    assert "3 images written to" in capsys.readouterr().out
-    assert len(list((tmp_path / "irn").iterdir())) == 3
-
-
-def test_a_folder_that_is_none_or_holds_no_maps_is_refused(run, tmp_path, capsys):
-    assert main([str(tmp_path / "nowhere"), str(tmp_path / "irn")]) == 2
-    assert "nowhere is no folder; give the folder of a run" in capsys.readouterr().err
+def test_folders_without_anything_to_export_are_refused(labels, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere is no folder; give the folder of a run"):
+        export_irn(tmp_path / "nowhere", tmp_path / "irn")
     (tmp_path / "empty").mkdir()
-    assert main([str(tmp_path / "empty"), str(tmp_path / "irn")]) == 2
-    assert "empty holds no map files" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="empty holds neither maps nor masks"):
+        export_irn(tmp_path / "empty", tmp_path / "irn")
     assert not (tmp_path / "irn").exists()
-    (tmp_path / "file").write_text("")
-    assert main([str(run), str(tmp_path / "file")]) == 2
-    assert "file" in capsys.readouterr().err
-
-
-def test_the_module_is_a_command(run, tmp_path):
-    command = [sys.executable, "-m", "ribnb.masks.irn_format", run, tmp_path / "irn"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "3 images written to" in done.stdout
-    assert "warn" not in done.stderr.lower()
-
-
-def test_a_merged_result_has_no_maps_to_export(tmp_path, capsys):
-    (tmp_path / "merged").mkdir()
-    (tmp_path / "merged" / "scores.npz").write_bytes(b"confusion matrices, no maps")
-    assert main([str(tmp_path / "merged"), str(tmp_path / "irn")]) == 2
-    assert "A merged result has none: export each of its shards" in capsys.readouterr().err
+    before = (labels / "n0.png").read_bytes()
+    with pytest.raises(ValueError, match="is the folder of the masks; give another one"):
+        export_irn(labels, labels)
+    assert (labels / "n0.png").read_bytes() == before

@@ -1,0 +1,135 @@
+"""Maps and masks in the format of IRN's scripts, which those of RIB's authors build on.
+
+    ribnb export RUN_FOLDER OUTPUT
+    ribnb export MASKS_FOLDER OUTPUT
+
+Of a run, each ``maps/<id>.npz`` becomes ``<id>.npy``, and in its place what these scripts load::
+
+    maps = np.load("OUTPUT/2007_000032.npy", allow_pickle=True).item()
+    maps["keys"]      # (n,) int64 array, 0-based class ids
+    maps["cam"]       # (n, ceil(H / 4), ceil(W / 4)) float32 tensor on the CPU
+    maps["high_res"]  # (n, H, W) float32 array
+
+These files hold pickles, because a dictionary in an ``.npy`` file is one and the scripts accept
+nothing else. Loading a pickle can run any code: load only files that you made yourself. This
+package writes them and never reads them; its own maps need no pickle.
+
+Of a folder of masks or of confident labels, each ``<id>.png`` becomes one of 8-bit greys: the
+scripts read them with ``imageio.imread``, which makes colours of a palette.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ribnb.core.files import Maps, read_maps, whole_file
+from ribnb.core.mask_files import read_mask_file
+from ribnb.core.progress import progress
+from ribnb.core.runner import Report
+
+_EXPORTED = {".npz": ".npy", ".png": ".png"}
+
+
+def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
+    """Write each map or mask of a folder as IRN's scripts load it; see the module.
+
+    An export that was stopped goes on where it was: a file of the same time as its source is left
+    alone, and any other is written anew, so that none stays from older maps. Files are whole or
+    not there. A damaged source is named in the report, and the rest goes on.
+
+    An image without labels gets arrays of n = 0. IRN's evaluation takes them; its confident labels
+    and its random walk do not, so leave such images out of the lists that they work through.
+
+    Args:
+        folder: of a run, whose ``maps`` are taken, or of ``<id>.npz``; or of a stage's masks.
+        output_dir: is made if it does not exist. The scripts call it ``cam_out_dir`` for maps,
+            ``ir_label_out_dir`` for confident labels, ``sem_seg_out_dir`` for masks.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it holds neither maps nor masks.
+        ValueError: the output is the folder of the masks itself.
+        OSError: a file cannot be written.
+    """
+    folder, output_dir = Path(folder), Path(output_dir)
+    maps = folder / "maps" if (folder / "maps").is_dir() else folder
+    paths = sorted(maps.glob("*.npz")) or sorted(folder.glob("*.png"))
+    if not paths:
+        what = "holds neither maps nor masks" if folder.is_dir() else "is no folder"
+        raise FileNotFoundError(
+            f"{folder} {what}; give the folder of a run, its maps, or a stage's masks"
+        )
+    if paths[0].suffix == ".png" and folder.resolve() == output_dir.resolve():
+        raise ValueError(f"the output {output_dir} is the folder of the masks; give another one")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    start, report = time.perf_counter(), Report(output_dir, what="images")
+    for path in progress(paths, "IRN's format"):
+        output = output_dir / path.with_suffix(_EXPORTED[path.suffix]).name
+        if output.is_file() and output.stat().st_mtime_ns == path.stat().st_mtime_ns:
+            report.kept += 1
+            continue
+        try:
+            _export(path, output)
+        except ValueError as error:
+            report.failed[path.stem] = str(error)
+            output.unlink(missing_ok=True)  # it is of another file than the damaged one
+        except OSError as error:
+            raise OSError(f"cannot write {output}: {error.strerror or error}") from error
+        else:
+            report.written.append(path.stem)
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _export(path: Path, output: Path) -> None:
+    """One file in IRN's format, with its source's time."""
+    made = path.stat().st_mtime_ns
+    with whole_file(output) as temporary:
+        with open(temporary, "wb") as file:
+            if path.suffix == ".png":
+                Image.fromarray(read_mask_file(path)).save(file, "PNG")
+            else:
+                _save(file, read_maps(path))
+        os.utime(temporary, ns=(made, made))
+
+
+def _save(file: BinaryIO, maps: Maps) -> None:
+    """What ``np.save`` makes of the dictionary, but for the pickle's way to name arrays."""
+    contents = {
+        "keys": maps.class_ids.astype(np.int64),
+        "cam": torch.from_numpy(maps.strided.astype(np.float32, order="C")),
+        "high_res": maps.high_res.astype(np.float32),
+    }
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    _Pickler(file, protocol=4).dump(_Made(np.array, contents))
+
+
+class _Made:
+    """Unpickles as ``function(argument)``."""
+
+    def __init__(self, function, argument) -> None:
+        self.made = function, (argument,)
+
+    def __reduce__(self) -> tuple:
+        return self.made
+
+
+class _Pickler(pickle.Pickler):
+    """Names arrays so that every NumPy finds them.
+
+    NumPy 2 pickles an array by a name that NumPy before 1.26 does not know, and the scripts are
+    mostly run with versions of their time.
+    """
+
+    def reducer_override(self, value: object) -> tuple:
+        if isinstance(value, np.ndarray):
+            return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
+        return NotImplemented

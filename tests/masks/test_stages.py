@@ -1,0 +1,304 @@
+"""What holds for every stage of masks: its masks, resuming, faults, refusals, other processes."""
+
+import json
+import pickle
+import sys
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from irn_split import made_up_maps, write_maps_of
+from plain_adaptation import one_thread  # noqa: F401
+from small_split import Noise
+from small_split import net as classifier
+from small_voc import IDS, make_voc
+
+from ribnb.core.files import read_maps, write_maps
+from ribnb.core.mask_files import read_mask_file
+from ribnb.data.image_sets import Part
+from ribnb.data.scenes.images import SceneImages
+from ribnb.data.voc import VOCImages
+from ribnb.masks import stages
+from ribnb.masks.crf import CRFMissing, CRFSettings, crf_available, crf_mask, crf_masks
+from ribnb.masks.irn import confident, irn_labels, irn_masks, walked_mask
+from ribnb.masks.irn_net import IRN, boundary_map
+from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.saliency import SaliencySettings, saliency_mask, saliency_masks
+from ribnb.masks.seeds import seed_masks
+from ribnb.masks.stages import SplitImage
+from ribnb.scores.confusion import seed_mask
+
+needs_crf = pytest.mark.skipif(
+    not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
+)
+CRF = CRFSettings.scenes(iterations=3)
+FEW = IRNSettings.scenes(walk_exponent=2, walk_radius=3, foreground_threshold=0.6)
+HALF = SaliencySettings()
+
+
+def salient(image_id, size):
+    """A saliency map that only this image has."""
+    return np.random.default_rng(int(image_id[-3:])).random(size, np.float32)
+
+
+def irn():
+    return IRN(classifier()).eval()
+
+
+class Stage(NamedTuple):
+    """A stage as it is called, the mask that it must make of an image, and what it refuses."""
+
+    run: partial  # (images, maps_dir, output_dir=...) -> its report
+    mask: object  # (id, picture, maps) -> the mask
+    record: dict  # entries of its record
+    other: dict  # arguments that make other masks
+    refused: str  # what is said of a folder of those
+
+
+def refined(picture, maps, threshold):
+    values = [0, *(maps.class_ids + 1)]  # of the map file, though no seed shows some of them
+    return crf_mask(np.array(picture), seed_mask(maps, threshold), values, CRF)
+
+
+ALL = {
+    "seeds": Stage(
+        partial(seed_masks, threshold=0.4),
+        lambda name, picture, maps: seed_mask(maps, 0.4),
+        {"stage": "seeds", "threshold": 0.4},
+        {"threshold": 0.5},
+        r"threshold is 0\.4 there, 0\.5 here",
+    ),
+    "crf": Stage(
+        partial(crf_masks, threshold=0.9, settings=CRF),
+        lambda name, picture, maps: refined(picture, maps, 0.9),
+        {"stage": "crf", "threshold": 0.9, "settings": CRF.as_dict()},
+        {"settings": CRF.replace(iterations=5)},
+        r"settings\.iterations is 3 there, 5 here",
+    ),
+    "labels": Stage(
+        partial(irn_labels, settings=FEW),
+        lambda name, picture, maps: confident(maps, FEW),
+        {"stage": "confident labels", "settings": FEW.for_labels(), "crf": "no CRF"},
+        {"settings": FEW.replace(foreground_threshold=0.7)},
+        r"foreground_threshold is 0\.6 there, 0\.7 here",
+    ),
+    "refined labels": Stage(
+        partial(irn_labels, settings=FEW, crf=CRF),
+        lambda name, picture, maps: confident(maps, FEW, np.array(picture), CRF),
+        {"crf": CRF.as_dict()},
+        {"crf": None},
+        "crf is .* there, 'no CRF' here",
+    ),
+    "IRN": Stage(
+        lambda *given, **options: irn_masks(irn(), *given, **{"settings": FEW, **options}),
+        lambda name, picture, maps: walked_mask(maps, boundary_map(irn(), picture), FEW),
+        {"stage": "IRN", "settings": FEW.for_walk()},
+        {"settings": FEW.replace(beta=3)},
+        r"settings\.beta is 10\.0 there, 3\.0 here",
+    ),
+    "saliency": Stage(
+        partial(saliency_masks, saliency=salient),
+        lambda name, picture, maps: saliency_mask(maps, salient(name, picture.size[::-1]), HALF),
+        {"stage": "saliency", "settings": HALF.as_dict(), "saliency": "salient"},
+        {"settings": HALF.replace(salient_level=0.4)},
+        r"salient_level is 0\.5 there, 0\.4 here",
+    ),
+}
+IN_ALL = pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param(one, id=name, marks=needs_crf if name in ("crf", "refined labels") else ())
+        for name, one in ALL.items()
+    ],
+)
+
+
+@pytest.fixture
+def images():
+    return Noise(sizes=((32, 24), (21, 33)))
+
+
+@pytest.fixture
+def maps_dir(tmp_path, images):
+    return write_maps_of(images, tmp_path / "run")
+
+
+def files_in(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@IN_ALL
+def test_every_image_gets_the_mask_of_its_maps(tmp_path, images, maps_dir, stage):
+    report = stage.run(images, maps_dir, output_dir=tmp_path / "out")
+    assert report.written == images.ids and not report.failed and not report.kept
+    shown = set()
+    for index, name in enumerate(images.ids):
+        mask = read_mask_file(tmp_path / "out" / f"{name}.png", 3)
+        expected = stage.mask(name, images.image(index), made_up_maps(images, index))
+        assert mask.dtype == expected.dtype and np.array_equal(mask, expected)
+        shown |= set(np.unique(mask).tolist())
+    assert shown >= {0, 1, 2, 3}
+    record = json.loads((tmp_path / "out" / "masks.json").read_text())
+    assert record.items() >= stage.record.items()
+    assert len(record["maps"]) == len(record["images"]) == 12
+
+
+@IN_ALL
+def test_a_stopped_stage_goes_on_and_damage_is_repaired(tmp_path, images, maps_dir, stage):
+    out = tmp_path / "out"
+    stage.run(images, maps_dir, output_dir=out)
+    whole = files_in(out)
+    (out / "n002.png").unlink()
+    (out / "n005.png").write_bytes(whole["n005.png"][:-20])
+    images.shown.clear()
+    report = stage.run(images, maps_dir, output_dir=out)
+    assert report.written == ["n002", "n005"] and report.kept == 7
+    assert set(images.shown) <= {2, 5}
+    assert files_in(out) == whole
+
+
+SPOILS = {
+    "of a class nobody knows": (lambda m: {"class_ids": m.class_ids * 0 + 3}, r"in 0 ... 2; got"),
+    # one that a mask's 8 bits would make another class of
+    "of a class too large": (lambda m: {"class_ids": m.class_ids * 0 + 256}, r"in 0 ... 2; got"),
+    "of numbers that are no class": (lambda m: {"class_ids": m.class_ids + 0.5}, "in 0 ... 2; got"),
+    "NaN": (lambda m: {"high_res": m.high_res * np.nan}, "must lie in [0, 1]"),
+    "not divided": (lambda m: {"high_res": m.high_res * 9}, "must lie in [0, 1]"),
+    "negative": (lambda m: {"high_res": m.high_res - 0.5}, "must lie in [0, 1]"),
+    "of another size": (
+        lambda m: {"high_res": m.high_res[:, :16, :16], "strided": m.strided[:, :4, :4]},
+        "are 16 x 16 pixels, the image is 24 x 32",
+    ),
+}
+
+
+@IN_ALL
+def test_a_fault_of_one_image_is_named_and_the_rest_goes_on(tmp_path, stage):
+    images = Noise(labels=[[1, 0, 0]] * (len(SPOILS) + 4))
+    maps_dir = write_maps_of(images, tmp_path / "run")
+    path = {name: maps_dir / f"{name}.npz" for name in images.ids}
+    for name, (spoil, _) in zip(images.ids, SPOILS.values(), strict=False):
+        maps = read_maps(path[name])
+        write_maps(path[name], maps._replace(**spoil(maps)))
+    why = {
+        name: (message, str(path[name]))
+        for name, (_, message) in zip(images.ids, SPOILS.values(), strict=False)
+    }
+    missing, damaged, unreadable, good = images.ids[-4:]
+    path[missing].unlink()
+    path[damaged].write_bytes(path[damaged].read_bytes()[:100])
+    images.broken = (images.ids.index(unreadable),)
+    why[missing] = ("there are no maps at", str(path[missing]))
+    why[damaged] = ("is not a whole map file", str(path[damaged]))
+    why[unreadable] = (f"image {unreadable} cannot be read",)
+    report = stage.run(images, maps_dir, output_dir=tmp_path / "out")
+    assert report.written == [good] and report.failed.keys() == why.keys()
+    for name, words in why.items():
+        assert all(word in report.failed[name] for word in words), report.failed[name]
+    assert [one.stem for one in (tmp_path / "out").glob("*.png")] == [good]
+    images.broken = ()
+    again = stage.run(images, maps_dir, output_dir=tmp_path / "out")
+    assert (again.written, again.kept) == ([unreadable], 1)
+
+
+@IN_ALL
+def test_maps_and_masks_of_something_else_are_refused(tmp_path, images, maps_dir, stage):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="other images than the 5 here"):
+        stage.run(Part(images, range(5)), maps_dir, output_dir=out)
+    assert not out.exists()
+    stage.run(images, maps_dir, output_dir=out)
+    before = files_in(out)
+    with pytest.raises(ValueError, match=stage.refused):
+        stage.run(images, maps_dir, output_dir=out, **stage.other)
+    record = maps_dir.parent / "maps.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "settings": {"k": 2}}))
+    with pytest.raises(ValueError, match=r"maps is '.*' there, '.*' here"):
+        stage.run(images, maps_dir, output_dir=out)
+    assert files_in(out) == before
+
+
+def test_what_does_not_decide_the_masks_may_change(tmp_path, images, maps_dir):
+    for name, changes in {
+        "labels": {"epochs": 9, "beta": 3.0},
+        "IRN": {"epochs": 9, "foreground_threshold": 0.9},
+    }.items():
+        run = ALL[name].run
+        run(images, maps_dir, output_dir=tmp_path / name)
+        again = run(images, maps_dir, output_dir=tmp_path / name, settings=FEW.replace(**changes))
+        assert again.kept == 9
+
+
+def test_masks_of_another_net_are_refused(tmp_path, images, maps_dir):
+    ALL["IRN"].run(images, maps_dir, output_dir=tmp_path / "out")
+    with pytest.raises(ValueError, match="holds masks that were made otherwise"):
+        irn_masks(IRN(classifier(), seed=1), images, maps_dir, tmp_path / "out", FEW)
+
+
+def test_the_net_s_mode_and_the_random_state_are_left_as_they_were(tmp_path, images, maps_dir):
+    net, state = IRN(classifier()).train(), np.random.get_state()[1].copy()  # noqa: NPY002
+    irn_masks(net, images, maps_dir, tmp_path / "out", FEW)
+    assert net.branches.training and not any(one.training for one in net.trunk.modules())
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", ["seeds", "crf"])
+def test_a_threshold_out_of_range_makes_nothing(tmp_path, images, maps_dir, name):
+    if name == "crf" and not crf_available():
+        pytest.skip("no pydensecrf2 here")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        ALL[name].run(images, maps_dir, output_dir=tmp_path / "out", threshold=1.4)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_library_of_the_crf_nothing_is_begun(tmp_path, images, maps_dir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    with pytest.raises(CRFMissing, match="C\\+\\+ compiler"):
+        crf_masks(images, maps_dir, tmp_path / "out", 0.4, CRF)
+    assert not (tmp_path / "out").exists()
+    assert not seed_masks(images, maps_dir, tmp_path / "out", 0.4).failed
+
+
+# Threads and processes --------------------------------------------------------------------
+
+
+def test_several_threads_or_processes_give_the_same_files(tmp_path, images, maps_dir):
+    for name in ("IRN", "labels"):
+        for workers in (1, 2):
+            out = tmp_path / f"{name}{workers}"
+            report = ALL[name].run(images, maps_dir, output_dir=out, workers=workers)
+            assert report.written == images.ids and not report.failed
+        assert files_in(tmp_path / f"{name}1") == files_in(tmp_path / f"{name}2")
+    with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
+        ALL["IRN"].run(images, maps_dir, output_dir=tmp_path / "IRN1", workers=0)
+
+
+@pytest.mark.parametrize("name", ["seeds", "crf", "labels", "saliency"])
+@pytest.mark.parametrize("wrap", [lambda images: images, lambda images: Part(images, range(20))])
+def test_a_process_is_not_handed_the_scenes_that_were_drawn(tmp_path, name, wrap, monkeypatch):
+    """The job is pickled with every few images: 20 drawn scenes are over 1 MB."""
+    if name == "crf" and not crf_available():
+        pytest.skip("no pydensecrf2 here")
+    images, jobs = wrap(SceneImages(20, seed=10)), []
+    maps_dir = write_maps_of(images, tmp_path / "run")
+    monkeypatch.setattr(stages, "over_images", lambda make, *_, **__: jobs.append(make))
+    ALL[name].run(images, maps_dir, output_dir=tmp_path / "out")
+    sent = pickle.dumps(jobs[0])
+    assert len(sent) < 5000
+    assert np.array_equal(pickle.loads(sent)(images.ids[3]), jobs[0](images.ids[3]))
+
+
+def test_an_images_size_comes_from_its_header_where_there_is_a_file(tmp_path):
+    images = VOCImages(make_voc(tmp_path), "train")
+    path = images.image_path(1)
+    Noise(sizes=((90, 60),)).image(0).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])  # cannot be decoded
+    with pytest.raises(OSError, match=IDS[1]):
+        images.image(1)
+    assert SplitImage(images, 1).size == (60, 90)
+    path.write_bytes(whole[:40])  # no whole header
+    with pytest.raises(OSError, match=f"{IDS[1]} cannot be read.*{path}"):
+        _ = SplitImage(images, 1).size
+    assert SplitImage(Noise(sizes=((32, 24),)), 0).size == (24, 32)

@@ -4,7 +4,6 @@ from ribnb.figures.ablations import (
     cost_and_quality,
     differences,
     heat_map,
-    placeholder,
     setting_curves,
 )
 from ribnb.figures.animation import player
@@ -17,9 +16,9 @@ from ribnb.figures.comparisons import (
     stops_by_step,
 )
 from ribnb.figures.digits import (
-    adaptation_frame,
     digit_scenes,
     gradient_map_rows,
+    gradient_player,
     hgr_by_layer,
     hgr_by_step,
     hgr_by_threshold,
@@ -27,15 +26,14 @@ from ribnb.figures.digits import (
 from ribnb.figures.lines import curves, loss_and_gradient, threshold_sweep, training_curves
 from ribnb.figures.pictures import (
     images_with_masks,
-    map_frame,
     map_grid,
+    map_player,
     mask_grid,
     panels,
     pooling_by_hand,
 )
 
 __all__ = [
-    "adaptation_frame",
     "changes_by_image",
     "class_statistics",
     "cost_and_quality",
@@ -43,6 +41,7 @@ __all__ = [
     "differences",
     "digit_scenes",
     "gradient_map_rows",
+    "gradient_player",
     "grouped_bars",
     "heat_map",
     "hgr_by_layer",
@@ -51,11 +50,10 @@ __all__ = [
     "images_with_masks",
     "iou_by_class",
     "loss_and_gradient",
-    "map_frame",
     "map_grid",
+    "map_player",
     "mask_grid",
     "panels",
-    "placeholder",
     "player",
     "pooling_by_hand",
     "scores_of_methods",

@@ -242,15 +242,6 @@ def cost_and_quality(
     return figure
 
 
-@styled_figure
-def placeholder(words: str) -> Figure:
-    """In place of a figure that cannot be drawn yet: words that say why."""
-    figure, axis = plt.subplots(figsize=(6.6, 1.6))
-    axis.axis("off")
-    axis.text(0.5, 0.5, words, ha="center", va="center")
-    return figure
-
-
 def name_of(column: str) -> str:
     """How a reader knows a column of a frame."""
     return NAMES.get(column, column.replace("_", " "))

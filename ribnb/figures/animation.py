@@ -6,7 +6,9 @@ import base64
 import html
 import io
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from IPython.display import HTML
 from matplotlib.figure import Figure
@@ -71,6 +73,30 @@ def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
         'aria-label="step" style="flex:1"></div></div>'
         f"<script>{_SCRIPT.replace('ID', identity)}</script>"
     )
+
+
+def play_steps(
+    maps: Mapping[str, Sequence[Any]],
+    draw: Callable[[dict[str, Any], list[str]], Figure],
+    measure: Callable[[Any], float],
+    words: str,
+) -> HTML:
+    """Maps of several methods side by side, a frame a step, each with a number under it.
+
+    Args:
+        maps: method -> its map at k = 0, 1, ...
+        draw: given titled maps and captions, the frame.
+        measure: a map's number.
+        words: what the number is.
+    """
+    frames, descriptions = [], []
+    for k, row in enumerate(zip(*maps.values(), strict=True)):
+        captions = [f"{words}: {measure(one):.2f}" for one in row]
+        titled = {f"{name}, k = {k}": one for name, one in zip(maps, row, strict=True)}
+        frames.append(draw(titled, captions))
+        said = (f"{name}, {caption}" for name, caption in zip(maps, captions, strict=True))
+        descriptions.append(re.sub("[${}]", "", f"k = {k}; {'; '.join(said)}"))
+    return player(frames, descriptions)
 
 
 def _jpeg(figure: Figure) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import HTML
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,8 +15,9 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ribnb.figures.animation import play_steps
 from ribnb.figures.lines import draw_line
-from ribnb.figures.pictures import outline_legend, picture_grid
+from ribnb.figures.pictures import captioned, outline_legend, picture_grid
 from ribnb.figures.style import REGIONS, legend_below, styled_figure
 
 NAMES = {
@@ -62,19 +64,26 @@ def gradient_map_rows(
     return figure
 
 
-@styled_figure
-def adaptation_frame(
-    maps: Mapping[str, Float[Tensor, "H W"]],
+def gradient_player(
+    maps: Mapping[str, Float[Tensor, "K+1 H W"]],
     regions: Mapping[str, Bool[Tensor, "H W"]],
-    scale: float,
-    captions: Sequence[str],
-) -> Figure:
-    """One frame of the animation: maps side by side on one scale, a caption under each."""
-    row = [partial(_outlined, picture=one.abs() / scale, regions=regions) for one in maps.values()]
-    figure, axes = picture_grid([row], 2.5, columns=list(maps))
-    for axis, caption in zip(axes[0], captions, strict=True):
-        axis.set_xlabel(caption, fontsize=9)
-    return figure
+    ratio: Callable[[Float[Tensor, "H W"]], float],
+) -> HTML:
+    """An animation of gradient maps in units of the first one's maximum, with the shape's HGR.
+
+    Args:
+        maps: loss -> the map at k = 0, 1, ..., K; all begin with the same one.
+        regions: where digit and shape are.
+        ratio: a map's HGR of the shape.
+    """
+    scale = next(iter(maps.values()))[0].abs().max()
+
+    def draw(titled: Mapping[str, Float[Tensor, "H W"]], captions: Sequence[str]) -> Figure:
+        shares = (one.abs() / scale for one in titled.values())
+        row = [partial(_outlined, picture=one, regions=regions) for one in shares]
+        return captioned(row, 2.5, titled, captions)
+
+    return play_steps(maps, draw, ratio, "HGR of the shape")
 
 
 @styled_figure

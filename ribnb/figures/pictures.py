@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import HTML
 from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 from PIL import Image
 
+from ribnb.figures.animation import play_steps
 from ribnb.figures.style import REGIONS, bare, coarse, styled_figure, voc_colormap
 
 OUTLINE = "#56B4E9"  # of the truth, on a map
@@ -111,16 +113,35 @@ def map_grid(
     return picture_grid(rows, 0.92, title, ("image", *columns, "truth"), row_labels)[0]
 
 
-@styled_figure
-def map_frame(
+def map_player(
     image: Image.Image,
-    maps: Mapping[str, Float[ndarray, "H W"]],
+    maps: Mapping[str, Sequence[Float[ndarray, "H W"]]],
     truth: Bool[ndarray, "H W"],
+) -> HTML:
+    """An animation of maps laid over their image, step by step, with their mean on the object.
+
+    Args:
+        image: the image.
+        maps: method -> its map in [0, 1] at k = 0, 1, ...
+        truth: where the class is.
+    """
+
+    def draw(titled: Mapping[str, Float[ndarray, "H W"]], captions: Sequence[str]) -> Figure:
+        row = [partial(_overlay, image=image, values=one, truth=truth) for one in titled.values()]
+        return captioned(row, 2.2, titled, captions)
+
+    return play_steps(maps, draw, lambda one: one[truth].mean(), "mean on the object")
+
+
+@styled_figure
+def captioned(
+    row: Sequence[Callable[[Axes], Any]],
+    side: float,
+    titles: Sequence[str],
     captions: Sequence[str],
 ) -> Figure:
-    """One frame of the animation: maps laid over the image, a caption under each."""
-    row = [partial(_overlay, image=image, values=one, truth=truth) for one in maps.values()]
-    figure, axes = picture_grid([row], 2.2, columns=list(maps))
+    """A frame of an animation: panels in a row, a title over and a caption under each."""
+    figure, axes = picture_grid([row], side, columns=list(titles))
     for axis, caption in zip(axes[0], captions, strict=True):
         axis.set_xlabel(caption, fontsize=9)
     return figure

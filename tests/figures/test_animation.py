@@ -4,9 +4,12 @@ import base64
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-from ribnb.figures import player
+from ribnb.figures import gradient_player, map_player, player
 
 DESCRIPTIONS = ["step 0", 'a "quoted" < step', "step 2"]
 
@@ -69,3 +72,23 @@ def test_refuses_fewer_than_two_frames_or_another_number_of_descriptions(frames,
     message = f"got {some} frames, {texts} descriptions"
     with pytest.raises(ValueError, match=message):
         player(frames[:some], DESCRIPTIONS[:texts])
+
+
+def test_a_player_of_maps_has_a_frame_a_step_and_says_the_mean_on_the_object():
+    truth = np.arange(12).reshape(3, 4) < 6
+    maps = {"RIB": [truth * k / 2 for k in range(3)], "L_BCE": [0.0 * truth] * 3}
+    html = map_player(Image.new("RGB", (4, 3)), maps, truth).data
+    assert re.findall(r'alt="([^"]*)"', html) == [
+        f"k = {k}; RIB, mean on the object: {k / 2:.2f}; L_BCE, mean on the object: 0.00"
+        for k in range(3)
+    ]
+    assert plt.get_fignums() == []
+
+
+def test_a_player_of_gradient_maps_says_what_is_measured_on_each():
+    maps = torch.ones(2, 8, 8) * torch.tensor([1.0, 2.0])[:, None, None]
+    region = torch.zeros(8, 8, dtype=torch.bool)
+    regions = dict.fromkeys(("discriminative", "non_discriminative", "background"), region)
+    html = gradient_player({"$L_{RIB}$": maps}, regions, lambda one: one.max().item()).data
+    ratios = [f"k = {k}; L_RIB, HGR of the shape: {k + 1:.2f}" for k in range(2)]
+    assert re.findall(r'alt="([^"]*)"', html) == ratios

@@ -77,7 +77,6 @@ COST = ("cost", "seed_miou", "setting", TITLE)
 PICTURES = {  # name -> arguments, as a chapter gives them
     "images_with_masks": (IMAGES, MASKS, ["owl", "cat, bus", "bus"], TITLE, PARTS),
     "map_grid": (IMAGES, {"k = 0": MAPS[0], "M": MAPS[1]}, TRUTHS, ["a", "b", "c"], TITLE, 0.5),
-    "map_frame": (IMAGES[0], {"GAP": MAPS[0, 0], "RIB": MAPS[1, 0]}, TRUTHS[0], ["left", "right"]),
     "mask_grid": (IMAGES, {"CAM": MASKS, "truth": MASKS[::-1]}, TITLE),
     "panels": (
         {"image": ("image", IMAGES[0]), "seed": ("mask", MASKS[0]), "map": ("map", MAPS[0, 0]),
@@ -86,10 +85,6 @@ PICTURES = {  # name -> arguments, as a chapter gives them
     "pooling_by_hand": (GRID, GRID, {"GAP": GRID >= 0, "GNDRP": GRID <= 0.4}),
     "digit_scenes": (DIGITS, DIGIT_REGIONS),
     "gradient_map_rows": (DIGITS, 7 * GRADIENTS, DIGIT_REGIONS),
-    "adaptation_frame": (
-        {"RIB": GRADIENTS[0, 0], "BCE": GRADIENTS[1, 0]},
-        {name: masks[0] for name, masks in DIGIT_REGIONS.items()}, 3.0, ["left", "right"],
-    ),
 }  # fmt: skip
 STATISTICS = {
     "curves": (LINES, "step k", "seed mIoU (%)", TITLE, {"here": 2}),
@@ -150,7 +145,7 @@ def without(frame: pd.DataFrame, **point) -> pd.DataFrame:
 
 
 def test_every_figure_is_covered_here():
-    assert {*figures.__all__} == {*CALLS, "placeholder", "player"}
+    assert {*figures.__all__} == {*CALLS, "player", "map_player", "gradient_player"}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -184,10 +179,6 @@ def test_axes_say_what_they_are_of(name):
 def test_pictures_have_no_ticks(name):
     for axes in draw(name).axes:
         assert axes.get_label() == "<colorbar>" or not (*axes.get_xticks(), *axes.get_yticks())
-
-
-def test_a_placeholder_says_why_there_is_no_figure():
-    assert words(figures.placeholder("3 runs are missing").axes[0].texts) == ["3 runs are missing"]
 
 
 # Colours ----------------------------------------------------------------------------------
@@ -260,11 +251,9 @@ def test_pooling_by_hand_shows_the_numbers_that_are_kept():
     np.testing.assert_array_equal(kept.images[0].get_array().mask, GRID > 0.4)
 
 
-def test_masks_without_an_image_and_captions_too_few_are_refused():
+def test_masks_without_an_image_are_refused():
     with pytest.raises(ValueError, match="there is no image to show"):
         figures.mask_grid([], {"CAM": []}, TITLE)
-    with pytest.raises(ValueError):
-        figures.map_frame(IMAGES[0], {"M": MAPS[0, 0], "N": MAPS[1, 0]}, TRUTHS[0], ["one"])
 
 
 # Curves and comparisons -------------------------------------------------------------------

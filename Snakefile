@@ -4,61 +4,70 @@
 #   snakemake --configfile book/settings/voc_full.yml      every stage on VOC 2012
 #   snakemake --configfile FILE --cores 8 --resources gpu=4
 #   snakemake --configfile FILE --executor slurm ...       the page "running" says more
+#   snakemake --configfile FILE --report report.html       what has run, with its results
 #
 # A job's folder is named by what it computes: settings that change are another folder, and what
-# is there is not run again. profiles/default sets what every call has.
+# is there is not run again. A rule declares no more than the file that says that a job has ended:
+# what else a failed job has made stays, and it goes on from there. profiles/default sets what
+# every call has.
 
 import shlex
 import sys
 
 from snakemake.exceptions import WorkflowError
 
-from ribnb.runs import batch_check
-from ribnb.runs import batch_progress
-from ribnb.runs.batch import read_batch
-from ribnb.runs.jobs import done_file
+from ribnb.book.chapter_settings import CHAPTERS
 from ribnb.core.settings_files import BATCH as SECTION
+from ribnb.runs import jobs
+from ribnb.runs.batch import DATA, DONE, SHARDED, read_batch
+from ribnb.runs.results import RESULT
 
-PYTHON = shlex.quote(sys.executable)
+RUN = f"{shlex.quote(sys.executable)} -m ribnb.runs.jobs"
 given = workflow.config_settings.config
 try:
     if len(workflow.configfiles) > 1:
         raise ValueError("one --configfile at a time; its sections are what chapters get")
     if others := [name for name in given if name != SECTION]:
         raise ValueError(f"--config can change the section {SECTION} only, not {', '.join(others)}")
-    BATCH = read_batch(next(iter(workflow.configfiles), None), given.get(SECTION))
+    BATCH = read_batch(next(iter(workflow.configfiles), None), CHAPTERS, given.get(SECTION))
 except (OSError, ValueError) as error:
     raise WorkflowError(str(error)) from None
-JOBS, LABELS, FOLDER = BATCH.jobs, BATCH.labels, str(BATCH.folder)
+JOBS, FOLDER = BATCH.jobs, str(BATCH.folder)
 if workflow.is_main_process:
-    for line in batch_check.set_broken_aside(BATCH):
+    for line in jobs.set_broken_aside(BATCH):
         print(line, file=sys.stderr)
 
 
 def needed(wildcards):
     """The files that say that what a job needs is done."""
-    return [f"{FOLDER}/{job.done}" for job in JOBS[wildcards.job].needs]
+    return [f"{FOLDER}/{need.done}" for need in JOBS[wildcards.job].needs]
+
+
+def shards(wildcards):
+    """The files that say that the shards of a job are done."""
+    return [f"{FOLDER}/{path}" for path in JOBS[wildcards.job].shards_done]
 
 
 def labels(wildcards):
-    return {"run": LABELS[wildcards.job]}
+    return {"run": BATCH.labels[wildcards.job]}
 
 
 def gpus(wildcards):
-    return int(batch_check.wants_gpu(JOBS[wildcards.job]))
+    return int(jobs.wants_gpu(JOBS[wildcards.job]))
 
 
 onstart:
-    batch_check.before_running(BATCH, local=workflow.local_exec)
-    batch_progress.begin(BATCH.folder, JOBS, LABELS)
-
-
-onsuccess:
-    print(batch_progress.summary(BATCH.folder, JOBS))
+    global lock
+    lock = jobs.prepare(BATCH, local=workflow.local_exec)  # held until this process ends
 
 
 onerror:
-    print(batch_progress.summary(BATCH.folder, JOBS))
+    for line in jobs.not_done(BATCH):
+        print(line)
+
+
+wildcard_constraints:
+    job="[a-z_]+_[0-9a-f]{10}",
 
 
 rule all:
@@ -66,17 +75,46 @@ rule all:
         [f"{FOLDER}/{job.done}" for job in JOBS.values()],
 
 
-# One rule for each stage, so that a cluster can give each its own time and memory.
-for kind in sorted({job.kind for job in JOBS.values()}):
+rule data:
+    output:
+        f"{FOLDER}/{{job}}/{DONE}",
+    log:
+        f"{FOLDER}/{{job}}/{jobs.LOG}",
+    shell:
+        "{RUN} {FOLDER}/{wildcards.job} >> {log} 2>&1"
+
+
+# One rule for each chapter, so that a cluster can give each its own time and memory.
+for chapter in sorted({job.kind for job in JOBS.values()} - {DATA}):
+
     rule:
-        name: kind
+        name: chapter
         input:
             needed,
+            shards,
         output:
-            report(f"{FOLDER}/{{job}}/{done_file(kind)}", category=kind, labels=labels),
+            report(f"{FOLDER}/{{job}}/{RESULT}", category=chapter, labels=labels),
+        log:
+            f"{FOLDER}/{{job}}/{jobs.LOG}",
         wildcard_constraints:
-            job=rf"{kind}_[0-9a-f]{{10}}",
+            job=rf"{chapter}_[0-9a-f]{{10}}",
         resources:
             gpu=gpus,
         shell:
-            "{PYTHON} -m ribnb.runs.run_job {FOLDER}/{wildcards.job}"
+            "{RUN} {FOLDER}/{wildcards.job} >> {log} 2>&1"
+
+
+# Processes that share the images of one run; the rule above makes their result.
+rule shard:
+    input:
+        needed,
+    output:
+        touch(f"{FOLDER}/{{job}}/shard_{{index}}_of_{{count}}.done"),
+    log:
+        f"{FOLDER}/{{job}}/shard_{{index}}_of_{{count}}.txt",
+    wildcard_constraints:
+        job=rf"{SHARDED}_[0-9a-f]{{10}}",
+    resources:
+        gpu=gpus,
+    shell:
+        "{RUN} {FOLDER}/{wildcards.job} {wildcards.index}/{wildcards.count} >> {log} 2>&1"

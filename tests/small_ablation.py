@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import yaml
-from small_results import made_up, put
+from small_results import CHAPTERS, made_up, put
 
 from ribnb.evidence.ablation_results import Published
 from ribnb.evidence.comparisons import Comparison
 from ribnb.evidence.paired import PairedDifference
-from ribnb.runs.sweeps import read_ablation
+from ribnb.runs.ablations import read_ablation
 from ribnb.scores.image_scores import ImageScores, load_image_scores
 
 COMMON = {"variant": "paper", "num_images": 4}
@@ -42,7 +42,7 @@ def mini_ablation(tmp_path):
     grid = {"rib.iterations": list(FOUND)}
     given = {"name": "mini", "chapter": "voc_rib", "parameters": COMMON, "grid": grid}
     path.write_text(yaml.safe_dump({**given, "seeds": SEEDS}))
-    return read_ablation(path)
+    return read_ablation(path, CHAPTERS)
 
 
 @pytest.fixture(name="folder")

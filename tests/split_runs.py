@@ -38,10 +38,12 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
                     exec(injected, namespace)
                 if "run.finish(" in cell.source and not to_its_end:
                     break
+                if "maps" in cell.metadata.get("tags", []) and "shard" in parameters:
+                    break  # as a shard's run ends
     finally:
         torch.set_num_threads(threads)
         matplotlib.use(backend)
-    return namespace["result"] | {"printed": printed.getvalue()}
+    return namespace.get("result", {}) | {"printed": printed.getvalue()}
 
 
 def result_of(folder: Path) -> dict:

@@ -111,11 +111,3 @@ def _refuse_names_that_are_no_text(values: Any, path: Path) -> None:
     elif isinstance(values, list):
         for value in values:
             _refuse_names_that_are_no_text(value, path)
-
-
-def settings_and_lines(path: str | Path) -> tuple[dict[str, Any], Any]:
-    """What a file of parameters holds, and its lines."""
-    from ribnb.core.yaml_lines import read_with_lines
-
-    values = read_settings_file(path)
-    return values, read_with_lines(path)[1]

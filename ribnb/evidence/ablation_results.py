@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from ribnb.runs.ablations import Ablation, Point
 from ribnb.runs.results import find_results, flat, stale
-from ribnb.runs.sweeps import Ablation, Point
 from ribnb.scores.image_scores import ImageScores, load_image_scores
 
 ORIGIN = ("images", "device", "git_commit", "date", "seconds")

@@ -18,7 +18,7 @@ from ribnb.evidence.comparisons import NO_RESULT, Comparison, gaps, indented
 from ribnb.evidence.paired import PairedDifference, signed
 from ribnb.evidence.verdicts import AGREES, CANNOT_TELL, DISAGREES, MARGIN
 from ribnb.figures.style import styled_figure
-from ribnb.runs.ablation import Ablation
+from ribnb.runs.ablations import Ablation
 from ribnb.scores.iou import THRESHOLDS, WIDE_THRESHOLDS
 
 MOST = 3  # missing runs, and problems, that are named one by one

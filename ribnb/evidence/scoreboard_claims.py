@@ -11,8 +11,8 @@ from ribnb.book.ablations_settings import COMMAND, PUBLISH
 from ribnb.evidence.ablation_results import AblationResults, Published
 from ribnb.evidence.scoreboard import NETS, TOYS, Board, Cell, Result, command
 from ribnb.evidence.scoreboard_stages import Row
+from ribnb.runs.ablations import Ablation
 from ribnb.runs.results import flat
-from ribnb.runs.sweeps import Ablation
 from ribnb.scores.image_scores import WIDE
 
 HOLDS, FAILS, MIXED, UNTESTED = "holds", "does not hold", "mixed", "not tested"

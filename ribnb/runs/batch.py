@@ -1,30 +1,146 @@
-"""The plan of a batch: from a settings file and the ablations' files to jobs.
+"""The plan of a batch: which chapters are run with which parameters, from a settings file.
 
-    python -m ribnb.runs.batch [SETTINGS.yml]
-
-checks the files and says what would run.
+The graph is the Snakefile's: this says which jobs there are, what each needs, and what is wrong
+before anything runs. A job's folder is named by what it computes, so runs that several ablations
+share are one, and settings that change are another folder.
 """
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from ribnb.book.chapter_settings import WHERE
-from ribnb.core.settings import SettingsError, flat, merged, nested
-from ribnb.core.settings_files import BATCH, SECTIONS, for_chapter, settings_and_lines
-from ribnb.core.yaml_lines import Lines
-from ribnb.runs.batch_settings import STAGES, BatchSettings
-from ribnb.runs.jobs import DATA, MERGE, Job, with_needs
-from ribnb.runs.sweeps import FOLDER, Ablation, Point, read_ablations
+from pydantic import Field, model_validator
 
-MADE = "made"  # stands for what another job will make
+from ribnb.core.files import whole_file
+from ribnb.core.settings import Settings, SettingsError, merged, nested, setting
+from ribnb.core.settings_files import BATCH, for_chapter, read_settings_file
+from ribnb.runs.ablations import (
+    FOLDER,
+    Ablation,
+    Chapters,
+    Point,
+    ablation_files,
+    read_ablations,
+)
+from ribnb.runs.results import RESULT
+
+Stage = Literal["voc_classifier", "voc_rib", "voc_masks", "voc_segmentation"]
+STAGES = get_args(Stage)  # each needs the one before
+SHARDED = "voc_rib"  # the stage whose images are shared out
+DATA, DONE = "data", "done.json"  # a job that is no chapter, and the file that it ends with
+PARAMETERS = "parameters.yml"
+CLASSIFIER = ("voc_classifier", "classifier.safetensors")
+# Parameters of a stage that those before it make: stage, file in its folder ("": the folder).
+MADE = {
+    "voc_rib": {"classifier": CLASSIFIER},
+    "voc_masks": {"maps_run": ("voc_rib", ""), "net.classifier": CLASSIFIER},
+    "voc_segmentation": {"masks": ("voc_masks", ""), "net.classifier": CLASSIFIER},
+}
+
+
+class BatchSettings(Settings):
+    """Which stages and ablations are run, for which seeds, and in how many shards."""
+
+    folder: str = setting("", "for all its runs; none: runs/ and the settings file's name")
+    stages: tuple[Stage, ...] | None = setting(
+        None, "stages of the reproduction; all if no ablations are named", min_length=1
+    )
+    ablations: tuple[str, ...] | None = setting(
+        None,
+        "files in book/settings/ablations, or paths that end in .yml; all without a settings file",
+        min_length=1,
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = setting(
+        None, "of the stages, 0 if not said; of the ablations in place of their own", min_length=1
+    )
+    shards: int = setting(1, "processes that share the images of voc_rib", ge=1)
+    data: str = setting("", "command that makes the data set, run first in the repository")
+
+    @model_validator(mode="after")
+    def _check(self):
+        for name in ("stages", "ablations", "seeds"):
+            values = getattr(self, name) or ()
+            if len({*values}) < len(values):
+                raise SettingsError(f"{name} = {list(values)}: one stands there twice")
+        if self.stages and self.stages != STAGES[: len(self.stages)]:
+            raise SettingsError(
+                f"stages = {list(self.stages)}: each needs the one before; it must be the first "
+                f"of {', '.join(STAGES)}, in this order"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step of a batch.
+
+    Attributes:
+        kind: a chapter's name, or ``"data"``.
+        given: parameters of the chapter; for ``"data"`` the command.
+        settings: the chapter's, where what other jobs make stands as a word; None for ``"data"``.
+        made: parameter -> (the job that makes its value, the file in that job's folder; "" for
+            the folder itself).
+        after: jobs that must have ended before, whose folders no parameter names.
+        shards: how many processes share its images.
+    """
+
+    kind: str
+    given: Mapping[str, Any]
+    settings: Settings | None = None
+    made: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
+    after: tuple[Job, ...] = ()
+    shards: int = 1
+
+    @cached_property
+    def name(self) -> str:
+        """The kind, and ten digits that change with all that the result depends on."""
+        own = self.settings.hash() if self.settings else dict(self.given)
+        made = {name: [job.name, file] for name, (job, file) in self.made.items()}
+        text = json.dumps([self.kind, own, made, [job.name for job in self.after]], sort_keys=True)
+        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    @property
+    def needs(self) -> list[Job]:
+        """The jobs that must have ended before this one."""
+        return [*(job for job, _ in self.made.values()), *self.after]
+
+    @property
+    def done(self) -> str:
+        """Path of the file that says it has ended well, below the batch's folder."""
+        return f"{self.name}/{RESULT if self.settings else DONE}"
+
+    @property
+    def shards_done(self) -> list[str]:
+        """Paths of the files that say that a shard has ended; none if it is not shared out."""
+        count = self.shards if self.shards > 1 else 0
+        return [f"{self.name}/shard_{index}_of_{count}.done" for index in range(count)]
+
+    def parameters(self, folder: Path) -> dict[str, Any]:
+        """All parameters, with the paths of what other jobs make below the batch's folder."""
+        if not self.settings:
+            return dict(self.given)
+        made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
+        return merged(self.given, nested(made), {"output_dir": str(folder / self.name)})
+
+    def write(self, folder: Path) -> None:
+        """Leave its parameters in its folder below the batch's, for ``jobs.run_job``.
+
+        The file is YAML, so that ``ribnb run CHAPTER -f FILE`` reads it too.
+        """
+        path = folder / self.name / PARAMETERS
+        text = json.dumps(self.parameters(folder), indent=1) + "\n"
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return  # another process may be reading it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -42,31 +158,41 @@ class Batch:
     """All jobs of a batch.
 
     Attributes:
-        name: the settings file's, or ``"ablations"``.
         folder: below which every job has its folder.
-        stages: seed -> the last job of each stage of the reproduction, by the stage's name.
+        stages: seed -> the job of each stage of the reproduction, by the stage's name.
         ablations: what was read, by name.
         runs: every point of every ablation with every seed.
     """
 
-    name: str
     folder: Path
     stages: dict[int, dict[str, Job]] = field(default_factory=dict)
     ablations: dict[str, Ablation] = field(default_factory=dict)
     runs: tuple[PlannedRun, ...] = ()
 
-    @property
+    @cached_property
     def jobs(self) -> dict[str, Job]:
         """Name -> job, each once, those that others need first."""
-        ends = [job for stages in self.stages.values() for job in stages.values()]
-        return {job.name: job for job in with_needs([*ends, *(run.job for run in self.runs)])}
+        jobs: dict[str, Job] = {}
 
-    @property
+        def add(job: Job) -> None:
+            if job.name not in jobs:
+                for need in job.needs:
+                    add(need)
+                jobs[job.name] = job
+
+        for stages in self.stages.values():
+            for job in stages.values():
+                add(job)
+        for run in self.runs:
+            add(run.job)
+        return jobs
+
+    @cached_property
     def labels(self) -> dict[str, str]:
         """Name of a job -> what it is, in words; of one that several runs share, the first."""
         labels = {name: name for name in self.jobs}
         for seed, stages in self.stages.items():
-            labels |= {job.name: f"{job.name} of seed {seed}" for job in stages.values()}
+            labels |= {job.name: f"{stage}, seed {seed}" for stage, job in stages.items()}
         for run in reversed(self.runs):
             point = ", ".join(f"{key} {value}" for key, value in run.point.label.items())
             labels[run.job.name] = f"{run.ablation}: {point}, seed {run.seed}"
@@ -74,7 +200,8 @@ class Batch:
 
 
 def read_batch(
-    path: str | Path | None = None,
+    path: str | Path | None,
+    chapters: Chapters,
     changes: Mapping[str, Any] | None = None,
     ablations: str | Path = FOLDER,
 ) -> Batch:
@@ -82,20 +209,20 @@ def read_batch(
 
     Args:
         path: parameters of all chapters and of single ones, and a section ``batch``, which
-            ``BatchSettings`` describes.
+            ``BatchSettings`` describes; or None.
+        chapters: chapter -> the class of its settings.
         changes: values for names of that section, in place of the file's.
         ablations: folder of the ablations' files.
 
     Raises:
         FileNotFoundError: a file that is not there.
-        SettingsError: what is wrong, with file and line, before anything runs.
+        SettingsError: what is wrong, with the file, before anything runs.
     """
-    values, lines = settings_and_lines(path) if path else ({}, None)
-    where = _Place(path, lines)
-    with where.of(BATCH):
-        changed = {name: _number(value) for name, value in (changes or {}).items()}
+    values = read_settings_file(path) if path else {}
+    changed = {name: _number(value) for name, value in (changes or {}).items()}
+    with _said_of(path, BATCH):
         settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **changed})
-    plan = _Plan({k: v for k, v in values.items() if k != BATCH}, settings, where)
+    plan = _Plan(values, settings, chapters, path)
     stages = {}
     if settings.stages or (path and not settings.ablations):
         stages = {seed: plan.stages(seed) for seed in settings.seeds or (0,)}
@@ -103,106 +230,132 @@ def read_batch(
     if names is None and not path:
         names = tuple(sorted(file.stem for file in Path(ablations).glob("*.yml")))
     files = [Path(n if n.endswith(".yml") else f"{ablations}/{n}.yml") for n in names or ()]
-    found = read_ablations(files, plan.beneath()) if files else {}
-    name = Path(path).stem if path else "ablations"
-    folder = Path(settings.folder or f"runs/{name}")
-    return Batch(name, folder, stages, found, tuple(plan.runs(found.values())))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where in the settings file something stands."""
-
-    path: str | Path | None
-    lines: Lines | None
-
-    @contextmanager
-    def of(self, *section: str) -> Iterator[None]:
-        """Errors in here get the file, and the line of the name they are about."""
-        try:
-            yield
-        except SettingsError as error:
-            raise SettingsError(f"{self.find(str(error), section)}{error}") from None
-
-    def find(self, message: str, section: Sequence[str]) -> str:
-        """``FILE:LINE: `` of what a message is about, as well as can be told."""
-        if self.lines is None:
-            return ""
-        named = re.findall(r"\w+", message.split("=")[0])[-1:] + re.findall(r"'(\w+)'", message)
-        places = [(*section, name) for name in named] + [(name,) for name in named]
-        for place in [*places, section]:
-            if place in self.lines.names:
-                return f"{self.path}:{self.lines.at(*place)}: "
-        return f"{self.path}: "
+    found = read_ablations(files, chapters, plan.settings_of, settings.seeds or ()) if files else {}
+    folder = Path(settings.folder or f"runs/{Path(path).stem if path else 'ablations'}")
+    return Batch(folder, stages, found, tuple(plan.runs(found.values())))
 
 
 class _Plan:
     """Turns what is asked for into jobs."""
 
-    def __init__(self, values: Mapping[str, Any], settings: BatchSettings, where: _Place) -> None:
-        self.values, self.settings, self.where = values, settings, where
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        settings: BatchSettings,
+        chapters: Chapters,
+        path: str | Path | None,
+    ) -> None:
+        self.values, self.settings, self.chapters, self.path = values, settings, chapters, path
         self.data = (Job(DATA, {"command": settings.data}),) if settings.data else ()
-
-    def given(self, chapter: str) -> dict[str, Any]:
-        """What the settings file gives a chapter."""
-        return for_chapter(self.values, chapter, WHERE)
-
-    def beneath(self) -> dict[str, Any]:
-        """What lies beneath the ablations' own parameters."""
-        values, sections = self.values, dict(self.values.get(SECTIONS) or {})
-        for chapter in STAGES:
-            made = self.stages(0, before=chapter) if self.settings.stages else {}
-            needs = dict.fromkeys(_needs(chapter, self.given(chapter), made), MADE)
-            sections[chapter] = merged(sections.get(chapter, {}), nested(needs))
-        return {**values, SECTIONS: sections}
+        self.of_seed: dict[tuple[int, str], dict[str, Job]] = {}
 
     def stages(self, seed: int, before: str = "") -> dict[str, Job]:
-        """The last job of each stage, or of those before one, for one seed."""
-        made: dict[str, Job] = {}
-        for chapter in self.settings.stages or STAGES:
-            if chapter == before:
-                break
-            with self.where.of(chapter):
-                given = {**self.given(chapter), "seed": seed}
-                made[chapter] = self.stage(chapter, given, made)
-        return made
+        """The jobs of all stages, or of those before one, for one seed."""
+        if (seed, before) not in self.of_seed:
+            made: dict[str, Job] = {}
+            for chapter in self.settings.stages or STAGES:
+                if chapter == before:
+                    break
+                with _said_of(self.path, chapter):
+                    made[chapter] = self.job(chapter, {"seed": seed}, made)
+            self.of_seed[seed, before] = made
+        return self.of_seed[seed, before]
 
-    def stage(self, chapter: str, given: dict[str, Any], made: Mapping[str, Job]) -> Job:
-        """One stage from those before it."""
-        needs = _needs(chapter, given, made)
-        count = self.settings.shards
-        if chapter != "voc_rib" or count == 1:
-            return _checked(Job(chapter, given, needs, self.data))
-        parts = [{**given, "shard": f"{index}/{count}"} for index in range(count)]
-        shards = [_checked(Job(chapter, part, needs, self.data)) for part in parts]
-        return Job(MERGE, {}, after=tuple(shards))
+    def job(self, chapter: str, own: Mapping[str, Any], made: Mapping[str, Job]) -> Job:
+        """A chapter's job, on the stages before it.
+
+        Raises:
+            SettingsError: the chapter refuses its parameters.
+        """
+        given = merged(for_chapter(self.values, chapter, self.chapters), own)
+        needs = {
+            name: (made[stage], file)
+            for name, (stage, file) in MADE.get(chapter, {}).items()
+            if stage in made
+        }
+        try:
+            settings = self._settings(chapter, given, needs)
+        except SettingsError as error:
+            # only who starts from theta_0 takes a classifier, and the chapter knows who does
+            if "net.classifier" not in needs or "net.classifier" not in str(error):
+                raise
+            del needs["net.classifier"]
+            settings = self._settings(chapter, given, needs)
+        shards = self.settings.shards if chapter == SHARDED else 1
+        return Job(chapter, given, settings, needs, self.data, shards)
+
+    def _settings(self, chapter: str, given: Mapping[str, Any], needs: Iterable[str]) -> Settings:
+        made = nested(dict.fromkeys(needs, "made"))
+        return self.chapters[chapter].from_mapping(merged(given, made))
+
+    def of_ablation(self, chapter: str, parameters: Mapping[str, Any]) -> Job:
+        """The job of one run; where the batch has stages, it stands on those before its chapter."""
+        before = self.stages(parameters["seed"], chapter) if self.settings.stages else {}
+        return self.job(chapter, parameters, before)
+
+    def settings_of(self, chapter: str, parameters: Mapping[str, Any]) -> Settings:
+        """The settings of one run."""
+        return self.of_ablation(chapter, parameters).settings
 
     def runs(self, ablations: Iterable[Ablation]) -> Iterator[PlannedRun]:
-        """Every point with every seed; where the batch has stages, on those before its chapter."""
+        """Every point with every seed."""
         for ablation in ablations:
-            chapter = ablation.chapter
-            for seed in self.settings.seeds or ablation.seeds:
-                made = self.stages(seed, before=chapter) if self.settings.stages else {}
+            for seed in ablation.seeds:
                 for point in ablation.points:
-                    own = {k: v for k, v in flat(point.parameters).items() if v != MADE}
-                    given = {**merged(self.given(chapter), nested(own)), "seed": seed}
-                    yield PlannedRun(ablation.name, point, seed, self.stage(chapter, given, made))
+                    job = self.of_ablation(ablation.chapter, {**point.parameters, "seed": seed})
+                    yield PlannedRun(ablation.name, point, seed, job)
 
 
-def _needs(
-    chapter: str, given: Mapping[str, Any], made: Mapping[str, Job]
-) -> dict[str, tuple[Job, str]]:
-    """Parameters of a chapter that the stages before it make, see ``Job.made``."""
-    needs = {}
-    starts = given.get("net", {}).get("weights") or _default_weights(given)
-    if chapter == "voc_rib" or (chapter != "voc_classifier" and starts == "theta_0"):
-        name = "classifier" if chapter == "voc_rib" else "net.classifier"
-        needs[name] = ("voc_classifier", "classifier.safetensors")
-    if chapter == "voc_masks":
-        needs["maps_run"] = ("voc_rib", "")
-    if chapter == "voc_segmentation":
-        needs["masks"] = ("voc_masks", "")
-    return {name: (made[stage], file) for name, (stage, file) in needs.items() if stage in made}
+def describe(files: Sequence[str], chapters: Chapters, points: bool = False) -> str:
+    """In words, what ablations' files, folders of them, or settings files of batches would run.
+
+    Args:
+        files: none stand for the ablations of the book.
+        chapters: chapter -> the class of its settings.
+        points: whether every point of an ablation is said as well.
+
+    Raises:
+        FileNotFoundError: a file that is not there.
+        SettingsError: what is wrong with them.
+    """
+    paths = ablation_files(files or FOLDER)
+    batches = [path for path in paths if "chapter" not in read_settings_file(path)]
+    lines = []
+    ablations = read_ablations([path for path in paths if path not in batches], chapters)
+    for ablation in ablations.values():
+        count, seeds = len(ablation.points), ablation.seeds
+        lines.append(
+            f"{ablation.name}: {ablation.chapter}, {count} points x seeds "
+            f"{', '.join(map(str, seeds))} = {count * len(seeds)} runs"
+        )
+        lines += [f"  {point}" for point in ablation.points if points]
+    if ablations:
+        runs = {
+            (ablation.chapter, ablation.settings(point, seed).hash())
+            for ablation in ablations.values()
+            for point in ablation.points
+            for seed in ablation.seeds
+        }
+        lines.append(f"{len(runs)} runs in all, those of equal settings once")
+    for path in batches:
+        batch = read_batch(path, chapters)
+        for name in batch.ablations:
+            lines.append(f"{name}: {sum(run.ablation == name for run in batch.runs)} runs")
+        lines += [f"seed {seed}: {', '.join(stages)}" for seed, stages in batch.stages.items()]
+        done = sum((batch.folder / job.done).is_file() for job in batch.jobs.values())
+        lines.append(f"{path}: {len(batch.jobs)} jobs in {batch.folder}, {done} of them done")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _said_of(path: str | Path | None, section: str) -> Iterator[None]:
+    """Errors in here get the file and its section."""
+    try:
+        yield
+    except SettingsError as error:
+        before = f"{path}: {section}: " if path else f"{section}: "
+        lines = str(error).splitlines()
+        raise SettingsError("\n".join(before + line for line in lines)) from None
 
 
 def _number(value: Any) -> Any:
@@ -210,39 +363,3 @@ def _number(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(one) for one in value]
     return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def _checked(job: Job) -> Job:
-    """The job, if its chapter takes its parameters."""
-    _ = job.settings
-    return job
-
-
-def _default_weights(given: Mapping[str, Any]) -> str:
-    """What masks and networks start from where nothing is said."""
-    return "theta_0" if given.get("dataset", "scenes") == "scenes" else "IMAGENET1K_V1"
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    """Check a batch and say what it would run; 2 for a file with a mistake."""
-    parser = argparse.ArgumentParser(prog="python -m ribnb.runs.batch", description=main.__doc__)
-    parser.add_argument("settings", nargs="?", help="a settings file; none: all ablations")
-    given = parser.parse_args(words)
-    try:
-        batch = read_batch(given.settings)
-    except (OSError, SettingsError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    jobs = batch.jobs
-    done = sum((batch.folder / job.done).is_file() for job in jobs.values())
-    for name, ablation in batch.ablations.items():
-        runs = [run for run in batch.runs if run.ablation == name]
-        print(f"{name}: {len(ablation.points)} points, {len(runs)} runs of {ablation.chapter}")
-    for seed, stages in batch.stages.items():
-        print(f"seed {seed}: {', '.join(stages)}")
-    print(f"{len(jobs)} jobs in {batch.folder}, {done} of them done")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

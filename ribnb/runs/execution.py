@@ -15,6 +15,7 @@ from ribnb.core.progress import VARIABLE
 from ribnb.core.settings import nested, refuse_unknown
 
 BOOK = Path("book")
+WHOLE = "0/1"  # the shard that is all images
 
 
 def find_chapter(chapter: str) -> Path:
@@ -49,6 +50,9 @@ def execute_chapter(
         result_only: end with the cell tagged ``result``, which writes ``result.json``: no claims,
             which are made for the chapter's own parameters, and no exercises.
 
+    With a ``shard`` such as ``0/4`` among the parameters it ends with the cell tagged ``maps``: a
+    shard makes its share of the files, and a run without one finds them and makes the result.
+
     Returns:
         ``output``.
 
@@ -70,7 +74,11 @@ def execute_chapter(
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot write to '{output.parent}': {error.strerror}") from error
-    notebook = _until_result(path) if result_only else str(path)
+    notebook: Any = str(path)
+    if parameters.get("shard", WHOLE) != WHOLE:
+        notebook = _until(path, "maps")
+    elif result_only:
+        notebook = _until(path, "result")
     with _progress_on_terminal():
         papermill.execute_notebook(
             notebook, str(output), parameters=parameters, progress_bar=False, log_output=False
@@ -78,20 +86,20 @@ def execute_chapter(
     return output
 
 
-def _until_result(path: Path) -> Any:
-    """The chapter without what follows its result.
+def _until(path: Path, tag: str) -> Any:
+    """The chapter without what follows the cell with this tag.
 
     Raises:
-        ValueError: it has no cell tagged ``result``.
+        ValueError: it has no such cell.
     """
     import nbformat  # comes with papermill
 
     notebook = nbformat.read(path, as_version=4)
-    for place, cell in enumerate(notebook.cells):
-        if "result" in cell.metadata.get("tags", []):
-            notebook.cells = notebook.cells[: place + 1]
+    for index, cell in enumerate(notebook.cells):
+        if tag in cell.metadata.get("tags", []):
+            notebook.cells = notebook.cells[: index + 1]
             return notebook
-    raise ValueError(f"{path.name} has no cell tagged 'result', with which a batch would end")
+    raise ValueError(f"{path.name} has no cell tagged {tag!r}, with which this run would end")
 
 
 @contextmanager

@@ -1,121 +1,231 @@
-"""Jobs of a batch: a chapter with parameters, in a folder named by what it computes."""
+"""Running the jobs of a batch: what is looked at before the first, and one job in its folder.
+
+The Snakefile calls ``python -m ribnb.runs.jobs FOLDER [SHARD]`` for each. A job goes on where an
+earlier call was stopped, waits for one that is still at work on it, and has a GPU for itself.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import getpass
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ribnb.book.chapter_settings import chapter_settings
+from filelock import FileLock, Timeout
+
 from ribnb.core.files import whole_file
-from ribnb.core.settings import Settings, merged, nested
-from ribnb.runs.results import RESULT
+from ribnb.core.settings_files import read_settings_file
+from ribnb.runs.batch import DATA, DONE, PARAMETERS, SHARDED, Batch, Job
+from ribnb.runs.execution import BOOK, execute_chapter
+from ribnb.runs.results import IMAGE_SCORES, RESULT, read_result
+from ribnb.scores.image_scores import scores_fault
 
-PARAMETERS, JOB, LOG = "parameters.yml", "job.json", "log.txt"
-DATA, MERGE = "data", "merge"  # what a job may be beside a chapter
-NOT_A_CHAPTER = (DATA, MERGE)
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+LOG = "log.txt"
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/kfd")  # of GPUs
 
 
-@dataclass(frozen=True)
-class Job:
-    """One step of a batch.
+# Before the first job ---------------------------------------------------------------------
 
-    Attributes:
-        kind: a chapter's name, ``"data"`` or ``"merge"``.
-        given: parameters of the chapter; for ``"data"`` the command.
-        made: parameter -> (the job that makes its value, the file in that job's folder; "" for
-            the folder itself).
-        after: jobs that must have ended before, whose folders no parameter names.
+
+def set_broken_aside(batch: Batch) -> list[str]:
+    """Rename results that are not whole, so that they are made again; says which, and why.
+
+    The scores of single images are a part of a run of ``voc_rib``.
     """
+    said = []
+    for job in batch.jobs.values():
+        path = batch.folder / job.done
+        if job.kind == DATA or not path.is_file():
+            continue
+        try:
+            fault = scores_fault(read_result(path), path.parent)
+            if not fault and job.kind == SHARDED and not path.with_name(IMAGE_SCORES).is_file():
+                fault = f"has no {IMAGE_SCORES} beside it"
+            fault = fault and f"{path} {fault}"
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            path.rename(path.with_suffix(".broken"))
+            said.append(f"{fault}; made again")
+    return said
 
-    kind: str
-    given: Mapping[str, Any]
-    made: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
-    after: tuple[Job, ...] = ()
 
-    @cached_property
-    def settings(self) -> Settings:
-        """The chapter's; what other jobs make stands there as a word.
+def prepare(batch: Batch, local: bool) -> FileLock:
+    """Write what each job needs; hold the batch's folder for this call.
 
-        Raises:
-            SettingsError: a parameter that the chapter refuses.
-        """
-        return chapter_settings(
-            self.kind, merged(self.given, nested(dict.fromkeys(self.made, "made")))
+    Args:
+        batch: the plan.
+        local: whether the jobs run on this machine, not on a cluster.
+
+    Returns:
+        The lock, which ends with this process, however it ends.
+
+    Raises:
+        ValueError: jobs that ask for a GPU on a machine without one; another call at work on the
+            same folder.
+    """
+    asked = [job for job in batch.jobs.values() if _device(job).startswith("cuda")]
+    waiting = [job for job in asked if not (batch.folder / job.done).is_file()]
+    if local and waiting and not has_cuda():
+        raise ValueError(
+            f"{len(waiting)} jobs ask for device = 'cuda', but PyTorch sees no CUDA GPU on this "
+            "machine. Run them where there is one, or take device: auto"
         )
-
-    @cached_property
-    def name(self) -> str:
-        """The kind, and ten digits that change with all that the result depends on."""
-        own = dict(self.given) if self.kind in NOT_A_CHAPTER else self.settings.hash()
-        made = {name: [job.name, file] for name, (job, file) in self.made.items()}
-        text = json.dumps([self.kind, own, made, [job.name for job in self.after]], sort_keys=True)
-        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-    @property
-    def needs(self) -> list[Job]:
-        """The jobs that must have ended before this one."""
-        return [*(job for job, _ in self.made.values()), *self.after]
-
-    @property
-    def done(self) -> str:
-        """Path of the file that says it has ended well, below the batch's folder."""
-        return f"{self.name}/{done_file(self.kind)}"
-
-    def parameters(self, folder: Path) -> dict[str, Any]:
-        """All parameters, with the paths of what other jobs make below the batch's folder."""
-        if self.kind in NOT_A_CHAPTER:
-            return dict(self.given)
-        made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
-        return merged(self.given, nested(made), {"output_dir": str(folder / self.name)})
-
-    def write(self, folder: Path, label: str) -> None:
-        """Leave in its folder what is needed to run it, here or on another machine.
-
-        Args:
-            folder: the batch's.
-            label: what the job is, in words.
-        """
-        import yaml  # comes with papermill
-
-        own = folder / self.name
-        own.mkdir(parents=True, exist_ok=True)
-        what = {"kind": self.kind, "label": label, "needs": [job.name for job in self.needs]}
-        _write(own / PARAMETERS, yaml.safe_dump(self.parameters(folder), sort_keys=False))
-        _write(own / JOB, json.dumps(what) + "\n")
+    batch.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(batch.folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another call is running the jobs of {batch.folder}") from None
+    for job in batch.jobs.values():
+        job.write(batch.folder)
+    return lock
 
 
-def read_job(folder: Path) -> dict[str, Any]:
-    """What ``Job.write`` left there: ``kind``, ``label``, ``needs``."""
-    return json.loads((folder / JOB).read_text(encoding="utf-8"))
+def not_done(batch: Batch) -> list[str]:
+    """The jobs that were begun and are not done, in words, each with where to look."""
+    logs = {name: batch.folder / name / LOG for name in batch.jobs}
+    return [
+        f"not done: {batch.labels[name]}\n  log: {logs[name]}"
+        for name, job in batch.jobs.items()
+        if logs[name].is_file() and not (batch.folder / job.done).is_file()
+    ]
 
 
-def done_file(kind: str) -> str:
-    """Name of the file that a job of this kind ends with."""
-    return "done.json" if kind == DATA else RESULT
+def wants_gpu(job: Job) -> bool:
+    """Whether a job takes a GPU: ``cuda`` does, and ``auto`` where there is one."""
+    device = _device(job)
+    return device.startswith("cuda") or (device == "auto" and has_cuda())
 
 
-def with_needs(jobs: Iterable[Job]) -> Iterator[Job]:
-    """These jobs and all that they need, those first; one that several need comes once."""
-    seen = set()
+@cache
+def has_cuda() -> bool:
+    """Whether this machine has a GPU that PyTorch sees."""
+    import torch  # takes seconds
 
-    def visit(job: Job) -> Iterator[Job]:
-        if job.name not in seen:
-            seen.add(job.name)
-            for need in job.needs:
-                yield from visit(need)
-            yield job
-
-    for job in jobs:
-        yield from visit(job)
+    return torch.cuda.is_available()
 
 
-def _write(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return  # another process may be reading it
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _device(job: Job) -> str:
+    """A chapter's device; none for what is no chapter."""
+    return "" if job.kind == DATA else str(job.given.get("device", "auto"))
+
+
+# One job ----------------------------------------------------------------------------------
+
+
+def run_job(folder: Path, shard: str = "") -> None:
+    """Run the job whose folder this is; it goes on where an earlier call was stopped.
+
+    Args:
+        folder: below the batch's; its name begins with the chapter's.
+        shard: which part of the images, as ``0/4``; empty for all, and for the result.
+
+    Raises:
+        RuntimeError: the chapter failed; says why and where to look.
+        subprocess.CalledProcessError: the command that makes the data failed.
+    """
+    kind = folder.name.rpartition("_")[0]
+    given = read_settings_file(folder / PARAMETERS)
+    # A call that was killed may have left this very job at work.
+    with FileLock(folder / f"lock{shard.replace('/', '_of_')}"):
+        if kind == DATA and not (folder / DONE).is_file():
+            _make_data(folder, given["command"])
+        elif kind != DATA and not (folder / RESULT).is_file():
+            with _gpu(str(given.get("device", "auto"))):
+                _run_chapter(kind, folder, {**given, "shard": shard} if shard else given)
+
+
+def _run_chapter(chapter: str, folder: Path, given: dict[str, Any]) -> None:
+    from papermill import PapermillExecutionError
+
+    part = f"_shard_{given['shard'].replace('/', '_of_')}" if "shard" in given else ""
+    unfinished = folder / f"{chapter}{part}.unfinished.ipynb"
+    try:
+        done = execute_chapter(BOOK / f"{chapter}.ipynb", unfinished, given, result_only=True)
+    except PapermillExecutionError as error:
+        raise RuntimeError(
+            f"{error.ename}: {error.evalue}\nas far as it came: {unfinished}"
+        ) from error
+    os.replace(done, folder / f"{chapter}{part}.ipynb")
+
+
+def _make_data(folder: Path, command: str) -> None:
+    """Run the command; a `python` in it is the one that runs this."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path})
+    with whole_file(folder / DONE) as temporary:
+        temporary.write_text(json.dumps({"command": command}) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _gpu(device: str) -> Iterator[None]:
+    """A GPU for this job alone, where there is one and none is named."""
+    names = visible_gpus() if device in ("auto", "cuda") else []
+    if not names:
+        yield
+        return
+    with one_gpu(names) as os.environ[VISIBLE]:
+        yield
+
+
+def visible_gpus() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` names; without it all GPUs that PyTorch counts."""
+    if VISIBLE in os.environ:
+        return [name for name in os.environ[VISIBLE].split(",") if name.strip()]
+    if sys.platform == "linux" and not any(Path(file).exists() for file in DRIVERS):
+        return []
+    import torch  # takes seconds
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+@contextmanager
+def one_gpu(names: list[str], poll_s: float = 1.0) -> Iterator[str]:
+    """Wait for one of the GPUs that no other job of this machine holds, and hold it.
+
+    Args:
+        names: as in ``CUDA_VISIBLE_DEVICES``; at least one.
+        poll_s: seconds between looks.
+    """
+    folder = Path(tempfile.gettempdir()) / f"ribnb_gpus_{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    while True:
+        for name in names:
+            lock = FileLock(folder / name.strip().replace("/", "_"))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            with lock:
+                yield name
+            lock.release(force=True)
+            return
+        time.sleep(poll_s)
+
+
+def main(words: list[str]) -> int:
+    """Run a job; its output is the log that Snakemake names."""
+    folder, *shard = words
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(words)}", flush=True)
+    start = time.perf_counter()
+    try:
+        run_job(Path(folder), *shard)
+    except Exception as error:
+        print(f"FAILED: {error}", flush=True)
+        return 1
+    print(f"done in {time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core import provenance
+from ribnb.core.devices import device_name, resolve_device
 from ribnb.core.settings import Settings, differences
 from ribnb.runs.results import FORMAT, RESULT, ResultError, flat, read_result, signed, write_result
 
@@ -33,8 +34,6 @@ class Run:
     """
 
     def __init__(self, chapter: str, settings: Settings) -> None:
-        from ribnb.core.devices import resolve_device  # torch takes seconds
-
         self.chapter, self.settings = chapter, settings
         self.device = resolve_device(settings.device)
         self.folder = Path(settings.output_dir) if settings.output_dir else None
@@ -84,8 +83,6 @@ class Run:
         Raises:
             ValueError: a metric that is not a finite number.
         """
-        from ribnb.core.devices import device_name
-
         for name, value in flat(metrics).items():
             if not math.isfinite(value):
                 raise ValueError(f"the metric {name} is {value}; no result is written")

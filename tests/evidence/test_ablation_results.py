@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 import yaml
-from small_results import made_up, put
+from small_results import CHAPTERS, made_up, put
 
 from ribnb.evidence.ablation_results import Published
-from ribnb.runs.sweeps import read_ablation
+from ribnb.runs.ablations import read_ablation
 from ribnb.scores.image_scores import ImageScores, load_image_scores
 
 COMMON = {"variant": "paper", "num_images": 6}
@@ -43,7 +43,7 @@ def add(folder, iterations, seed, shift=0):
 def ablation(tmp_path):
     path = tmp_path / "mini.yml"
     path.write_text(yaml.safe_dump(MINI))
-    return read_ablation(path)
+    return read_ablation(path, CHAPTERS)
 
 
 @pytest.fixture

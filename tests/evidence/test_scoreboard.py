@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from small_results import made_up, put
+from small_results import CHAPTERS, made_up, put
 
 from ribnb.book.scoreboard_settings import ScoreboardSettings
 from ribnb.core.settings import SettingsError
@@ -22,8 +22,8 @@ from ribnb.evidence.scoreboard_claims import (
 from ribnb.evidence.scoreboard_classes import iou_of_networks, iou_of_seeds
 from ribnb.evidence.scoreboard_page import claim_list, notes, origins, scores
 from ribnb.evidence.scoreboard_stages import STAGES
+from ribnb.runs.ablations import read_ablation
 from ribnb.runs.results import book_folder, write_result
-from ribnb.runs.sweeps import read_ablation
 
 ROWS = {row.key: row for stage in STAGES for row in stage.rows}
 MASKS = {"cam": 50.0, "cam_crf": 52.0, "cam_irn": 60.0, "rib": 54.0, "rib_crf": 55.0}
@@ -150,7 +150,7 @@ def test_digits_are_judged_by_ranges_that_do_not_touch(tmp_path):
 
 
 def test_in_the_wide_range_a_claim_has_numbers_and_rates_of_its_own(tmp_path):
-    ablation = read_ablation(book_folder("settings") / "ablations" / "loss.yml")
+    ablation = read_ablation(book_folder("settings") / "ablations" / "loss.yml", CHAPTERS)
     for number, point in enumerate(ablation.points):
         for seed in ablation.seeds:
             rib, rate = point.label["loss"] == "rib", point.label["learning_rate"]
@@ -198,7 +198,7 @@ def test_claims_about_seeds_are_told_for_either_range(tmp_path):
 
 
 def test_ablations_settle_claims_only_when_whole(tmp_path):
-    ablation = read_ablation(book_folder("settings") / "ablations" / "k_and_pooling.yml")
+    ablation = read_ablation(book_folder("settings") / "ablations" / "k_and_pooling.yml", CHAPTERS)
     for number, point in enumerate(ablation.points):
         for seed in ablation.seeds:
             steps, gap = point.label["iterations"], point.label["pooling"] == "gap"

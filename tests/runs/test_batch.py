@@ -3,15 +3,21 @@
 import pytest
 import yaml
 
+from ribnb.__main__ import main
+from ribnb.book.chapter_settings import CHAPTERS
 from ribnb.core.settings import SettingsError
-from ribnb.runs.batch import main, read_batch
-from ribnb.runs.jobs import with_needs
+from ribnb.runs import batch as batches
+
+
+def read_batch(path, changes=None):
+    return batches.read_batch(path, CHAPTERS, changes)
+
 
 MINI = {
     "name": "mini",
     "chapter": "voc_rib",
     "parameters": {"variant": "paper", "num_images": 6},
-    "grid": {"pooling": ["gndrp", "gap"], "iterations": [1, 2]},
+    "grid": {"rib.pooling": ["gndrp", "gap"], "rib.iterations": [1, 2]},
     "seeds": [3, 4],
 }
 VOC = {"dataset": "voc", "data_root": "data", "device": "cpu"}
@@ -44,8 +50,7 @@ def test_an_ablation_is_a_job_for_each_point_and_seed(write):
     assert job.parameters(batch.folder) == {
         "variant": "paper",
         "num_images": 6,
-        "pooling": "gndrp",
-        "iterations": 1,
+        "rib": {"pooling": "gndrp", "iterations": 1},
         "seed": 3,
         "output_dir": str(batch.folder / job.name),
     }
@@ -56,28 +61,27 @@ def test_a_name_changes_with_what_the_result_depends_on_and_with_nothing_else(wr
     first = [run.job.name for run in plan(write).runs]
     assert [run.job.name for run in plan(write).runs] == first
     assert [run.job.name for run in plan(write, {"workers": 3, "device": "cpu"}).runs] == first
-    said = {"parameters": {**MINI["parameters"], "threshold": 0.4}}  # the default
+    said = {"parameters": {**MINI["parameters"], "rib.threshold": 0.4}}  # the default
     assert [run.job.name for run in plan(write, **said).runs] == first
-    other = {"parameters": {**MINI["parameters"], "threshold": 0.5}}
+    other = {"parameters": {**MINI["parameters"], "rib.threshold": 0.5}}
     assert not {*first} & {run.job.name for run in plan(write, **other).runs}
-    grown = plan(write, grid={"pooling": ["gndrp", "gap"], "iterations": [1, 2, 3]})
+    grown = plan(write, grid={"rib.pooling": ["gndrp", "gap"], "rib.iterations": [1, 2, 3]})
     assert {*first} < {run.job.name for run in grown.runs}
 
 
 def test_ablations_share_the_runs_they_have_in_common(write):
     own = write("mini.yml", MINI)
-    other = write(
-        "other.yml", {**MINI, "name": "other", "grid": {"pooling": ["gap"], "iterations": [2, 9]}}
-    )
+    grid = {"rib.pooling": ["gap"], "rib.iterations": [2, 9]}
+    other = write("other.yml", {**MINI, "name": "other", "grid": grid})
     batch = read_batch(write("s.yml", {"batch": {"ablations": [own, other]}}))
     assert (len(batch.runs), len(batch.jobs)) == (8 + 4, 8 + 2)
     assert batch.labels.keys() == batch.jobs.keys()
 
 
 def test_parameters_of_the_settings_file_lie_beneath(write):
-    settings = {"num_images": 9, "precision": "bfloat16", "voc_rib": {"margin": 30}}
+    settings = {"num_images": 9, "precision": "bfloat16", "rib": {"margin": 30}}
     job = plan(write, settings).runs[0].job
-    assert (job.settings.num_images, job.settings.precision, job.settings.margin) == (
+    assert (job.settings.num_images, job.settings.precision, job.settings.rib.margin) == (
         6,
         "bfloat16",
         30,
@@ -92,8 +96,8 @@ def test_stages_hand_their_folders_on(write):
     made = {name: job.parameters(folder) for name, job in stages.items()}
     place = {name: str(folder / job.name) for name, job in stages.items()}
     assert made["voc_rib"]["classifier"] == f"{place['voc_classifier']}/classifier.safetensors"
-    assert made["voc_masks"]["rib"] == place["voc_rib"]
-    assert "classifier" not in made["voc_masks"]  # IRN starts from ImageNet
+    assert made["voc_masks"]["maps_run"] == place["voc_rib"]
+    assert "net" not in made["voc_masks"]  # IRN starts from ImageNet
     assert made["voc_segmentation"]["masks"] == place["voc_masks"]
     assert len(batch.jobs) == 8
     order = [*batch.jobs]
@@ -103,8 +107,9 @@ def test_stages_hand_their_folders_on(write):
 
 def test_what_starts_from_theta_0_gets_the_classifier(write):
     batch = read_batch(write("scenes.yml", {"dataset": "scenes", "num_images": 10}))
-    for name in ("voc_rib", "voc_masks", "voc_segmentation"):
-        assert "classifier" in batch.stages[0][name].made
+    names = {"voc_rib": "classifier", "voc_masks": "net.classifier"}
+    for name, parameter in {**names, "voc_segmentation": "net.classifier"}.items():
+        assert parameter in batch.stages[0][name].made
         assert batch.stages[0][name].settings.seed == 0  # which no packaged net is for
 
 
@@ -113,26 +118,24 @@ def test_a_change_in_one_stage_changes_those_after_it_only(write):
         batch = read_batch(write("voc.yml", {**VOC, **values}))
         return {stage: job.name for stage, job in batch.stages[0].items()}
 
-    before, after = names({}), names({"voc_masks": {"epochs": 2}})
+    before, after = names({}), names({"chapters": {"voc_masks": {"irn.epochs": 2}}})
     changed = {stage for stage in before if before[stage] != after[stage]}
     assert changed == {"voc_masks", "voc_segmentation"}
-    assert {*before.values()}.isdisjoint(names({"voc_classifier": {"epochs": 2}}).values())
+    assert {*before.values()}.isdisjoint(names({"recipe": {"epochs": 2}}).values())
 
 
-def test_shards_are_merged_before_they_are_used(write):
-    batch = read_batch(write("voc.yml", {**VOC, "batch": {"shards": 3}}))
-    merged = batch.stages[0]["voc_rib"]
-    assert merged.kind == "merge"
-    assert [job.settings.shard for job in merged.after] == ["0/3", "1/3", "2/3"]
-    assert batch.stages[0]["voc_masks"].needs == [merged]
+def test_shards_share_the_folder_of_their_run(write):
+    whole = read_batch(write("voc.yml", VOC)).stages[0]["voc_rib"]
+    shared = read_batch(write("voc.yml", {**VOC, "batch": {"shards": 3}})).stages[0]["voc_rib"]
+    assert (whole.name, whole.shards_done) == (shared.name, [])
+    assert shared.shards_done == [f"{whole.name}/shard_{i}_of_3.done" for i in range(3)]
 
 
 def test_data_are_made_before_anything_reads_them(write):
     batch = read_batch(write("voc.yml", {**VOC, "batch": {"data": "make it", "shards": 2}}))
     first, *others = batch.jobs.values()
     assert (first.kind, first.given) == ("data", {"command": "make it"})
-    assert all(first in job.needs for job in others if job.kind != "merge")
-    assert all(first in with_needs([job]) for job in others)
+    assert all(first in job.needs for job in others)
     other = read_batch(write("voc.yml", {**VOC, "batch": {"data": "make others", "shards": 2}}))
     assert batch.jobs.keys().isdisjoint(other.jobs)
 
@@ -150,7 +153,7 @@ def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
     values = {
         "name": "walk",
         "chapter": "voc_masks",
-        "grid": {"walk_exponent": [4, 6]},
+        "grid": {"irn.walk_exponent": [4, 6]},
         "seeds": [0],
     }
     own = write("walk.yml", values)
@@ -159,8 +162,8 @@ def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
     batch = read_batch(write("s.yml", settings))
     stages = batch.stages[0]
     for run in batch.runs:
-        assert run.job.made["rib"] == (stages["voc_rib"], "")
-        assert run.job.made["classifier"][0] == stages["voc_classifier"]
+        assert run.job.made["maps_run"] == (stages["voc_rib"], "")
+        assert run.job.made["net.classifier"][0] == stages["voc_classifier"]
         assert "made" not in run.job.given.values()
     own = write("walk.yml", {**values, "seeds": [3]})
     alone = read_batch(write("t.yml", {"batch": {"ablations": [own]}}))
@@ -170,40 +173,43 @@ def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch": {"shards": 0}}, r"s.yml:2: shards = 0 is not allowed; it must be at least 1"),
-        ({"batch": {"shards": "two"}}, r"s.yml:2: shards = 'two'"),
-        ({"batch": {"shard": 2}}, r"s.yml:2: .*no parameter 'shard'; did you mean 'shards'"),
+        ({"batch": {"shards": 0}}, r"s.yml: batch: shards = 0: it must be at least 1"),
+        ({"batch": {"shard": 2}}, r"s.yml: batch: .*no parameter 'shard'; did you mean 'shards'"),
+        ({"batch": {"stages": ["voc_rib"]}}, r"s.yml: batch: stages = .*each needs the one"),
+        ({"batch": {"seeds": [1, 1]}}, r"s.yml: batch: seeds = \[1, 1\]: one stands there twice"),
+        ({"num_image": 3}, r"s.yml: voc_classifier: .*'num_image'; did you mean 'num_images'"),
+        ({"num_images": "all"}, r"s.yml: voc_classifier: num_images = 'all'"),
         (
-            {"batch": {"stages": ["voc_rib"]}},
-            r"s.yml:2: stages = \['voc_rib'\]: each needs the one",
+            {"chapters": {"voc_rib": {"rib.iterations": -1}}},
+            r"s.yml: voc_rib: rib.iterations = -1: it must be at least 0",
         ),
-        ({"batch": {"stages": ["rib"]}}, r"s.yml:2: stages = 'rib' is not allowed"),
-        ({"batch": {"seeds": [1, 1]}}, r"s.yml:2: seeds = \[1, 1\]: one stands there twice"),
-        ({"num_image": 3}, r"s.yml:1: .*no parameter 'num_image'; did you mean 'num_images'"),
-        ({"num_images": "all"}, r"s.yml:1: num_images = 'all' is of type str"),
-        ({"voc_rib": {"iterations": -1}}, r"s.yml:2: iterations = -1 is not allowed"),
-        ({"voc_rip": {"iterations": 1}}, r"s.yml:1: .*'voc_rip'; did you mean 'voc_rib'"),
-        ({"batch": {"ablations": ["none"]}}, r"none.yml: there is no such file"),
+        ({"chapters": {"voc_rip": {"rib.iterations": 1}}}, r"'voc_rip'; did you mean 'voc_rib'"),
+        ({"batch": {"ablations": ["none"]}}, r"there is no file of parameters .*none.yml"),
         (["device"], r"s.yml must be a mapping"),
     ],
 )
-def test_a_mistake_is_named_with_its_line(write, values, message):
+def test_a_mistake_is_named_with_where_it_stands(write, values, message):
     path = write("s.yml", values)
     with pytest.raises(SettingsError, match=message):
         read_batch(path)
 
 
+def test_a_setting_beneath_an_ablation_is_blamed_for_itself(write):
+    settings = {"chapters": {"voc_rib": {"rib.threshold": 2}}}
+    with pytest.raises(SettingsError, match=r"rib\.threshold = 2") as caught:
+        plan(write, settings)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_the_command_says_what_would_run(write, capsys):
     own = write("mini.yml", MINI)
     path = write("s.yml", {"batch": {"ablations": [own], "folder": "/nowhere"}})
-    assert main([path]) == 0
-    assert (
-        "mini: 4 points, 8 runs of voc_rib\n8 jobs in /nowhere, 0 of them"
-        in capsys.readouterr().out
-    )
-    assert main([write("bad.yml", {"batch": {"shards": 0}})]) == 2
-    assert "bad.yml:2: shards = 0" in capsys.readouterr().err
-    assert main([str(own) + "x"]) == 2
+    assert main(["check", path]) == 0
+    said = f"mini: 8 runs\n{path}: 8 jobs in /nowhere, 0 of them done\n"
+    assert capsys.readouterr().out == said
+    assert main(["check", write("bad.yml", {"batch": {"shards": 0}})]) == 2
+    assert "bad.yml: batch: shards = 0" in capsys.readouterr().err
+    assert main(["check", f"{own}x"]) == 2
 
 
 def test_numbers_that_snakemake_hands_on_as_texts_are_numbers(write):

@@ -1,0 +1,306 @@
+"""Ablations: YAML files that say with which parameters and seeds a chapter is to be run.
+
+    name: k_and_pooling            # that of the file
+    chapter: voc_rib
+    question: one sentence         # optional
+    parameters: {variant: paper}   # of every point; optional
+    grid: {rib.pooling: [gndrp, gap], rib.iterations: [1, 2, 5]}   # every combination
+    cases:                         # named points; with a grid, each with every combination
+      the paper: {}
+      a stop at the margin: {rib.margin_rule: stop}
+    seeds: [3, 4, 5]
+
+Whatever could only fail once it runs is refused when such a file is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ribnb.core.settings import (
+    Settings,
+    SettingsError,
+    flat,
+    merged,
+    nested,
+    refuse_unknown,
+    setting,
+)
+from ribnb.core.settings_files import read_settings_file
+
+FOLDER = Path("book") / "settings" / "ablations"  # in the repository, where a batch runs
+SUFFIXES = (".yml", ".yaml")
+Chapters = Mapping[str, type[Settings]]
+SettingsOf = Callable[[str, Mapping[str, Any]], Settings]
+# What the batch gives each run itself, and where a reader can say it.
+OF_THE_BATCH = {
+    "seed": "list it under `seeds`",
+    "output_dir": "each run has a folder of its own",
+    "shard": "the batch shares out the images",
+    "device": "say it in the batch's own settings file",
+    "workers": "say it in the batch's own settings file",
+}
+
+
+class AblationFile(Settings):
+    """What an ablation's file holds."""
+
+    name: str = setting("", "that of the file: letters, digits and _", pattern="^[A-Za-z0-9_]+$")
+    chapter: str = setting("", "the chapter to run")
+    question: str = setting("", "what it asks, in words")
+    parameters: dict[str, Any] = setting({}, "of every point")
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = setting(
+        {}, "parameter to its values, of which every combination is run"
+    )
+    cases: dict[str, dict[str, Any] | None] = setting({}, "name of a point to its parameters")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = setting((), "random seeds", min_length=1)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One set of parameters of an ablation, to be run with each seed.
+
+    Attributes:
+        label: what varies: the name of the case as ``"case"``, if there are cases, and the
+            grid's values by their dotted names.
+        parameters: all that the file gives the chapter beside its seed, by group.
+    """
+
+    label: dict[str, Any]
+    parameters: dict[str, Any]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} = {value!r}" for name, value in self.label.items())
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablation's file says.
+
+    Attributes:
+        name: that of the file, without its ending.
+        path: the file.
+        chapter: which chapter is run.
+        question: what it asks, in words; may be empty.
+        parameters: those of every point.
+        points: each to be run with every seed.
+        seeds: the seeds.
+        settings_of: the settings of a chapter with these parameters.
+    """
+
+    name: str
+    path: Path
+    chapter: str
+    question: str
+    parameters: dict[str, Any]
+    points: tuple[Point, ...]
+    seeds: tuple[int, ...]
+    settings_of: SettingsOf = field(repr=False, compare=False)
+
+    def settings(self, point: Point, seed: int) -> Settings:
+        """The chapter's settings at a point.
+
+        Raises:
+            SettingsError: the chapter refuses them; a file that was read has no such point.
+        """
+        return self.settings_of(self.chapter, {**point.parameters, "seed": seed})
+
+
+def read_ablation(
+    path: str | Path,
+    chapters: Chapters,
+    settings_of: SettingsOf | None = None,
+    seeds: Iterable[int] = (),
+) -> Ablation:
+    """Read an ablation's file, and refuse whatever could only fail once it runs.
+
+    Args:
+        path: the file.
+        chapters: chapter -> the class of its settings.
+        settings_of: the settings of a chapter with these parameters, where they stand on others,
+            such as those of a batch; else they are the chapter's alone.
+        seeds: to take in place of the file's own.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SettingsError: a line, ``FILE: what, and what to do``, for each thing wrong.
+    """
+    path = Path(path)
+    values = read_settings_file(path)
+    try:
+        file = AblationFile.from_mapping(values)
+        _check_head(file, path, chapters)
+        ablation = Ablation(
+            name=file.name,
+            path=path,
+            chapter=file.chapter,
+            question=file.question,
+            parameters=nested(file.parameters),
+            points=tuple(_points(file)),
+            seeds=tuple(seeds) or file.seeds,
+            settings_of=settings_of or (lambda name, given: chapters[name].from_mapping(given)),
+        )
+        _check_runs(file, ablation)
+    except SettingsError as error:
+        lines = str(error).splitlines()
+        raise SettingsError("\n".join(f"{path}: {line}" for line in lines)) from None
+    return ablation
+
+
+def read_ablations(
+    where: str | Path | Iterable[str | Path],
+    chapters: Chapters,
+    settings_of: SettingsOf | None = None,
+    seeds: Iterable[int] = (),
+) -> dict[str, Ablation]:
+    """Ablations by name, sorted by their files' names.
+
+    Args:
+        where: a folder, whose ``*.yml`` and ``*.yaml`` are read; or files and folders.
+        chapters: see ``read_ablation``, as what follows.
+        settings_of: see there.
+        seeds: see there.
+
+    Raises:
+        SettingsError: what is wrong with any of them, a line each; two of one name (capital or
+            small); a folder without any.
+    """
+    errors: list[str] = []
+    ablations: dict[str, Ablation] = {}
+    first: dict[str, Path] = {}
+    for path in sorted(ablation_files(where), key=lambda path: (path.name, path)):
+        other = first.setdefault(path.stem.lower(), path)
+        if other != path:  # not by the names within, which are those of the files
+            errors.append(f"{path}: the name {path.stem!r} is taken by {other}; rename one")
+        try:
+            ablations[path.stem] = read_ablation(path, chapters, settings_of, seeds)
+        except (SettingsError, FileNotFoundError) as error:
+            errors += str(error).splitlines()
+    if errors:
+        raise SettingsError("\n".join(dict.fromkeys(errors)))
+    return ablations
+
+
+def ablation_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files, and those in the folders, each once.
+
+    Raises:
+        SettingsError: a folder without any.
+    """
+    files: dict[Path, Path] = {}
+    for path in map(Path, [where] if isinstance(where, str | Path) else where):
+        inside = [path]
+        if path.is_dir():
+            inside = [file for file in path.iterdir() if file.suffix in SUFFIXES]
+            if not inside:
+                raise SettingsError(f"{path}: there is no ablation (*.yml) in this folder")
+        for file in inside:
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
+
+
+def _check_head(file: AblationFile, path: Path, chapters: Chapters) -> None:
+    """All that can be said without the chapter's settings."""
+    if file.name != path.stem:
+        raise SettingsError(
+            f"name = {file.name!r} is not the file's, {path.stem!r}; rename the one or the other"
+        )
+    refuse_unknown([file.chapter], chapters, "the book (for a chapter with parameters)")
+    if not _can_vary(chapters[file.chapter]):
+        able = ", ".join(name for name, kind in chapters.items() if _can_vary(kind))
+        raise SettingsError(
+            f"a run of {file.chapter} leaves no result of one seed. An ablation's chapter is one "
+            f"of {able}"
+        )
+    if not file.grid and not file.cases:
+        raise SettingsError("there is neither a grid nor cases; say what is to vary")
+    if len({*file.seeds}) < len(file.seeds):
+        raise SettingsError(f"seeds = {[*file.seeds]}: one stands there twice")
+    wrong = []
+    grid = {*file.grid}
+    for place, given in _given(file):
+        for name in flat(nested(given)):
+            if name in OF_THE_BATCH:
+                said = f"{name} is the batch's to give; {OF_THE_BATCH[name]}"
+                wrong.append(f"{place}.{name}: {said}")
+            if place != "grid" and name in grid:
+                wrong.append(f"{place}.{name}: {name} is also in the grid; leave one")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+
+
+def _check_runs(file: AblationFile, ablation: Ablation) -> None:
+    """Try every run's settings; what is refused is told once, with where in the file it stands."""
+    refused: dict[str, list[Point]] = {}  # where a combination is to blame
+    wrong: dict[str, None] = {}
+    hashes: dict[str, Point] = {}
+    for point, seed in itertools.product(ablation.points, ablation.seeds):
+        try:
+            settings = ablation.settings(point, seed)
+        except SettingsError as error:
+            for path, text in error.faults or (((), str(error)),):
+                name = ".".join(map(str, path))
+                if name and (place := _place(file, point, name, text)):
+                    wrong[f"{place}{text}"] = None
+                elif text.startswith(" = "):  # one value, which this file does not give
+                    wrong[f"what lies beneath: {name}{text}"] = None
+                else:
+                    refused.setdefault(f"{name}{text}".removeprefix(": "), []).append(point)
+        except OSError as error:
+            refused.setdefault(str(error), []).append(point)
+        else:
+            other = hashes.setdefault(settings.hash(), point)
+            if other is not point:
+                raise SettingsError(
+                    f"the points ({other}) and ({point}) come to the same settings; leave one"
+                )
+    for text, points in refused.items():
+        others = len({*map(str, points)}) - 1
+        wrong[f"the point ({points[0]}){f' and {others} more' if others else ''}: {text}"] = None
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+
+
+def _place(file: AblationFile, point: Point, name: str, text: str) -> str:
+    """Where in the file a setting stands that is refused; empty if it is not there."""
+
+    def of(other: str) -> bool:
+        return name == other or name.startswith(f"{other}.")
+
+    for key, values in file.grid.items():
+        if of(key):
+            index = next(i for i, value in enumerate(values) if value is point.label[key])
+            return f"grid.{key}.{index}" if text.startswith(" = ") else f"grid.{key}"
+    case = point.label.get("case")
+    if any(map(of, flat(nested(file.cases.get(case) or {})))):
+        return f"cases.{case}.{name}"
+    return f"parameters.{name}" if any(map(of, flat(nested(file.parameters)))) else ""
+
+
+def _given(file: AblationFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where parameters stand in the file, and which."""
+    yield "parameters", file.parameters
+    yield "grid", file.grid
+    for case, own in file.cases.items():
+        yield f"cases.{case}", own or {}
+
+
+def _points(file: AblationFile) -> Iterator[Point]:
+    """Every case with every combination."""
+    for case, own in (file.cases or {None: {}}).items():
+        for values in itertools.product(*file.grid.values()):
+            chosen = dict(zip(file.grid, values, strict=True))
+            label = chosen if case is None else {"case": case, **chosen}
+            layers = map(nested, (file.parameters, own or {}, chosen))
+            yield Point(label, merged(*layers))
+
+
+def _can_vary(kind: type[Settings]) -> bool:
+    """Whether a chapter leaves a result, of one seed."""
+    return {"seed", "output_dir"} <= kind.model_fields.keys()

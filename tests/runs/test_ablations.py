@@ -1,0 +1,234 @@
+"""Ablation files: what they say, and what is refused, with where in the file it stands."""
+
+import re
+
+import pytest
+
+from ribnb.__main__ import main
+from ribnb.book.chapter_settings import CHAPTERS
+from ribnb.book.voc_settings import VOCRIBSettings
+from ribnb.core.settings import SettingsError
+from ribnb.runs.ablations import FOLDER, read_ablation, read_ablations
+from ribnb.runs.batch import read_batch
+
+GOOD = """\
+name: some
+chapter: voc_rib
+question: why?
+parameters: {variant: paper, num_images: 4}
+grid:
+  rib.pooling: [gndrp, gap]
+  rib.iterations: [1, 2, 5]
+cases:
+  plain: {}
+  stop:
+    rib: {margin_rule: stop}
+seeds: [3, 4]
+"""
+
+
+def written(tmp_path, text, name="some.yml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def refusals(read, where) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(where, CHAPTERS)
+    return str(caught.value).splitlines()
+
+
+# What a good file says --------------------------------------------------------------------
+
+
+def test_every_case_meets_every_combination(tmp_path):
+    ablation = read_ablation(written(tmp_path, GOOD), CHAPTERS)
+    assert (ablation.name, ablation.chapter, ablation.question) == ("some", "voc_rib", "why?")
+    assert ablation.seeds == (3, 4)
+    assert ablation.parameters == {"variant": "paper", "num_images": 4}
+    assert len(ablation.points) == 2 * 2 * 3
+    assert len({str(point) for point in ablation.points}) == 12
+    last = ablation.points[-1]
+    assert last.label == {"case": "stop", "rib.pooling": "gap", "rib.iterations": 5}
+    rib = {"margin_rule": "stop", "pooling": "gap", "iterations": 5}
+    assert last.parameters == {"variant": "paper", "num_images": 4, "rib": rib}
+    assert ablation.settings(last, 4) == VOCRIBSettings(**last.parameters, seed=4)
+
+
+def test_a_case_may_be_empty_and_parameters_may_be_missing(tmp_path):
+    text = "name: some\nchapter: voc_rib\nseeds: [3]\ncases:\n  a:\n  b: {num_images: 5}\n"
+    points = read_ablation(written(tmp_path, text), CHAPTERS).points
+    assert [point.parameters for point in points] == [{}, {"num_images": 5}]
+
+
+def test_files_are_read_in_the_order_of_their_names_whatever_their_ending(tmp_path):
+    for name in ("b.yml", "a.yaml", "c.yml"):
+        written(tmp_path, GOOD.replace("some", name[0]), name)
+    written(tmp_path, "no ablation", "notes.txt")
+    assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "b", "c"]
+    twice = [tmp_path / "c.yml", str(tmp_path), f"{tmp_path}/../{tmp_path.name}/a.yaml"]
+    assert list(read_ablations(twice, CHAPTERS)) == ["a", "b", "c"]
+    assert list(read_ablations(tmp_path / "b.yml", CHAPTERS)) == ["b"]
+
+
+# What is refused. Each change to GOOD: (old, new) -> what is said. ------------------------
+
+BAD = [
+    ("question", "qestion", "no parameter 'qestion'; did you mean 'question'"),
+    ("name: some", "name: other", "'other' is not the file's, 'some'"),
+    ("question: why?", "question: [why]", "question = "),
+    ("voc_rib", "voc_ribb", "'voc_ribb'; did you mean 'voc_rib'"),
+    ("voc_rib", "ablations", "An ablation's chapter is one of .*voc_classifier, voc_rib,"),
+    ("num_images: 4", "num_image: 4", "parameters.num_image: .* did you mean 'num_images'"),
+    ("num_images: 4", "num_images: many", "parameters.num_images = 'many'"),
+    ("rib.iterations", "rib.iteration", r"grid.rib.iteration: .* mean 'iterations'"),
+    ("margin_rule", "margin_role", "cases.stop.rib.margin_role: .* mean 'margin_rule'"),
+    ("[1, 2, 5]", "[1, x]", "grid.rib.iterations.1 = 'x'"),
+    ("[1, 2, 5]", "[1, true]", "grid.rib.iterations.1 = True"),
+    ("[gndrp, gap]", "[gap, max]", "grid.rib.pooling.1 = 'max': it must be .*'gndrp'"),
+    ("rule: stop", "rule: halt", "cases.stop.rib.margin_rule = 'halt': it must be .*'cap'"),
+    ("num_images: 4", "seed: 4", "parameters.seed: .*the batch's to give; list it under `seeds`"),
+    ("[1, 2, 5]", "[1]\n  shard: [0/2]", "grid.shard: .*the batch's"),
+    ("rib: {margin_rule: stop}", "device: cpu", "cases.stop.device: .*settings file"),
+    ("[1, 2, 5]", "[]", "grid.rib.iterations"),
+    ("[1, 2, 5]", "5", "grid.rib.iterations"),
+    ("[1, 2, 5]", "[1, 1]", "points .* come to the same settings; leave one"),
+    ("margin_rule: stop", "pooling: gap", "cases.stop.rib.pooling: .*also in the grid"),
+    ("plain: {}", "plain: [1]", "cases.plain"),
+    ("plain: {}", "plain: {}\n  again: {variant: paper}", "'plain'.*'again'.*the same"),
+    ("[3, 4]", "[]", "seeds"),
+    ("[3, 4]", "[3, 3]", "seeds = .* twice"),
+    ("[3, 4]", "[3, -4]", "seeds.1 = -4"),
+    ("[3, 4]", "[3, 7]", "point .* and 11 more: .*classifier"),
+    ("num_images: 4", "dataset: voc", "point .*data_root"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), BAD, ids=[new[:40] for _, new, _ in BAD])
+def test_bad_input_is_refused_with_where_it_stands_and_nothing_else_is_said(
+    tmp_path, old, new, said
+):
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+    errors = refusals(read_ablation, path)
+    assert len(errors) == 1, errors
+    assert re.match(rf"{re.escape(str(path))}: .*{said}", errors[0]), errors[0]
+
+
+def test_what_is_no_yaml_and_no_mapping_is_refused(tmp_path):
+    assert "some.yml" in refusals(read_ablation, written(tmp_path, "- 1\n"))[0]
+    assert "some.yml:2: not YAML" in refusals(read_ablation, written(tmp_path, "name: [\n"))[0]
+
+
+def test_a_file_must_vary_something(tmp_path):
+    text = GOOD[: GOOD.index("grid")] + "seeds: [3]\n"
+    [error] = refusals(read_ablation, written(tmp_path, text))
+    assert "there is neither a grid nor cases" in error
+
+
+def test_a_combination_is_named_where_no_single_value_is_to_blame(tmp_path):
+    sizes = "  rib.long_side_min: [1, 50]\n  rib.long_side_max: [20, 60]\n"
+    text = GOOD.replace("  rib.iterations: [1, 2, 5]\n", sizes).replace("variant: paper, ", "")
+    text = text[: text.index("cases")].replace("[gndrp, gap]", "[gap]") + "seeds: [3, 4]\n"
+    [error] = refusals(read_ablation, written(tmp_path, text))
+    named = r"point \(rib.pooling = 'gap', rib.long_side_min = 50, rib.long_side_max = 20\): "
+    assert re.search(named, error), error
+
+
+def test_all_errors_of_a_file_and_of_all_files_are_said_at_once(tmp_path):
+    text = GOOD.replace("gndrp", "gmp").replace("num_images: 4", "num_images: -4")
+    a = written(tmp_path, text.replace("name: some", "name: a"), "a.yml")
+    b = written(tmp_path, "name: [\n", "b.yml")
+    written(tmp_path, GOOD.replace("name: some", "name: c"), "c.yml")
+    errors = refusals(read_ablations, tmp_path)
+    assert len(errors) == 3
+    for start in (f"{a}: grid.rib.pooling.0 = 'gmp'", f"{a}: parameters.num_images = -4", f"{b}:"):
+        assert any(error.startswith(start) for error in errors), errors
+
+
+@pytest.mark.parametrize("name", ["some.yaml", "Some.yml"])
+def test_one_name_for_two_files_is_refused(tmp_path, name):
+    written(tmp_path, GOOD)
+    written(tmp_path, GOOD.replace("some", name.partition(".")[0]), name)
+    [error] = refusals(read_ablations, tmp_path)
+    assert re.match(rf"{tmp_path}/some\.ya?ml: the name 'some' is taken by .*ome\.y", error)
+
+
+def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path):
+    assert "no ablation" in refusals(read_ablations, tmp_path)[0]
+    assert "there is no file" in refusals(read_ablations, [tmp_path / "x.yml"])[0]
+
+
+# The files of the book --------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu_sized(monkeypatch):
+    """The plan whose settings file names ablations from the repository's root."""
+    monkeypatch.chdir(FOLDER.absolute().parents[2])
+    return read_batch(FOLDER.parent / "ablations_gpu.yml", CHAPTERS)
+
+
+def test_the_ablations_of_the_book_are_read_and_their_number_is_bounded():
+    ablations = read_ablations(FOLDER, CHAPTERS)
+    wanted = "batch cost k_and_pooling loss margin_and_rate paper_and_released tau"
+    assert ablations.keys() >= set(wanted.split())
+    for ablation in ablations.values():
+        assert len(ablation.seeds) >= 3
+        assert ablation.question.endswith("?")
+    batch = read_batch(None, CHAPTERS)
+    assert len(batch.jobs) < 210  # at 20 seconds each, 35 minutes on two cores
+
+
+def test_those_of_a_gpu_s_size_ask_the_same_questions(gpu_sized):
+    questions = {one.name: one.question for one in read_ablations(FOLDER, CHAPTERS).values()}
+    assert {one.name: one.question for one in gpu_sized.ablations.values()} == questions
+    for run in gpu_sized.runs:
+        assert run.job.settings.dataset == "voc"
+        assert {job.kind for job in run.job.needs} == {"voc_classifier", "data"}
+
+
+@pytest.mark.parametrize(("size", "rate"), [("cpu", {"learning_rate"}), ("gpu", set())])
+def test_each_case_of_paper_and_released_is_one_difference(gpu_sized, size, rate):
+    ablations = read_ablations(FOLDER, CHAPTERS) if size == "cpu" else gpu_sized.ablations
+    ablation = ablations["paper_and_released"]
+    rib = {p.label["case"]: ablation.settings(p, 3).rib.as_dict() for p in ablation.points}
+    paper, *single, together, released = rib.values()
+
+    def changed(one, other):
+        return {name for name in one if one[name] != other[name]}
+
+    flood = {"flood_level", "flood_share"}
+    for values in single:
+        differing = changed(values, paper)
+        assert len(differing) == 1 or differing == flood
+        # the paper's side in the base, the released one in the case
+        assert all(values[name] == released[name] for name in differing)
+    singles = [changed(values, paper) for values in single]
+    assert changed(together, paper) == set().union(*singles)
+    assert changed(together, released) == {"variant", *rate}
+    assert sum(map(len, singles)) == len(set().union(*singles))
+
+
+# The command ------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_would_run(tmp_path, capsys):
+    path = written(tmp_path, GOOD)
+    assert main(["check", str(path), "--points"]) == 0
+    out = capsys.readouterr().out
+    assert "some: voc_rib, 12 points x seeds 3, 4 = 24 runs\n" in out
+    assert "  case = 'stop', rib.pooling = 'gap', rib.iterations = 5\n" in out
+    assert out.endswith("24 runs in all, those of equal settings once\n")
+    written(tmp_path, GOOD.replace("some", "twin"), "twin.yml")
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("24 runs in all, those of equal settings once\n")
+
+
+def test_the_command_ends_with_2_and_the_errors(tmp_path, capsys):
+    path = written(tmp_path, GOOD.replace("gap", "gasp"))
+    assert main(["check", str(path)]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"{path}: grid.rib.pooling.1 = 'gasp'")

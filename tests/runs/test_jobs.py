@@ -1,0 +1,198 @@
+"""Jobs of a batch: GPUs that are shared out, what is looked at before, one job in its folder."""
+
+import signal
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from filelock import FileLock, Timeout
+from small_results import made_up, put, put_scores
+
+from ribnb.book.chapter_settings import CHAPTERS
+from ribnb.core.settings_files import read_settings_file
+from ribnb.runs import jobs
+from ribnb.runs.batch import Job, read_batch
+from ribnb.runs.execution import execute_chapter
+from ribnb.runs.jobs import not_done, prepare, set_broken_aside, wants_gpu
+from ribnb.scores.image_scores import FILE
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print(1, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds ``tmp_path / "lock"``."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def job(**given):
+    given = {"seed": 3, "num_images": 4, **given}
+    return Job("voc_rib", given, CHAPTERS["voc_rib"].from_mapping(given))
+
+
+# Locks and GPUs ---------------------------------------------------------------------------
+
+
+def test_a_lock_is_given_back_by_one_that_is_killed(holder, tmp_path):
+    lock = FileLock(tmp_path / "lock")
+    with pytest.raises(Timeout):
+        lock.acquire(timeout=0)
+    holder.send_signal(signal.SIGKILL)
+    with lock.acquire(timeout=20):
+        pass
+
+
+def test_each_job_gets_a_gpu_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs.tempfile, "gettempdir", lambda: str(tmp_path))
+    with jobs.one_gpu(["0", "GPU-5/1"]) as first, jobs.one_gpu(["0", "GPU-5/1"]) as second:
+        assert (first, second) == ("0", "GPU-5/1")
+    with jobs.one_gpu(["0"]) as name:
+        assert name == "0"
+
+
+def test_a_job_waits_until_a_gpu_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs.tempfile, "gettempdir", lambda: str(tmp_path))
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            first.close()
+
+    monkeypatch.setattr(jobs.time, "sleep", sleep)
+    first = jobs.one_gpu(["0"])
+    first.__enter__()
+    first.close = lambda: first.__exit__(None, None, None)
+    with jobs.one_gpu(["0"], poll_s=0.5) as name:
+        assert (name, waits) == ("0", [0.5, 0.5, 0.5])
+
+
+def test_visible_gpus_are_those_that_the_environment_names(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-ab")
+    assert jobs.visible_gpus() == ["2", "GPU-ab"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert jobs.visible_gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(jobs, "DRIVERS", ("/dev/null",))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert jobs.visible_gpus() == ["0", "1", "2"]
+    monkeypatch.setattr(jobs, "DRIVERS", ("/no/driver",))
+    assert (jobs.visible_gpus() == []) == (sys.platform == "linux")
+
+
+def test_jobs_on_a_gpu_are_counted(monkeypatch):
+    monkeypatch.setattr("ribnb.runs.jobs.has_cuda", lambda: True)
+    devices = {"cuda": True, "cuda:1": True, "auto": True, "cpu": False}
+    assert {device: wants_gpu(job(device=device)) for device in devices} == devices
+    assert wants_gpu(job())
+    assert not wants_gpu(Job("data", {"command": "true"}))
+    monkeypatch.setattr("ribnb.runs.jobs.has_cuda", lambda: False)
+    assert not wants_gpu(job())
+
+
+# Before and after -------------------------------------------------------------------------
+
+
+def batch_of(tmp_path, iterations):
+    (tmp_path / "mini.yml").write_text(
+        "name: mini\nchapter: voc_rib\nparameters: {num_images: 4}\n"
+        f"grid: {{rib.iterations: {iterations}}}\nseeds: [3]\n"
+    )
+    (tmp_path / "s.yml").write_text(
+        f"batch: {{ablations: [{tmp_path}/mini.yml], folder: {tmp_path}/runs}}\n"
+    )
+    return read_batch(tmp_path / "s.yml", CHAPTERS)
+
+
+def test_every_job_has_what_it_needs_and_what_is_not_done_is_named(tmp_path):
+    batch = batch_of(tmp_path, [1, 2, 3])
+    first, second, _ = (batch.folder / name for name in batch.jobs)
+    lock = prepare(batch, local=True)
+    given = read_settings_file(first / "parameters.yml")
+    rib = {"iterations": 1}
+    assert given == {"num_images": 4, "rib": rib, "seed": 3, "output_dir": str(first)}
+    before = (first / "parameters.yml").stat().st_mtime_ns
+    with pytest.raises(ValueError, match="another call is running the jobs"):
+        prepare(batch, local=True)
+    lock.release()
+    prepare(batch, local=True).release()
+    assert (first / "parameters.yml").stat().st_mtime_ns == before
+    for folder in (first, second):
+        (folder / "log.txt").touch()
+    put(first, made_up(iterations=1, num_images=4))
+    label = "mini: rib.iterations 2, seed 3"
+    assert not_done(batch) == [f"not done: {label}\n  log: {second}/log.txt"]
+
+
+def test_broken_results_are_set_aside(tmp_path):
+    batch = batch_of(tmp_path, [1, 2, 3, 4, 5])
+    whole, broken, lost, cut, other = (batch.folder / name for name in batch.jobs)
+    for number, folder in enumerate((whole, broken, lost, cut, other), 1):
+        put(folder, made_up(iterations=number, num_images=4))
+        put_scores(folder, 50)
+    (broken / "result.json").write_text("{")
+    (lost / FILE).unlink()
+    (cut / FILE).write_bytes((cut / FILE).read_bytes()[:100])
+    put_scores(other, 51)
+    said = set_broken_aside(batch)
+    assert (whole / "result.json").is_file()
+    assert (broken / "result.broken").read_text() == "{"
+    for folder, line in zip((broken, lost, cut, other), said, strict=True):
+        assert line.startswith(str(folder / "result.json"))
+        assert not (folder / "result.json").exists()
+    assert set_broken_aside(batch) == []
+
+
+# Running ----------------------------------------------------------------------------------
+
+
+def test_only_what_leads_to_the_result_is_run(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("number: int = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print(number)", metadata={"tags": ["result"]}),
+        nbformat.v4.new_code_cell("raise SystemError"),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = tmp_path / "chapter.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    done = execute_chapter(path, tmp_path / "out.ipynb", {"number": 7}, result_only=True)
+    run = nbformat.read(done, 4).cells
+    assert [cell.outputs[0].text for cell in run if cell.outputs] == ["7\n"]
+    assert len(run) == 3  # with the cell that papermill adds
+    for cell in cells:
+        cell.metadata = {}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    with pytest.raises(ValueError, match=r"chapter\.ipynb has no cell tagged 'result'"):
+        execute_chapter(path, tmp_path / "out.ipynb", result_only=True)
+
+
+def test_data_are_made_once_and_a_failure_is_said(tmp_path):
+    good = Job("data", {"command": f"echo made; echo x >> {tmp_path}/count"})
+    bad = Job("data", {"command": "echo oh dear; exit 3"})
+    for job in (good, bad):
+        job.write(tmp_path)
+
+    def run(job):
+        command = [sys.executable, "-m", "ribnb.runs.jobs", str(tmp_path / job.name)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = [run(good) for _ in range(2)]
+    assert [one.returncode for one in done] == [0, 0]
+    assert (tmp_path / "count").read_text() == "x\n"
+    assert "made" in done[0].stdout
+    failed = run(bad)
+    assert failed.returncode == 1
+    assert "oh dear" in failed.stdout
+    assert "FAILED" in failed.stdout and "exit status 3" in failed.stdout
+    assert not (tmp_path / bad.done).exists()

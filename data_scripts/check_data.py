@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ribnb.data.voc_check import check_voc
-from ribnb.data.voc_check_table import check_table
+from ribnb.data.voc_check import check_table, check_voc
 
 _EPILOG = """\
 The exit status is 0 if all that the lists of images need is there and whole, else 1. Other

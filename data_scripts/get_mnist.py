@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ribnb.data.handwriting import SPLITS, download_mnist
+from ribnb.data.digits import SPLITS, download_mnist
 
 
 def main() -> int:

@@ -9,8 +9,7 @@ from conftest import ROOT
 from PIL import Image
 from scipy.io import savemat
 
-from ribnb.data.scenes.layout import encode_mask
-from ribnb.data.voc import CLASS_NAMES
+from ribnb.core.voc import CLASS_NAMES, write_mask
 
 LISTS = ROOT.parent / "shared" / "data" / "voc_lists"
 WIDTH, HEIGHT = 4, 2
@@ -46,7 +45,7 @@ def make_voc(folder: Path, train=TRAIN, val=VAL, others=()) -> Path:
             "<object><name>person</name></object></annotation>"
         )
     mask = folder / "mask.png"
-    mask.write_bytes(encode_mask(OWN))
+    write_mask(mask, OWN)
     for place, name in enumerate([*train, *val, *others]):
         os.link(image, voc / "JPEGImages" / f"{name}.jpg")
         os.link(annotations[place % 20], voc / "Annotations" / f"{name}.xml")

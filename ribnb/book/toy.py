@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ribnb.core.settings import Settings, setting
-from ribnb.data.digits import DigitScenes
-from ribnb.data.handwriting import Source, download_mnist, has_mnist
+from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
 
 
 class ToySettings(Settings):

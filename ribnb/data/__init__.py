@@ -1,0 +1,18 @@
+"""Data: digit scenes, drawn scenes, and anything in the layout of PASCAL VOC 2012."""
+
+from ribnb.core.voc import read_mask
+from ribnb.data.digits import DigitScenes
+from ribnb.data.scenes.images import SceneImages
+from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.voc import VOCImages, read_split
+from ribnb.data.voc_labels import write_labels
+
+__all__ = [
+    "DigitScenes",
+    "SceneImages",
+    "VOCImages",
+    "read_mask",
+    "read_split",
+    "write_labels",
+    "write_scenes",
+]

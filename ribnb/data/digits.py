@@ -1,32 +1,63 @@
-"""Digit scenes: the toy images of the paper's Figure 1, with their three regions."""
+"""Digit scenes: the toy images of the paper's Figure 1, with their three regions.
+
+The handwriting in them is scikit-learn's or MNIST's.
+"""
 
 from __future__ import annotations
 
+import math
+import struct
+import zlib
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from ribnb.data.handwriting import SPLITS, load_handwriting
+from ribnb.data.fetch import download_file
 
 REGIONS = ("discriminative", "non_discriminative", "background")
+Source = Literal["embedded", "mnist"]
+SOURCES = get_args(Source)
+SPLITS = ("train", "test")
+CLASS_NAMES = ("2", "8")
+
+# MNIST's files by split, images first, with the SHA-256 that the addresses below serve.
+MNIST_FILES = {
+    "train": {
+        "train-images-idx3-ubyte.gz": (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+        ),
+        "train-labels-idx1-ubyte.gz": (
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+        ),
+    },
+    "test": {
+        "t10k-images-idx3-ubyte.gz": (
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+        ),
+        "t10k-labels-idx1-ubyte.gz": (
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+        ),
+    },
+}
+MNIST_ADDRESSES = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 
 _GAP = 2  # black pixels that stay between a shape and the digit
 _FRAME = 28  # MNIST's image size; the embedded digits are drawn into the same
+_ROWS, _COLUMNS = np.mgrid[-3:4, -3:4]
+# The small shape of each class: a diamond-like disc for 2, a square for 8.
+SHAPES = (np.abs(_ROWS) + np.abs(_COLUMNS) <= 3, np.ones((5, 5), bool))
 
-
-def _shapes() -> tuple[Bool[ndarray, "h w"], ...]:
-    """The small shape of each class: a diamond-like disc for 2, a square for 8."""
-    rows, columns = np.mgrid[-3:4, -3:4]
-    return np.abs(rows) + np.abs(columns) <= 3, np.ones((5, 5), bool)
-
-
-SHAPES = _shapes()
+Handwriting = tuple[UInt8[ndarray, "N h w"], Int[ndarray, " N"]]
 
 
 class DigitScenes(Dataset):
@@ -41,7 +72,7 @@ class DigitScenes(Dataset):
         num_images: how many scenes.
         seed: scenes of another seed are others.
         split: ``"train"`` or ``"test"``; no digit is in both.
-        digits: ``"embedded"`` or ``"mnist"``, see ``ribnb.data.handwriting.load_handwriting``.
+        digits: ``"embedded"`` or ``"mnist"``, see ``load_handwriting``.
         data_root: where MNIST lies.
         shape_rate: probability that a scene holds a shape; the paper's is 0.1.
         canvas: side length H = W in pixels.
@@ -72,7 +103,7 @@ class DigitScenes(Dataset):
             raise ValueError(f"canvas must be at least 48 pixels to hold both; got {canvas}")
         if not 0 <= shape_rate <= 1:
             raise ValueError(f"shape_rate must lie in [0, 1]; got {shape_rate}")
-        self.handwriting = load_handwriting(digits, split, data_root)
+        self.images, self.labels = load_handwriting(digits, split, data_root)
         self.num_images, self.seed, self.split = num_images, seed, split
         self.shape_rate, self.canvas = shape_rate, canvas
 
@@ -83,9 +114,9 @@ class DigitScenes(Dataset):
         if not 0 <= index < self.num_images:
             raise IndexError(f"scene {index} of {self.num_images}")
         generator = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
-        chosen = generator.integers(len(self.handwriting))
-        label = int(self.handwriting.labels[chosen])
-        digit = _draw(self.handwriting.images[chosen], generator)
+        chosen = generator.integers(len(self.labels))
+        label = int(self.labels[chosen])
+        digit = _draw(self.images[chosen], generator)
         image, shape = _compose(digit, SHAPES[label], self.shape_rate, self.canvas, generator)
         ink = torch.from_numpy(image > 0)
         shape = torch.from_numpy(shape)
@@ -138,3 +169,117 @@ def _compose(
         mask[row - half : row + half + 1, column - half : column + half + 1] = shape
         image[mask] = 255
     return image, mask
+
+
+def load_handwriting(
+    source: str = "embedded", split: str = "train", data_root: str | Path = "data"
+) -> Handwriting:
+    """All 2s and 8s of one split of a source. No digit is in both splits.
+
+    Args:
+        source: ``"embedded"``: the UCI optical digits that scikit-learn ships, 8 x 8 pixels of
+            real handwriting; every fourth is held out for ``test``. ``"mnist"``: MNIST's files
+            below ``data_root/MNIST/raw``, gzipped or not. With one of MNIST's own splits on
+            disk, every fourth digit of it is held out; with both, they are what they are called.
+        split: ``"train"`` or ``"test"``.
+        data_root: where ``MNIST/raw`` lies.
+
+    Returns:
+        images (N, h, w), ink bright on black; labels (N,), 0 for a 2, 1 for an 8.
+
+    Raises:
+        ValueError: an unknown source or split, or a file that is not what it should be.
+        FileNotFoundError: neither of MNIST's splits is there.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"digits must be one of {', '.join(SOURCES)}; got {source!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
+    whole = False  # whether what is read is this split alone
+    if source == "embedded":
+        from sklearn.datasets import load_digits  # slow to import, needed only here
+
+        embedded = load_digits()
+        images, digits = embedded.images, embedded.target
+        images = (images / images.max() * 255).astype(np.uint8)
+    else:
+        files = {name: paths for name in SPLITS if (paths := mnist_files(data_root, name))}
+        if not files:
+            raise FileNotFoundError(
+                f"no MNIST in {Path(data_root) / 'MNIST' / 'raw'}: neither t10k-images-idx3-ubyte "
+                "nor train-images-idx3-ubyte with its labels, with or without .gz. Get it with "
+                f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
+            )
+        whole = len(files) == len(SPLITS)
+        images, digits = _read_mnist(*files[split] if whole else next(iter(files.values())))
+    wanted = np.isin(digits, [int(name) for name in CLASS_NAMES])
+    images, labels = images[wanted], (digits[wanted] == int(CLASS_NAMES[1])).astype(np.int64)
+    if whole:
+        return images, labels
+    held_out = np.arange(len(labels)) % 4 == 3
+    chosen = held_out if split == "test" else ~held_out
+    return images[chosen], labels[chosen]
+
+
+def mnist_files(data_root: str | Path, split: str) -> list[Path]:
+    """Paths of the images and the labels of a split of MNIST, or none if one is missing."""
+    raw = Path(data_root) / "MNIST" / "raw"
+    paths = [
+        next((path for path in (raw / name[:-3], raw / name) if path.is_file()), None)
+        for name in MNIST_FILES[split]
+    ]
+    return paths if all(paths) else []
+
+
+def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
+    """Fetch one of MNIST's splits into ``data_root/MNIST/raw``, unless it is there already.
+
+    Raises:
+        OSError: no address answers; the message says what to fetch by hand and where to put it.
+    """
+    raw = Path(data_root) / "MNIST" / "raw"
+    return mnist_files(data_root, split) or [
+        download_file([base + name for base in MNIST_ADDRESSES], raw / name, sha256)
+        for name, sha256 in MNIST_FILES[split].items()
+    ]
+
+
+def has_mnist(data_root: str | Path) -> bool:
+    """Whether one of MNIST's splits, at least, lies in ``data_root/MNIST/raw``."""
+    return any(mnist_files(data_root, split) for split in SPLITS)
+
+
+def _read_mnist(images_path: Path, labels_path: Path) -> Handwriting:
+    images, digits = read_idx(images_path), read_idx(labels_path)
+    if images.ndim != 3 or digits.shape != images.shape[:1]:
+        raise ValueError(
+            f"{images_path} holds an array of shape {images.shape} and {labels_path} one of "
+            f"{digits.shape}; images are (N, height, width), with one label each"
+        )
+    return images, digits
+
+
+def read_idx(path: Path) -> UInt8[ndarray, "..."]:
+    """The array in an idx file of unsigned bytes, gzipped or not.
+
+    Raises:
+        ValueError: not such a file, or not of the size that its header announces.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":  # of a file that is cut off, what is left of it
+            data = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(data)
+    except (zlib.error, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Delete it and get it again") from error
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path} is not an idx file of bytes: it starts with {data[:4].hex()!r}")
+    rank = data[3]
+    header = 4 + 4 * rank
+    shape = struct.unpack(f">{rank}I", data[4:header]) if len(data) >= header else ()
+    expected = header + math.prod(shape)
+    if not shape or len(data) != expected:
+        raise ValueError(
+            f"{path} is damaged: its header announces {expected} bytes (shape {shape}), it holds "
+            f"{len(data)}. Delete it and get it again"
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

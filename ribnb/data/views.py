@@ -1,15 +1,20 @@
-"""Views: an image as the nets see it, and the random ones that they are trained on."""
+"""An image set as the nets see it: images as tensors, random views of them, and batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
+
+from ribnb.core.devices import seeded
+from ribnb.core.image_set import ImageSet
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of red, green and blue in [0, 1]
 STD = (0.229, 0.224, 0.225)
@@ -87,3 +92,80 @@ class RandomView(nn.Module):
             bicubic = v2.InterpolationMode.BICUBIC
             image = functional.resize(image, None, interpolation=bicubic, max_size=length)
         return self.crop(to_tensor(self.flip(image)))
+
+
+class Views(Dataset):
+    """An image set through a view: item ``(epoch, i)`` is (view of image i, its labels).
+
+    The view is a tensor (3, h, w), the labels a float tensor (C,). What the view draws depends
+    on the seed, the epoch and i alone: neither the other items nor the number of worker processes
+    change it, and the global generator is left as it was.
+
+    Args:
+        images: an image set.
+        view: what makes a tensor of an image: ``to_tensor``, a ``RandomView``.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, images: ImageSet, view: Callable[[Image.Image], Tensor], seed: int = 0
+    ) -> None:
+        self.images, self.view, self.seed = images, view, seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        epoch, index = key
+        entropy = np.random.SeedSequence([self.seed, epoch, index])
+        with seeded(int(entropy.generate_state(1, np.uint64)[0])):
+            view = self.view(self.images.image(index))
+        return view, self.images.labels[index].float()
+
+
+class ShuffledBatches(Sampler):
+    """The batches of one epoch after the other, as the keys of ``Views``.
+
+    The order of an epoch depends on the seed and the epoch alone. All images come; the last
+    batch may be smaller.
+
+    Args:
+        num_images: N.
+        batch_size: images a batch.
+        seed: of the orders.
+
+    Attributes:
+        epoch: the one that the next pass gives, from 0; set it before each.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, seed: int = 0) -> None:
+        self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.num_images // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_images)
+        keys = [(self.epoch, int(index)) for index in order]
+        for start in range(0, self.num_images, self.batch_size):
+            yield keys[start : start + self.batch_size]
+
+
+def stack(
+    items: list[tuple[Tensor, Tensor]],
+) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B C"]]:
+    """The views and the labels of a batch's items.
+
+    Raises:
+        ValueError: views of different sizes.
+    """
+    views, labels = zip(*items, strict=True)
+    sizes = sorted({tuple(view.shape[1:]) for view in views})
+    if len(sizes) > 1:
+        shown = ", ".join(f"{height} x {width}" for height, width in sizes[:3])
+        raise ValueError(
+            f"the views of a batch must have one size, these have {len(sizes)} ({shown} pixels "
+            "among them): set crop_size"
+        )
+    return torch.stack(views), torch.stack(labels)

@@ -1,30 +1,118 @@
-"""Anything in the layout of PASCAL VOC 2012: its lists, labels, images and masks."""
+"""Anything in the layout of PASCAL VOC 2012: its lists, classes, images and masks."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from ribnb.data.voc_folder import CLASS_NAMES, IGNORED, class_names_of, read_split, voc_folder
-from ribnb.data.voc_labels import annotated_labels, image_labels, mask_labels
-
-__all__ = [
-    "CLASS_NAMES",
-    "VOCImages",
-    "image_labels",
-    "read_split",
-]
+from ribnb.core.voc import CLASS_NAMES, IGNORED, read_mask
+from ribnb.data.voc_labels import annotated_labels, mask_labels
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
-LABEL_SOURCES = ("annotations", "masks")
+LISTS = Path("ImageSets") / "Segmentation"
+_SUFFIXES = {".jpg", ".jpeg", ".png"}
 # What Pillow raises for files that are damaged in one way or another.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+def voc_folder(root: str | Path) -> Path:
+    """The VOC2012 folder at or below ``root``.
+
+    Raises:
+        FileNotFoundError: neither is one.
+    """
+    root = Path(root)
+    for folder in (root, root / "VOCdevkit" / "VOC2012", root / "VOC2012"):
+        if (folder / "JPEGImages").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"{root} is no folder in VOC 2012's layout: it holds neither JPEGImages nor "
+        "VOCdevkit/VOC2012/JPEGImages"
+    )
+
+
+def read_split(root: str | Path, split: str | Path) -> list[str]:
+    """The image ids of a split, as strings and in the list's order.
+
+    Args:
+        root: see ``VOCImages``.
+        split: a list in ImageSets/Segmentation by its name (``"train"``), or the path of a list.
+            A line is an id, or paths of an image and its mask; blank lines are skipped.
+
+    Raises:
+        FileNotFoundError: no such list; names those that exist.
+        ValueError: a list without ids, with one twice, or with lines of another kind.
+    """
+    folder = voc_folder(root) / LISTS
+    path = folder / f"{split}.txt"
+    if not path.is_file():
+        path = Path(split)
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in folder.glob("*.txt"))) or "no list at all"
+        raise FileNotFoundError(
+            f"there is no split {str(split)!r}: {folder} holds {names}, and it is no path of a "
+            "list either"
+        )
+    ids = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        named = {_stem(word) for word in line.split()}
+        if len(named) > 1:
+            raise ValueError(
+                f"line {number} of {path} names {len(named)} images: {line.strip()!r}; it must "
+                "be an id, or the paths of one image and its mask"
+            )
+        ids.extend(named)
+    if not ids:
+        raise ValueError(f"{path} holds no image id")
+    if twice := [image_id for image_id, count in Counter(ids).items() if count > 1]:
+        raise ValueError(
+            f"{path} holds {len(twice)} ids more than once, such as {twice[0]}; leave one of each"
+        )
+    return ids
+
+
+def _stem(word: str) -> str:
+    """``"/JPEGImages/2007_000032.jpg"`` -> ``"2007_000032"``; an id stays as it is."""
+    name = word.rsplit("/", 1)[-1]
+    return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else name
+
+
+def class_names_of(folder: Path) -> tuple[str, ...]:
+    """The lines of the folder's ``classes.txt``, which only other data sets have; else VOC's.
+
+    Raises:
+        ValueError: the file holds no names, or one twice.
+    """
+    path = folder / "classes.txt"
+    if not path.is_file():
+        return CLASS_NAMES
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not 1 <= len(set(names)) == len(names) < IGNORED:
+        raise ValueError(
+            f"{path} must hold 1 to {IGNORED - 1} different class names, one a line and without "
+            f"background; it holds {len(names)}, {len(set(names))} of them different"
+        )
+    return names
+
+
+def names_in(folder: Path, suffix: str) -> set[str]:
+    """Names, without suffix, of the files of a kind in a folder; none if it does not exist."""
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as entries:
+        return {
+            entry.name.removesuffix(suffix)
+            for entry in entries
+            if entry.name.endswith(suffix) and not entry.name.startswith(".")
+        }
 
 
 class VOCImages:
@@ -33,8 +121,6 @@ class VOCImages:
     Args:
         root: the VOC2012 folder (it holds JPEGImages), or one that holds VOCdevkit/VOC2012.
         split: see ``read_split``.
-        masks: the folder of the masks. None takes for each image the first of SegmentationClass
-            and SegmentationClassAug that has its mask.
         labels_from: ``"annotations"``, which means ``labels.npz`` where that file has all these
             images, else the XML files; or ``"masks"``, for a folder without annotations: the
             classes that have a pixel.
@@ -43,7 +129,7 @@ class VOCImages:
         root: the VOC2012 folder.
         ids: the images' names, such as ``"2007_000032"``.
         class_names: C names, without background: the lines of ``classes.txt`` if the folder
-            has that file, else ``CLASS_NAMES``.
+            has that file, else VOC's.
         labels: (N, C) uint8, 1 = present, read when first asked for.
 
     Raises:
@@ -52,18 +138,12 @@ class VOCImages:
     """
 
     def __init__(
-        self,
-        root: str | Path,
-        split: str | Path,
-        masks: str | None = None,
-        labels_from: str = "annotations",
+        self, root: str | Path, split: str | Path, labels_from: str = "annotations"
     ) -> None:
-        if labels_from not in LABEL_SOURCES:
-            raise ValueError(
-                f"labels_from = {labels_from!r}: it must be {' or '.join(map(repr, LABEL_SOURCES))}"
-            )
+        if labels_from not in ("annotations", "masks"):
+            raise ValueError(f"labels_from = {labels_from!r}: it must be 'annotations' or 'masks'")
         self.root = voc_folder(root)
-        self.split, self.masks, self.labels_from = str(split), masks, labels_from
+        self.split, self.labels_from = str(split), labels_from
         self.ids = read_split(self.root, split)
         self.class_names = class_names_of(self.root)
 
@@ -88,33 +168,37 @@ class VOCImages:
         Raises:
             OSError: the file is missing or cannot be read; names the image and the file.
         """
-        return _open(self.image_path(index), f"image {self.ids[index]}", "RGB")
+        path = self.image_path(index)
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except _UNREADABLE as error:
+            raise OSError(f"image {self.ids[index]} cannot be read: {path}: {error}") from error
 
     def mask(self, index: int) -> UInt8[ndarray, "H W"]:
         """Truth of an image: 0 background, class_id + 1, 255 ignored.
 
+        Of each image it is the one in SegmentationClass or else in SegmentationClassAug.
+
         Raises:
-            OSError: the mask or its image is missing or cannot be read; names image and file.
-            ValueError: colours in place of class indices, an index without a class, or another
-                size than the image's.
+            OSError: the mask or its image is missing, or the image cannot be read.
+            ValueError: a mask that is damaged, holds colours or an index without a class, or is
+                of another size than the image. Each names the file, and so the image.
         """
-        image_id, path = self.ids[index], self.mask_path(index)
-        mask = _indices(path, f"the mask of image {image_id}")
-        values = np.bincount(mask.ravel()).nonzero()[0].tolist()
-        wrong = [value for value in values if len(self.class_names) < value != IGNORED]
-        if wrong:
-            raise ValueError(
-                f"the mask of image {image_id} holds {wrong[:5]}, but there are "
-                f"{len(self.class_names)} classes ({path}); it must hold 0 (background), "
-                f"1 ... {len(self.class_names)} or {IGNORED}"
-            )
-        image_path = self.image_path(index)
-        width, height = _size(image_path, f"image {image_id}")
+        path, image_path = self.mask_path(index), self.image_path(index)
+        mask = read_mask(path, len(self.class_names))
+        try:
+            with Image.open(image_path) as image:  # the header: to decode it would take longer
+                width, height = image.size
+        except _UNREADABLE as error:
+            raise OSError(
+                f"image {self.ids[index]} cannot be read: {image_path}: {error}"
+            ) from error
         if mask.shape != (height, width):
             raise ValueError(
-                f"the mask of image {image_id} is {mask.shape[1]} x {mask.shape[0]} pixels, the "
-                f"image {width} x {height} ({path}; {image_path}); one of them is of another image "
-                "or was resized"
+                f"the mask of image {self.ids[index]} is {mask.shape[1]} x {mask.shape[0]} pixels, "
+                f"the image {width} x {height} ({path}; {image_path}); one of them is of another "
+                "image or was resized"
             )
         return mask
 
@@ -122,16 +206,10 @@ class VOCImages:
         """Parts of the objects of an image, which only scenes have: 0 none, 1 head, 2 body.
 
         Raises:
-            OSError: the file is missing or cannot be read; names the image and the file.
+            FileNotFoundError: there are none.
+            ValueError: the file is damaged.
         """
-        image_id = self.ids[index]
-        path = self.root / "SegmentationPart" / f"{image_id}.png"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"image {image_id} has no part mask: there is no file {path}; scenes have "
-                "them, VOC has not"
-            )
-        return _indices(path, f"the part mask of image {image_id}")
+        return read_mask(self.root / "SegmentationPart" / f"{self.ids[index]}.png")
 
     def image_path(self, index: int) -> Path:
         """The file of an image; FileNotFoundError names what is missing."""
@@ -144,44 +222,10 @@ class VOCImages:
     def mask_path(self, index: int) -> Path:
         """The file of an image's mask; FileNotFoundError names what is missing."""
         image_id = self.ids[index]
-        folders = MASK_FOLDERS if self.masks is None else (self.masks,)
-        paths = [self.root / folder / f"{image_id}.png" for folder in folders]
+        paths = [self.root / folder / f"{image_id}.png" for folder in MASK_FOLDERS]
         for path in paths:
             if path.is_file():
                 return path
-        others = sorted(folder.name for folder in self.root.glob("SegmentationClass*"))
         raise FileNotFoundError(
-            f"image {image_id} has no mask: there is no file {' or '.join(map(str, paths))}. "
-            f"Folders of masks here: {', '.join(others) or 'none'}; choose another with masks=..."
+            f"image {image_id} has no mask: there is no file {' or '.join(map(str, paths))}"
         )
-
-
-def _open(path: Path, name: str, mode: str | None = None) -> Image.Image:
-    """An image read to its end, converted to a mode if one is given."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.convert(mode) if mode else image.copy()
-    except _UNREADABLE as error:
-        raise OSError(f"{name} cannot be read: {path}: {error}") from error
-
-
-def _size(path: Path, name: str) -> tuple[int, int]:
-    """(width, height) from the file's header: decoding it would take longer than the mask."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except _UNREADABLE as error:
-        raise OSError(f"{name} cannot be read: {path}: {error}") from error
-
-
-def _indices(path: Path, name: str) -> UInt8[ndarray, "H W"]:
-    """Palette indices or greys of a PNG; ValueError for another mode, such as colours."""
-    image = _open(path, name)
-    if image.mode not in ("P", "L"):
-        raise ValueError(
-            f"{name} must be a PNG with a palette or of 8-bit greys, whose values are indices; "
-            f"{path} is of mode {image.mode}. If it shows VOC's colours, the original mask is "
-            "the one before they were painted in"
-        )
-    return np.array(image)

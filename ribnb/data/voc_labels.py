@@ -14,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from ribnb.core.files import whole_file
-from ribnb.data.voc_folder import CLASS_NAMES, IGNORED, voc_folder
+from ribnb.core.voc import CLASS_NAMES, IGNORED
 
 LABELS_NAME = "labels.npz"  # in the VOC2012 folder
 
@@ -48,17 +48,12 @@ def write_labels(
         ValueError: these do not fit together.
         OSError: the file cannot be written.
     """
-    arrays = {
-        "ids": np.array(list(ids), dtype=np.str_),
-        "labels": np.asarray(labels),
-        "class_names": np.array(list(class_names), dtype=np.str_),
-    }
-    wrong = _fault(**arrays)
-    if wrong:
-        raise ValueError(f"these labels cannot be kept in {path}: {wrong}")
-    arrays["labels"] = arrays["labels"].astype(np.uint8)
+    ids, class_names = (np.array(list(names), dtype=np.str_) for names in (ids, class_names))
+    labels = np.asarray(labels)
+    if fault := _fault(ids, labels, class_names):
+        raise ValueError(f"these labels cannot be kept in {path}: {fault}")
     with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, ids=ids, labels=labels.astype(np.uint8), class_names=class_names)
 
 
 def read_labels(path: str | Path) -> StoredLabels:
@@ -70,32 +65,44 @@ def read_labels(path: str | Path) -> StoredLabels:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("ids", "labels", "class_names")}
-        wrong = _fault(**arrays)
+            ids, labels, class_names = (file[name] for name in ("ids", "labels", "class_names"))
+        fault = _fault(ids, labels, class_names)
     except FileNotFoundError:
         raise FileNotFoundError(f"there are no labels at {path}") from None
     except Exception as error:  # each kind of damage raises a kind of its own
-        wrong = str(error)
-    if wrong:
+        fault = str(error)
+    if fault:
         raise ValueError(
-            f"{path} is not a whole file of labels ({wrong}); delete it, and the labels come from "
+            f"{path} is not a whole file of labels ({fault}); delete it, and the labels come from "
             "the annotations, or have data_scripts/get_voc.py write it again"
         )
-    labels = torch.from_numpy(arrays["labels"].astype(np.uint8))
-    return StoredLabels(arrays["ids"].tolist(), labels, tuple(arrays["class_names"].tolist()))
+    labels = torch.from_numpy(labels.astype(np.uint8))
+    return StoredLabels(ids.tolist(), labels, tuple(class_names.tolist()))
+
+
+def _fault(ids: ndarray, labels: ndarray, class_names: ndarray) -> str:
+    """What is wrong with these arrays; "" if nothing is."""
+    if ids.dtype.kind != "U" or class_names.dtype.kind != "U":
+        return f"ids and class_names must be text; they are {ids.dtype} and {class_names.dtype}"
+    if labels.shape != (*ids.shape, *class_names.shape) or labels.ndim != 2:
+        return f"labels must be ({ids.size} ids, {class_names.size} classes); got {labels.shape}"
+    if labels.dtype.kind not in "biu" or ((labels != 0) & (labels != 1)).any():
+        return f"labels must be 0 or 1; they are {labels.dtype}"
+    values, counts = np.unique(ids, return_counts=True)
+    return f"id {values[counts.argmax()]} is there twice" if (counts > 1).any() else ""
 
 
 def annotated_labels(
-    root: str | Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
+    folder: Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
 ) -> UInt8[Tensor, "N C"]:
     """Labels from ``labels.npz``, if it is there and has all these images, else from the XML files.
 
     Args, Returns, Raises: see ``image_labels``; also ValueError for a ``labels.npz`` that is
     damaged or of other classes.
     """
-    path = voc_folder(root) / LABELS_NAME
+    path = folder / LABELS_NAME
     if not path.is_file():
-        return image_labels(root, ids, class_names)
+        return image_labels(folder, ids, class_names)
     stored = read_labels(path)
     if stored.class_names != tuple(class_names):
         raise ValueError(
@@ -104,19 +111,19 @@ def annotated_labels(
         )
     rows = {image_id: row for row, image_id in enumerate(stored.ids)}
     if not rows.keys() >= set(ids):
-        return image_labels(root, ids, class_names)
+        return image_labels(folder, ids, class_names)
     return stored.labels[[rows[image_id] for image_id in ids]]
 
 
 def image_labels(
-    root: str | Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
+    folder: Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
 ) -> UInt8[Tensor, "N C"]:
     """Which classes each image shows, by its file in Annotations.
 
     Objects marked difficult count; an image without objects has only zeros.
 
     Args:
-        root: see ``VOCImages``.
+        folder: the VOC2012 folder.
         ids: N image ids.
         class_names: C names, without background.
 
@@ -127,34 +134,24 @@ def image_labels(
         FileNotFoundError: an image without annotation.
         ValueError: an annotation that cannot be read, or of an unknown class.
     """
-    folder = voc_folder(root) / "Annotations"
-    places = {name: place for place, name in enumerate(class_names)}
+    columns = {name: column for column, name in enumerate(class_names)}
     labels = torch.zeros(len(ids), len(class_names), dtype=torch.uint8)
     for row, image_id in enumerate(ids):
-        path = folder / f"{image_id}.xml"
+        path = folder / "Annotations" / f"{image_id}.xml"
         for name in _objects(path, image_id):
-            if name not in places:
+            if name not in columns:
                 raise ValueError(
                     f"the annotation of image {image_id} names an unknown class {name!r} "
                     f"({path}); known: {', '.join(class_names)}"
                 )
-            labels[row, places[name]] = 1
+            labels[row, columns[name]] = 1
     return labels
-
-
-def mask_labels(masks: Iterable[UInt8[ndarray, "H W"]], num_classes: int) -> UInt8[Tensor, "N C"]:
-    """Which classes have a pixel in each mask; 0 and 255 are none."""
-    rows = []
-    for mask in masks:
-        counts = np.bincount(mask.ravel(), minlength=IGNORED + 1)
-        rows.append(counts[1 : num_classes + 1] > 0)
-    return torch.from_numpy(np.array(rows, dtype=np.uint8).reshape(-1, num_classes))
 
 
 def _objects(path: Path, image_id: str) -> set[str]:
     """Class names of an annotation's objects; names of their parts lie deeper and stay out."""
     try:
-        tree = ElementTree.parse(path)
+        objects = ElementTree.parse(path).getroot().findall("object")
     except FileNotFoundError:
         raise FileNotFoundError(
             f"image {image_id} has no annotation: there is no file {path}; "
@@ -164,21 +161,13 @@ def _objects(path: Path, image_id: str) -> set[str]:
         raise ValueError(
             f"the annotation of image {image_id} cannot be read: {path}: {error}"
         ) from error
-    return {(found.findtext("name") or "").strip() for found in tree.getroot().findall("object")}
+    return {(item.findtext("name") or "").strip() for item in objects}
 
 
-def _fault(ids: ndarray, labels: ndarray, class_names: ndarray) -> str:
-    """What is wrong with these arrays; "" if nothing is."""
-    if ids.dtype.kind != "U" or class_names.dtype.kind != "U":
-        return f"ids and class_names must be text; they are {ids.dtype} and {class_names.dtype}"
-    if ids.ndim != 1 or class_names.ndim != 1 or labels.shape != (len(ids), len(class_names)):
-        return (
-            f"labels must be (number of ids, number of classes); they are {labels.shape}, with "
-            f"ids of {ids.shape} and class names of {class_names.shape}"
-        )
-    if labels.dtype.kind not in "biu" or ((labels != 0) & (labels != 1)).any():
-        return f"labels must be 0 or 1; they are {labels.dtype}"
-    values, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
-        return f"id {values[counts.argmax()]} is there twice"
-    return ""
+def mask_labels(masks: Iterable[UInt8[ndarray, "H W"]], num_classes: int) -> UInt8[Tensor, "N C"]:
+    """Which classes have a pixel in each mask; 0 and 255 are none."""
+    rows = []
+    for mask in masks:
+        counts = np.bincount(mask.ravel(), minlength=IGNORED + 1)
+        rows.append(counts[1 : num_classes + 1] > 0)
+    return torch.from_numpy(np.array(rows, dtype=np.uint8).reshape(-1, num_classes))

@@ -16,8 +16,7 @@ from typing import Any
 
 from ribnb.book.chapter_settings import chapter_settings, settings_class
 from ribnb.core.settings import flat as flat_settings
-from ribnb.data.voc_folder import CLASS_NAMES
-from ribnb.data.voc_official import LIST_COUNTS
+from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
 from ribnb.evidence.ablation_results import Published
 from ribnb.evidence.scoreboard_stages import STAGES, Row
 from ribnb.runs.results import flat

@@ -16,7 +16,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from ribnb.core.palette import voc_palette
+from ribnb.core.voc import voc_palette
 
 STYLE = {
     "figure.dpi": 100,

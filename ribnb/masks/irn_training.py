@@ -17,9 +17,8 @@ from tqdm import tqdm
 from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.data.batches import ShuffledBatches
 from ribnb.data.image_sets import Part
-from ribnb.data.views import to_tensor
+from ribnb.data.views import ShuffledBatches, to_tensor
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_store import irn_file, irn_identity

@@ -14,8 +14,7 @@ from torch.utils.data import Dataset
 
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.data.batches import stack
-from ribnb.data.views import RandomView, multi_scale_views
+from ribnb.data.views import RandomView, multi_scale_views, stack
 from ribnb.method.settings import RIBSettings
 
 Batch = tuple[Tensor, Tensor]  # images (b, 3, H, W), labels (b, C)

@@ -17,8 +17,7 @@ from ribnb.core.files import whole_file
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.settings import differences
-from ribnb.data.batches import Views
-from ribnb.data.views import to_tensor
+from ribnb.data.views import Views, to_tensor
 from ribnb.nets.models import CAMNet
 
 FORMAT = 1

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ribnb.core.devices import as_device, autocast, device_name, float32_mode, seeded, worker_init
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.data.batches import ShuffledBatches, Views, stack
+from ribnb.data.views import ShuffledBatches, Views, stack
 from ribnb.nets.classifier import check_labels, mean_average_precision
 from ribnb.nets.classifier_settings import ClassifierSettings
 from ribnb.nets.load_or_train import TrainingFolder, image_set_digest, training_identity

@@ -16,7 +16,7 @@ from ribnb.core.image_set import ImageSet
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record, run_jobs
-from ribnb.data.voc_folder import IGNORED
+from ribnb.core.voc import IGNORED
 from ribnb.masks.stages import SplitImage
 from ribnb.nets.deeplab import DeepLabV2
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.data.voc_folder import IGNORED
+from ribnb.core.voc import IGNORED
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.load_or_train import START, ResultFile, TrainingFolder, weight_sum
 from ribnb.segmentation.files import save_segmentation, segmentation_metadata, segmentation_weights

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ribnb.core.image_set import ImageSet
+from ribnb.core.voc import IGNORED
 from ribnb.data.views import to_tensor
-from ribnb.data.voc_folder import IGNORED
 
 
 class SegmentationView:

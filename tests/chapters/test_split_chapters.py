@@ -11,8 +11,9 @@ from small_split import net
 from small_voc import SAMPLE, SAMPLE_IDS
 from split_runs import arrays_of, result_of, run_chapter, without_time
 
-from ribnb.data.scenes.layout import encode_mask, write_scenes
-from ribnb.data.voc import CLASS_NAMES, read_split
+from ribnb.core.voc import CLASS_NAMES, write_mask
+from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.voc import read_split
 from ribnb.nets.classifier import save_classifier
 from ribnb.nets.scene_nets import CHECKPOINTS
 
@@ -223,7 +224,7 @@ def faulty(scenes, tmp_path):
     truncated.write_bytes(truncated.read_bytes()[:1500])
     (images / "2012_000003.jpg").unlink()
     Image.open(images / "2012_000005.jpg").convert("L").save(images / "2012_000005.jpg")
-    (masks / "2012_000006.png").write_bytes(encode_mask(np.zeros((48, 96), np.uint8)))
+    write_mask(masks / "2012_000006.png", np.zeros((48, 96), np.uint8))
     (masks / "2012_000008.png").unlink()
     return {
         "2012_000001": "image 2012_000001 cannot be read",

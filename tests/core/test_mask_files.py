@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ribnb.core.mask_files import read_mask_file, write_mask_file
-from ribnb.core.palette import voc_palette
+from ribnb.core.voc import voc_palette
 
 MASK = np.random.default_rng(0).choice(np.array([0, 1, 3, 255], np.uint8), (9, 14))
 

@@ -1,13 +1,19 @@
-"""Digit scenes: the three regions, the shapes, the rates, and what a seed fixes."""
+"""Digit scenes: regions, shapes, rates, what a seed fixes; and handwriting from MNIST's files."""
+
+import gzip
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from scipy import ndimage
 from torch.utils.data import DataLoader
 
-from ribnb.data.digits import REGIONS, DigitScenes
-from ribnb.data.handwriting import load_handwriting
+from ribnb.data.digits import REGIONS, DigitScenes, download_mnist, load_handwriting, read_idx
+
+REAL = ROOT.parent / "shared" / "data"
 
 DIAMOND = ["...#...", "..###..", ".#####.", "#######", ".#####.", "..###..", "...#..."]
 SQUARE = ["#####"] * 5
@@ -74,7 +80,7 @@ def test_a_tenth_of_the_scenes_hold_a_shape_and_half_an_8(seed):
     drawn = list(DigitScenes(2000, seed=seed))
     shapes = sum(bool(regions["non_discriminative"].any()) for _, _, regions in drawn)
     eights = sum(label for _, label, _ in drawn)
-    share = load_handwriting().labels.mean()
+    share = load_handwriting()[1].mean()
     assert abs(shapes - 200) <= 4 * np.sqrt(2000 * 0.1 * 0.9)
     assert abs(eights - 2000 * share) <= 4 * np.sqrt(2000 * share * (1 - share))
 
@@ -121,9 +127,9 @@ def test_batch_is_all_scenes_in_order(scenes):
 
 def test_no_handwriting_is_in_both_splits():
     train, test = (load_handwriting(split=split) for split in ("train", "test"))
-    seen = {image.tobytes() for image in train.images}
-    assert not any(image.tobytes() in seen for image in test.images)
-    assert len(train) + len(test) == 351  # all 177 twos and 174 eights of the source
+    seen = {image.tobytes() for image in train[0]}
+    assert not any(image.tobytes() in seen for image in test[0])
+    assert len(train[1]) + len(test[1]) == 351  # all 177 twos and 174 eights of the source
 
 
 @pytest.mark.parametrize("canvas", [48, 100])
@@ -159,3 +165,116 @@ def test_ends_where_it_should():
 def test_refuses_bad_arguments_in_words(arguments, message):
     with pytest.raises(ValueError, match=message):
         DigitScenes(**{"num_images": 2, **arguments})
+
+
+# Handwriting ------------------------------------------------------------------------------
+
+DIGITS = [2, 8, 0, 8, 2, 5, 8, 8, 2]
+ARRAY = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of bytes in the idx format: two zeros, the type, the rank, the sizes, the data."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_mnist(root: Path, prefix: str = "t10k", digits=DIGITS, pack=gzip.compress) -> Path:
+    """The folder of one split in MNIST's layout; image i is filled with 10 * its digit + i."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    grey = np.array([10 * digit + index for index, digit in enumerate(digits)])
+    images = np.broadcast_to(grey[:, None, None], (len(digits), 28, 28))
+    suffix = ".gz" if pack is gzip.compress else ""
+    for name, array in (("images-idx3", images), ("labels-idx1", np.array(digits))):
+        (raw / f"{prefix}-{name}-ubyte{suffix}").write_bytes(pack(idx(array)))
+    return raw
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a", bytes), ("a.gz", gzip.compress)])
+def test_reads_what_was_written(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(idx(ARRAY)))
+    found = read_idx(tmp_path / name)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, ARRAY)
+
+
+def flipped(content: bytes, position: int) -> bytes:
+    damaged = bytearray(content)
+    damaged[position] ^= 0xFF
+    return bytes(damaged)
+
+
+LONG = gzip.compress(idx(np.random.default_rng(0).integers(256, size=(100, 28, 28))))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("short", idx(ARRAY)[:39], r"40 bytes \(shape \(2, 3, 4\)\), it holds 39\. Delete it"),
+        ("long", idx(ARRAY) + b"\0", "it holds 41"),
+        ("header", idx(ARRAY)[:9], "it holds 9"),
+        ("cut.gz", LONG[:5000], "78416 bytes .* it holds [45]...\\."),
+        ("magic.gz", flipped(gzip.compress(idx(ARRAY)), 0), "Delete it and get it again"),
+        ("data.gz", flipped(gzip.compress(idx(ARRAY)), 15), "Delete it and get it again"),
+        ("sum.gz", flipped(gzip.compress(idx(ARRAY)), -6), "Delete it and get it again"),
+    ],
+)
+def test_a_damaged_file_is_named_with_both_sizes_and_the_way_out(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is damaged.*{message}"):
+        read_idx(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x00\x00\x0d\x01" + bytes(8)])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    (tmp_path / "page").write_bytes(content)
+    with pytest.raises(ValueError, match="page is not an idx file of bytes"):
+        read_idx(tmp_path / "page")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_picks_the_2s_and_8s_with_their_images(tmp_path, pack, monkeypatch):
+    raw = write_mnist(tmp_path, pack=pack)
+    monkeypatch.setattr("ribnb.data.digits.MNIST_ADDRESSES", ())
+    assert sorted(download_mnist(tmp_path)) == sorted(raw.iterdir())  # it is there
+    write_mnist(tmp_path, "train", digits=[8, 1, 2], pack=pack)
+    images, labels = load_handwriting("mnist", "test", tmp_path)
+    assert labels.tolist() == [0, 1, 1, 0, 1, 1, 0]
+    assert images[:, 0, 0].tolist() == [20, 81, 83, 24, 86, 87, 28]
+    assert load_handwriting("mnist", "train", tmp_path)[1].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("prefix", ["t10k", "train"])
+def test_of_one_split_every_fourth_digit_is_held_out(tmp_path, prefix):
+    write_mnist(tmp_path, prefix)
+    other = {"t10k": "train", "train": "t10k"}[prefix]
+    raw = write_mnist(tmp_path, other, digits=[8, 2])
+    (raw / f"{other}-labels-idx1-ubyte.gz").unlink()  # a split without its labels does not count
+    held_out, rest = (load_handwriting("mnist", split, tmp_path)[0] for split in ("test", "train"))
+    assert held_out[:, 0, 0].tolist() == [24]
+    assert rest[:, 0, 0].tolist() == [20, 81, 83, 86, 87, 28]
+
+
+def test_missing_files_are_named_with_the_folder_and_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        load_handwriting("mnist", data_root=tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere" / "MNIST" / "raw") in str(caught.value)
+    assert f"python data_scripts/get_mnist.py {tmp_path / 'nowhere'}" in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [np.array([2, 8]), np.zeros((9, 28, 28))])
+def test_labels_that_do_not_go_with_the_images_are_refused(tmp_path, labels):
+    raw = write_mnist(tmp_path)
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    with pytest.raises(
+        ValueError, match=r"t10k-images.*\(9, 28, 28\).*t10k-labels.*one label each"
+    ):
+        load_handwriting("mnist", data_root=tmp_path)
+
+
+@pytest.mark.skipif(not (REAL / "MNIST").is_dir(), reason="no ../shared/data/MNIST beside this")
+def test_the_real_files_hold_2006_digits_of_2_and_8():
+    train, test = (load_handwriting("mnist", split, REAL) for split in ("train", "test"))
+    assert np.bincount(np.concatenate([train[1], test[1]])).tolist() == [1032, 974]
+    assert test[0].shape == (501, 28, 28)

@@ -193,7 +193,8 @@ def test_the_main_object_is_large_and_central():
         ((corner, middle), (2000, 300), 0),
     ):
         listed = tuple(item(box, pixels) for box, pixels in zip(boxes, sizes, strict=True))
-        assert Scene(blank, blank, blank, blank, listed).main_object == expected
+        scene = Scene(blank, blank, blank, blank, listed)
+        assert np.argmax(scene.prominence) == expected
 
 
 def test_shares_and_counts_are_those_of_the_recipe(small):

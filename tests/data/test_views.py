@@ -5,8 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ribnb.data.batches import ShuffledBatches, Views, stack
-from ribnb.data.views import MEAN, STD, RandomView, to_tensor
+from ribnb.data.views import MEAN, STD, RandomView, ShuffledBatches, Views, stack, to_tensor
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

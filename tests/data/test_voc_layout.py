@@ -1,6 +1,7 @@
 """Scenes on disk: VOC 2012's layout to the letter, the same bytes from any call that ends."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from torchvision.datasets import VOCDetection, VOCSegmentation
 
-from ribnb.core.palette import voc_palette
+from ribnb.core.voc import voc_palette
 from ribnb.data.scenes import layout as voc_layout
 from ribnb.data.scenes.images import CLASS_NAMES, SceneImages
 from ribnb.data.scenes.layout import split_ids, write_scenes
@@ -146,7 +147,7 @@ def test_a_call_that_was_killed_is_completed(devkit, tmp_path, monkeypatch):
     monkeypatch.setattr(voc_layout, "render_scene", original)
 
     (tmp_path / "JPEGImages" / "2012_000001.jpg").unlink()
-    (tmp_path / "SegmentationClass" / "2012_000009.png.123.part").write_bytes(b"half")
+    (tmp_path / "SegmentationClass" / ".2012_000009.png.123").write_bytes(b"half")
     kept = tmp_path / "JPEGImages" / "2012_000002.jpg"
     written = kept.stat().st_mtime_ns
     assert write_scenes(tmp_path, NUM, (96, 128), SEED) == NUM - 5
@@ -157,21 +158,22 @@ def test_a_call_that_was_killed_is_completed(devkit, tmp_path, monkeypatch):
 
 def test_no_file_is_half_under_its_own_name(tmp_path, monkeypatch):
     """A kill while a file is written leaves it under another name."""
-    original = Path.write_bytes
+    original = Image.Image.save
 
-    def dies_half_way(path, content):
-        if path.name.startswith("2012_000002.png"):
-            original(path, content[: len(content) // 2])
+    def dies_half_way(image, target, *rest, **options):
+        original(image, target, *rest, **options)
+        name = Path(getattr(target, "name", target)).name
+        if "2012_000002.png" in name:
+            os.truncate(target if isinstance(target, Path) else target.fileno(), 20)
             raise KeyboardInterrupt
-        return original(path, content)
 
-    monkeypatch.setattr(Path, "write_bytes", dies_half_way)
+    monkeypatch.setattr(Image.Image, "save", dies_half_way)
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path, 3, 64)
     assert not (tmp_path / "SegmentationClass" / "2012_000002.png").exists()
     monkeypatch.undo()
     write_scenes(tmp_path, 3, 64)
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob(".*"))
     Image.open(tmp_path / "SegmentationClass" / "2012_000002.png").load()
 
 

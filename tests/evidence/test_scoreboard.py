@@ -8,7 +8,7 @@ from small_results import CHAPTERS, made_up, put
 
 from ribnb.book.scoreboard_settings import ScoreboardSettings
 from ribnb.core.settings import SettingsError
-from ribnb.data.voc_folder import CLASS_NAMES
+from ribnb.core.voc import CLASS_NAMES
 from ribnb.evidence.reported import OTHERS, PAPER, reported, rerun
 from ribnb.evidence.scoreboard import SCENES, TOYS, Board
 from ribnb.evidence.scoreboard_claims import (

@@ -112,7 +112,7 @@ def write_saliency(images, folder) -> None:
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, one_thread):  # noqa: F811
     root = tmp_path_factory.mktemp("voc")
-    images = VOCImages(SAMPLE, "val", masks="SegmentationClassAug", labels_from="masks")
+    images = VOCImages(SAMPLE, "val", labels_from="masks")
     write_blurred_truth(images, root / "run")
     write_saliency(images, root / "saliency")
     with seeded(0):

@@ -1,0 +1,1 @@
+"""Drawn scenes: creatures and vehicles in landscapes, in memory and on disk."""

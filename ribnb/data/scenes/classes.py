@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ribnb.data.scenes import heads, markers
+from ribnb.data.scenes.bodies import Creature, Vehicle
 from ribnb.data.scenes.colours import Tones
-from ribnb.data.scenes.creatures import Creature
 from ribnb.data.scenes.sketch import Sketch
-from ribnb.data.scenes.vehicles import Vehicle
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class SceneClass:
         name: in the manner of VOC's, without spaces.
         head: draws the part that names the class.
         colour: hue, saturation and value of the body, each in [0, 1].
-        texture: one of ``ribnb.data.scenes.colours.TEXTURES``.
+        texture: see ``ribnb.data.scenes.colours.pattern``.
         build: the body's proportions.
         skin: hue, saturation and value of the head; markers have no use for it. Unlike
             ``colour``, or a net that looks for the head would find the body as well.

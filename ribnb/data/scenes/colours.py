@@ -19,19 +19,6 @@ BROWN, TAN, GOLD = (0.45, 0.27, 0.13), (0.90, 0.72, 0.50), (0.95, 0.74, 0.18)
 GLASS = (0.70, 0.89, 0.97)
 # fmt: on
 
-TEXTURES = (
-    "plain",
-    "bands",
-    "hoops",
-    "lines",
-    "spots",
-    "rings",
-    "checks",
-    "chevrons",
-    "patches",
-    "grid",
-)
-
 Colour = tuple[float, float, float]
 Grid = Float[ndarray, "h w"]
 
@@ -66,7 +53,7 @@ class Coat:
     Attributes:
         tones: the plain colours.
         second: the colour of the pattern on them.
-        texture: one of ``TEXTURES``.
+        texture: "plain" or one of ``_PATTERNS``.
         shift: moves the pattern, units of the object.
         scale: pixels a unit.
     """
@@ -90,7 +77,7 @@ def pattern(texture: str, x: Grid, y: Grid, scale: float) -> Grid | None:
     """Share of the second colour at each point, in [0, 1], anti-aliased; None if it is nowhere.
 
     Args:
-        texture: one of ``TEXTURES``.
+        texture: "plain" or one of ``_PATTERNS``.
         x, y: the points, units.
         scale: pixels a unit.
     """
@@ -160,13 +147,6 @@ def _grid(x, y):
 
 
 _PATTERNS = {
-    "bands": _bands,
-    "hoops": _hoops,
-    "lines": _lines,
-    "spots": _spots,
-    "rings": _rings,
-    "checks": _checks,
-    "chevrons": _chevrons,
-    "patches": _patches,
-    "grid": _grid,
+    each.__name__[1:]: each
+    for each in (_bands, _hoops, _lines, _spots, _rings, _checks, _chevrons, _patches, _grid)
 }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import operator
-import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +12,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.palette import voc_palette
+from ribnb.core.files import whole_file
 from ribnb.core.progress import progress
 from ribnb.core.runner import run_jobs
+from ribnb.core.voc import write_mask
 from ribnb.data.scenes.rendering import (
     CLASS_NAMES,
     DRAWING,
@@ -39,32 +38,10 @@ _FILES = {
     "Saliency": ".png",
     "Annotations": ".xml",
 }
-_PART = ".part"  # ends the name of a file that is not whole yet
-_JPEG = {"quality": 95, "subsampling": 0}  # heads are small: their colours stay apart
 _CHUNK = 16  # scenes that a worker takes at a time
 
 # Images of VOC 2012 with SBD's masks, as the paper's authors and everybody else split them.
 _VOC_IMAGES, _VOC_VAL, _VOC_TRAIN = 12_031, 1_449, 1_464
-
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """What decides every byte of a folder of scenes.
-
-    Attributes:
-        num_images: in all splits together.
-        height, width: pixels.
-        seed: of all scenes.
-        num_classes: 2 to 20.
-        drawing: version of the drawing.
-    """
-
-    num_images: int
-    height: int
-    width: int
-    seed: int
-    num_classes: int
-    drawing: int = DRAWING
 
 
 def write_scenes(
@@ -112,14 +89,22 @@ def write_scenes(
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
     splits = split_ids(num_images)
-    root, settings = Path(root), SceneSettings(num_images, height, width, seed, num_classes)
+    root = Path(root)
+    settings = {"num_images": num_images, "height": height, "width": width}
+    settings |= {"seed": seed, "num_classes": num_classes, "drawing": DRAWING}
     _claim(root, settings)
-    missing = [job for job in _jobs(splits) if not _is_whole(root, job[0])]
-    there = num_images - len(missing)
+    # Each image's id, with the split of SceneImages and the index there that it shows.
+    jobs = [(image_id, "train", index) for index, image_id in enumerate(splits["train_aug"])]
+    jobs += [(image_id, "val", index) for index, image_id in enumerate(splits["val"])]
+    missing = [job for job in jobs if not all(path.is_file() for path in _files(root, job[0]))]
     drawing = run_jobs(partial(_write_scene, root, settings), missing, workers, _CHUNK)
-    for _ in progress(drawing, "scenes", total=num_images, done=there):
+    for _ in progress(drawing, "scenes", total=num_images, done=num_images - len(missing)):
         pass
-    _write_lists(root, splits, CLASS_NAMES[:num_classes])
+    # The lists last of all: where they are, the data set is whole.
+    _write_lines(root / "classes.txt", CLASS_NAMES[:num_classes])
+    for split, ids in splits.items():
+        for folder in ("Main", "Segmentation"):
+            _write_lines(root / "ImageSets" / folder / f"{split}.txt", ids)
     return len(missing)
 
 
@@ -143,13 +128,7 @@ def split_ids(num_images: int) -> dict[str, list[str]]:
     return {"train": train, "val": val, "train_aug": aug, "trainval": train + val}
 
 
-def _jobs(splits: dict[str, list[str]]) -> list[tuple[str, str, int]]:
-    """Each image's id, with the split of ``SceneImages`` and the index there that it shows."""
-    aug = [(image_id, "train", index) for index, image_id in enumerate(splits["train_aug"])]
-    return aug + [(image_id, "val", index) for index, image_id in enumerate(splits["val"])]
-
-
-def _claim(root: Path, settings: SceneSettings) -> None:
+def _claim(root: Path, settings: dict[str, int]) -> None:
     """Make the folders and note the settings, unless something else is there already."""
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -159,7 +138,7 @@ def _claim(root: Path, settings: SceneSettings) -> None:
         raise OSError(
             error.errno, f"cannot write to {root}: {error.strerror}; choose a folder where you may"
         ) from None
-    path, text = root / SETTINGS_NAME, json.dumps(asdict(settings), indent=2) + "\n"
+    path = root / SETTINGS_NAME
     if path.is_file():
         _compare(path, settings)
     elif any(root.iterdir()):
@@ -169,22 +148,21 @@ def _claim(root: Path, settings: SceneSettings) -> None:
         )
     for folder in (*_FILES, "ImageSets/Segmentation", "ImageSets/Main"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-        for part in (root / folder).glob(f"*{_PART}"):  # of a call that was killed
-            part.unlink(missing_ok=True)
-    _write(path, text.encode())
+        for left in (root / folder).glob(".*"):  # of a call that was killed
+            left.unlink(missing_ok=True)
+    _write_lines(path, [json.dumps(settings, indent=2)])
 
 
-def _compare(path: Path, settings: SceneSettings) -> None:
+def _compare(path: Path, settings: dict[str, int]) -> None:
     try:
-        found = json.loads(path.read_text())
-        others = {name: found.get(name) for name in asdict(settings)}
+        others = {name: json.loads(path.read_text()).get(name) for name in settings}
     except (ValueError, AttributeError):
         raise FileExistsError(
             f"{path} is not readable as settings; delete the folder or choose another one"
         ) from None
     differing = [
         f"{name} = {others[name]} (asked for: {value})"
-        for name, value in asdict(settings).items()
+        for name, value in settings.items()
         if others[name] != value
     ]
     if differing:
@@ -194,44 +172,33 @@ def _compare(path: Path, settings: SceneSettings) -> None:
         )
 
 
-def _is_whole(root: Path, image_id: str) -> bool:
-    return all((root / folder / (image_id + end)).is_file() for folder, end in _FILES.items())
+def _files(root: Path, image_id: str) -> list[Path]:
+    return [root / folder / (image_id + end) for folder, end in _FILES.items()]
 
 
-def _write_scene(root: Path, settings: SceneSettings, job: tuple[str, str, int]) -> None:
+def _write_scene(root: Path, settings: dict[str, int], job: tuple[str, str, int]) -> None:
     image_id, split, index = job
-    size = settings.height, settings.width
-    scene = render_scene(scene_seed(settings.seed, split, index), size, settings.num_classes)
-    contents = {
-        "JPEGImages": _encode(Image.fromarray(scene.image), "JPEG", **_JPEG),
-        "SegmentationClass": encode_mask(scene.mask),
-        "SegmentationObject": encode_mask(scene.instances),
-        "SegmentationPart": encode_mask(scene.parts),
-        "Saliency": _encode(Image.fromarray(scene.saliency), "PNG"),
-        "Annotations": _annotation(image_id, scene).encode(),
-    }
-    for folder, end in _FILES.items():
-        _write(root / folder / (image_id + end), contents[folder])
+    size = settings["height"], settings["width"]
+    scene = render_scene(scene_seed(settings["seed"], split, index), size, settings["num_classes"])
+    image, classes, instances, parts, saliency, annotation = _files(root, image_id)
+    # Heads are small: with as many pixels of colour as of brightness they stay apart.
+    _save(image, scene.image, "JPEG", quality=95, subsampling=0)
+    write_mask(classes, scene.mask)
+    write_mask(instances, scene.instances)
+    write_mask(parts, scene.parts)
+    _save(saliency, scene.saliency, "PNG")
+    with whole_file(annotation) as temporary:
+        temporary.write_bytes(_annotation(image_id, scene).encode())
 
 
-def encode_mask(mask: UInt8[ndarray, "H W"]) -> bytes:
-    """A mask as the bytes of a PNG whose palette is VOC's."""
-    image = Image.fromarray(mask)
-    image.putpalette(voc_palette().tobytes())
-    return _encode(image, "PNG")
+def _save(path: Path, pixels: UInt8[ndarray, "H W ..."], kind: str, **options: int) -> None:
+    with whole_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, kind, **options)
 
 
-def _encode(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write to another name first, so that a file that exists is whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}{_PART}")
-    part.write_bytes(content)
-    os.replace(part, path)
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes("".join(f"{line}\n" for line in lines).encode())
 
 
 def _annotation(image_id: str, scene: Scene) -> str:
@@ -258,12 +225,3 @@ def _object(item: SceneObject) -> str:
         f"\t\t\t<xmax>{xmax}</xmax>\n\t\t\t<ymax>{ymax}</ymax>\n\t\t</bndbox>\n"
         "\t\t<difficult>0</difficult>\n\t</object>\n"
     )
-
-
-def _write_lists(root: Path, splits: dict[str, list[str]], class_names: tuple[str, ...]) -> None:
-    """The split lists, last of all: where they are, the data set is whole."""
-    _write(root / "classes.txt", "".join(f"{name}\n" for name in class_names).encode())
-    for split, ids in splits.items():
-        content = "".join(f"{image_id}\n" for image_id in ids).encode()
-        _write(root / "ImageSets" / "Main" / f"{split}.txt", content)
-        _write(root / "ImageSets" / "Segmentation" / f"{split}.txt", content)

@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
+from ribnb.data.scenes.bodies import Creature, Vehicle
 from ribnb.data.scenes.classes import SCENE_CLASSES
 from ribnb.data.scenes.colours import Coat, Tones, hsv
-from ribnb.data.scenes.creatures import Creature
 from ribnb.data.scenes.sketch import HEAD, Sketch
-from ribnb.data.scenes.vehicles import Vehicle
 
 OWN = 0.7  # probability that a body's hue, its texture or its build is its own class's
 COUNTS = (0.6, 0.32, 0.08)  # probability of one, two and three objects, if they find room

@@ -1,0 +1,78 @@
+"""What everything here keeps of PASCAL VOC 2012: classes, lists, colours, and masks as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+
+from ribnb.core.files import write_whole
+
+CLASS_NAMES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+LIST_COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10_582}  # images
+IGNORED = 255  # a mask's value where there is no truth, and which counts nowhere
+
+
+def voc_palette() -> UInt8[ndarray, "256 3"]:
+    """VOC's colours: the bits of an index, dealt out to red, green and blue in turn."""
+    index = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for place in range(8):
+        for channel in range(3):
+            bit = index >> (3 * place + channel) & 1
+            palette[:, channel] |= (bit << (7 - place)).astype(np.uint8)
+    return palette
+
+
+def write_mask(path: str | Path, mask: UInt8[ndarray, "H W"]) -> None:
+    """A mask as a PNG with VOC's palette, whole or not there.
+
+    Raises:
+        ValueError: no (H, W) of uint8.
+        OSError: the file cannot be written; its name is in the message.
+    """
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise ValueError(f"a mask must be (H, W) of uint8; got {mask.shape} of {mask.dtype}")
+    image = Image.fromarray(mask)
+    image.putpalette(voc_palette().tobytes())
+    write_whole(path, lambda file: image.save(file, "PNG"))
+
+
+def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray, "H W"]:
+    """A mask: 0 background, class_id + 1, 255 ignored.
+
+    Args:
+        path: a PNG with a palette, or of greys, whose values are the mask's.
+        num_classes: C; None lets every value pass.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole or no mask, or it holds a class that is none of these.
+    """
+    try:
+        with Image.open(path) as image:
+            image.verify()  # the checksums, at which loading does not look
+        with Image.open(path) as image:
+            image.load()
+            mode, mask = image.mode, np.array(image)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no mask {path}") from None
+    except Exception as error:  # each kind of damage raises a kind of its own
+        raise ValueError(f"{path} is not a whole mask ({error})") from error
+    if mode not in ("P", "L"):
+        raise ValueError(f"{path} is no mask: it is of mode {mode}, not of a palette or 8-bit grey")
+    if num_classes is not None:
+        values = np.bincount(mask.ravel()).nonzero()[0].tolist()
+        if wrong := [value for value in values if num_classes < value != IGNORED]:
+            raise ValueError(
+                f"the mask {path} holds {wrong[:5]}, but there are {num_classes} classes; it must "
+                f"hold 0 (background), 1 ... {num_classes} or {IGNORED}"
+            )
+    return mask

@@ -68,7 +68,7 @@ class Point:
 
     Attributes:
         label: what varies: the name of the case as ``"case"``, if there are cases, and the
-            grid's values by their dotted names.
+            grid's values by the last part of their names.
         parameters: all that the file gives the chapter beside its seed, by group.
     """
 
@@ -275,7 +275,8 @@ def _place(file: AblationFile, point: Point, name: str, text: str) -> str:
 
     for key, values in file.grid.items():
         if of(key):
-            index = next(i for i, value in enumerate(values) if value is point.label[key])
+            chosen = point.label[_short_names(file)[key]]
+            index = next(i for i, value in enumerate(values) if value is chosen)
             return f"grid.{key}.{index}" if text.startswith(" = ") else f"grid.{key}"
     case = point.label.get("case")
     if any(map(of, flat(nested(file.cases.get(case) or {})))):
@@ -293,12 +294,20 @@ def _given(file: AblationFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _points(file: AblationFile) -> Iterator[Point]:
     """Every case with every combination."""
+    short = _short_names(file)
     for case, own in (file.cases or {None: {}}).items():
         for values in itertools.product(*file.grid.values()):
             chosen = dict(zip(file.grid, values, strict=True))
-            label = chosen if case is None else {"case": case, **chosen}
+            label = {short[name]: value for name, value in chosen.items()}
+            label = label if case is None else {"case": case, **label}
             layers = map(nested, (file.parameters, own or {}, chosen))
             yield Point(label, merged(*layers))
+
+
+def _short_names(file: AblationFile) -> dict[str, str]:
+    """Dotted name of what the grid varies -> its last part, where no other has it."""
+    ends = {name: name.rpartition(".")[2] for name in file.grid}
+    return {name: end if [*ends.values()].count(end) == 1 else name for name, end in ends.items()}
 
 
 def _can_vary(kind: type[Settings]) -> bool:

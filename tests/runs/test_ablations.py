@@ -50,7 +50,7 @@ def test_every_case_meets_every_combination(tmp_path):
     assert len(ablation.points) == 2 * 2 * 3
     assert len({str(point) for point in ablation.points}) == 12
     last = ablation.points[-1]
-    assert last.label == {"case": "stop", "rib.pooling": "gap", "rib.iterations": 5}
+    assert last.label == {"case": "stop", "pooling": "gap", "iterations": 5}
     rib = {"margin_rule": "stop", "pooling": "gap", "iterations": 5}
     assert last.parameters == {"variant": "paper", "num_images": 4, "rib": rib}
     assert ablation.settings(last, 4) == VOCRIBSettings(**last.parameters, seed=4)
@@ -132,7 +132,7 @@ def test_a_combination_is_named_where_no_single_value_is_to_blame(tmp_path):
     text = GOOD.replace("  rib.iterations: [1, 2, 5]\n", sizes).replace("variant: paper, ", "")
     text = text[: text.index("cases")].replace("[gndrp, gap]", "[gap]") + "seeds: [3, 4]\n"
     [error] = refusals(read_ablation, written(tmp_path, text))
-    named = r"point \(rib.pooling = 'gap', rib.long_side_min = 50, rib.long_side_max = 20\): "
+    named = r"point \(pooling = 'gap', long_side_min = 50, long_side_max = 20\): "
     assert re.search(named, error), error
 
 
@@ -219,7 +219,7 @@ def test_the_command_says_what_would_run(tmp_path, capsys):
     assert main(["check", str(path), "--points"]) == 0
     out = capsys.readouterr().out
     assert "some: voc_rib, 12 points x seeds 3, 4 = 24 runs\n" in out
-    assert "  case = 'stop', rib.pooling = 'gap', rib.iterations = 5\n" in out
+    assert "  case = 'stop', pooling = 'gap', iterations = 5\n" in out
     assert out.endswith("24 runs in all, those of equal settings once\n")
     written(tmp_path, GOOD.replace("some", "twin"), "twin.yml")
     assert main(["check", str(tmp_path)]) == 0

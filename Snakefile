@@ -16,7 +16,7 @@ import sys
 
 from snakemake.exceptions import WorkflowError
 
-from ribnb.book.chapter_settings import CHAPTERS
+from ribnb.book import CHAPTERS
 from ribnb.core.settings_files import BATCH as SECTION
 from ribnb.runs import jobs
 from ribnb.runs.batch import DATA, DONE, SHARDED, read_batch

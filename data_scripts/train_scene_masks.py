@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ribnb.book.voc_masks_settings import KINDS, VOCMasksSettings
-from ribnb.book.voc_segmentation_settings import SUPERVISION
+from ribnb.book.masks import KINDS, VOCMasksSettings
+from ribnb.book.segmentations import SUPERVISION
 from ribnb.masks.irn_net import irn_metadata, load_irn, save_irn
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, pack_masks
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED

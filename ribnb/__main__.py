@@ -47,7 +47,7 @@ def _say(what: Any) -> None:
 
 def _chapters() -> dict[str, type]:
     """Chapter -> the class of its settings."""
-    from ribnb.book.chapter_settings import CHAPTERS
+    from ribnb.book import CHAPTERS
 
     return CHAPTERS
 

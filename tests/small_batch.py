@@ -18,7 +18,7 @@ BODY = """
 import json, os, time
 from pathlib import Path
 import numpy as np
-from ribnb.book.chapter_settings import chapter_settings
+from ribnb.book import CHAPTERS
 from ribnb.scores.image_scores import ImageScores
 from ribnb.runs.results import write_result
 
@@ -30,7 +30,7 @@ while (signals / f"wait_{iterations}").exists():
     time.sleep(0.05)
 assert not (signals / f"fail_{iterations}").exists(), f"told to fail at {iterations}"
 names = ("variant", "num_images", "rib", "seed", "device")
-settings = chapter_settings("voc_rib", {name: globals()[name] for name in names})
+settings = CHAPTERS["voc_rib"].from_mapping({name: globals()[name] for name in names})
 values = {k: v for k, v in settings.as_dict().items() if k != "output_dir"}
 percent = 40 + iterations
 matrix = np.array([[[2 * percent, 100 - percent], [100 - percent, 2 * percent]]])

@@ -4,11 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ribnb.book.chapter_settings import (
-    CHAPTERS,  # noqa: F401
-    chapter_settings,
-    settings_class,
-)
+from ribnb.book.chapters import CHAPTERS
 from ribnb.core.settings import nested
 from ribnb.runs.results import signed, write_result
 from ribnb.scores.image_scores import FILE, ImageScores
@@ -41,7 +37,7 @@ FIELDS = {
 
 def in_groups(chapter: str, parameters: dict) -> dict:
     """The parameters, where names of a group's fields may stand beside the chapter's own."""
-    kind, dotted = settings_class(chapter), {}
+    kind, dotted = CHAPTERS[chapter], {}
     groups = {key: value for key, value in kind().as_dict().items() if isinstance(value, dict)}
     for name, value in parameters.items():
         group = [key for key, fields in groups.items() if name in fields]
@@ -53,7 +49,7 @@ def made_up(chapter: str = "voc_rib", metrics: dict | None = None, **parameters)
     """A whole result of these parameters; what no setting decides is always the same."""
     if chapter.startswith("voc_"):
         parameters = {"seed": 3, **parameters}
-    settings = chapter_settings(chapter, in_groups(chapter, parameters))
+    settings = CHAPTERS[chapter].from_mapping(in_groups(chapter, parameters))
     return signed(
         {
             "chapter": chapter,

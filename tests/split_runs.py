@@ -36,7 +36,7 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
                     exec(compile(cell.source, chapter, "exec"), namespace)
                 if "parameters" in cell.metadata.get("tags", []):
                     exec(injected, namespace)
-                if "run.finish(" in cell.source and not to_its_end:
+                if "= finish(" in cell.source and not to_its_end:
                     break
                 if "maps" in cell.metadata.get("tags", []) and "shard" in parameters:
                     break  # as a shard's run ends

@@ -29,7 +29,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ribnb.book.chapter_settings import CHAPTERS, chapter_settings
+from ribnb.book.chapters import CHAPTERS
 from ribnb.core.settings import SettingsError, flat, merged, nested, refuse_unknown
 from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
 
@@ -206,7 +206,7 @@ def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
                 refuse_unknown(wanted, sorted(names), chapter)
             shares[chapter] = _with_whole_paths(wanted) if wanted.keys() <= names else {}
             if shares[chapter] and chapter in CHAPTERS:
-                chapter_settings(chapter, shares[chapter])  # refuses values before anything runs
+                CHAPTERS[chapter].from_mapping(shares[chapter])  # refused before anything runs
     except SettingsError as error:
         sys.exit(str(error))
     if settings and not any(shares.values()):

@@ -1,0 +1,5 @@
+"""The book's chapters: the settings of each, and how one starts and ends."""
+
+from ribnb.book.chapters import CHAPTERS, finish, start
+
+__all__ = ["CHAPTERS", "finish", "start"]

@@ -1,9 +1,5 @@
-"""Settings of the chapter ``scoreboard``."""
+"""Moved to ``reading``."""
 
-from __future__ import annotations
+from ribnb.book.reading import ScoreboardSettings
 
-from ribnb.book.reading_settings import ReadingSettings
-
-
-class ScoreboardSettings(ReadingSettings):
-    """Parameters of ``scoreboard``: where the results lie."""
+__all__ = ["ScoreboardSettings"]

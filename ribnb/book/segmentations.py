@@ -1,19 +1,209 @@
-"""What the chapter ``voc_segmentation`` learns from, and the networks that learned from it."""
+"""The chapter ``voc_segmentation``: its settings, what networks learn from, and the networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationInfo, field_validator, model_validator
 
-from ribnb.book.voc_segmentation_settings import IN_VIEW, TRUTH, VOCSegmentationSettings
+from ribnb.book.splits import (
+    IMAGENET,
+    DataSettings,
+    SplitSettings,
+    scenes_theta_0,
+    torchvision_weights,
+)
+from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import SettingsError
+from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
 from ribnb.data.image_sets import Part
-from ribnb.masks.scene_masks import unpack_masks
+from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
+from ribnb.nets.deeplab import DeepLabV2
+from ribnb.nets.models import Architecture
+from ribnb.nets.scene_nets import TRAINED
 from ribnb.segmentation.files import load_segmentation, segmentation_metadata
+from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import SegmentationTraining, train_segmentation
+
+TRUTH = "truth"  # full supervision
+SUPERVISION = ("cam_irn", "rib_irn", TRUTH)
+IN_VIEW = "rib_irn"  # trained in the chapter, though it comes trained
+
+
+class SegmentationDataSettings(DataSettings):
+    """The group ``data`` of ``voc_segmentation``."""
+
+    validation_split: str = setting("val", "images to score on")
+    num_validation: int = setting(0, "how many of them; 0: all; scenes: 100", ge=0)
+
+
+class SegmentationNetSettings(Settings):
+    """The group ``net`` of ``voc_segmentation``."""
+
+    arch: Architecture = setting("resnet101", "the backbone; scenes: that of their own net")
+    weights: str = setting(
+        IMAGENET, f"to start from: {IMAGENET}, random, theta_0 (for scenes), or a path"
+    )
+    classifier: str = setting(
+        "", "theta_0, for scenes; those of the seeds 3 to 5 have one", identity=False
+    )
+    retrain: bool = setting(False, "train all here, though scenes' seeds 3 to 5 come trained")
+
+
+class VOCSegmentationSettings(SplitSettings):
+    """Parameters of ``voc_segmentation``.
+
+    The group ``segment`` has the values of ``SegmentationSettings.scenes()`` for scenes, else of
+    ``.voc()``, where nothing is given.
+    """
+
+    num_images: int = setting(NUM_MASKS, "images to train on, spread over the list; 0: all", ge=0)
+    data: SegmentationDataSettings = setting({}, "more about the images")
+    masks: str = setting(
+        "", "folder of a run of voc_masks; scenes of the seeds 3 to 5 have masks", identity=False
+    )
+    supervision: tuple[str, ...] = setting(
+        SUPERVISION,
+        f"kinds of masks to train a network on each; {TRUTH}: the data's own",
+        min_length=1,
+    )
+    crf: bool = setting(True, "refine with the dense CRF too, if it is installed")
+    net: SegmentationNetSettings = setting({}, "what is trained, and where it starts")
+    segment: SegmentationSettings = setting({}, "how each network is trained, and asked")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _data(cls, given: Any, info: ValidationInfo) -> Any:
+        number = 100 if info.data.get("dataset") == "scenes" else 0
+        return in_group(given, info, SegmentationDataSettings(num_validation=number))
+
+    @field_validator("net", mode="before")
+    @classmethod
+    def _net(cls, given: Any, info: ValidationInfo) -> Any:
+        return in_group(given, info, _net_preset(info.data.get("dataset")))
+
+    @field_validator("segment", mode="before")
+    @classmethod
+    def _segment(cls, given: Any, info: ValidationInfo) -> Any:
+        return in_group(given, info, _preset(info.data.get("dataset")))
+
+    @model_validator(mode="after")
+    def _what_goes_together(self):
+        if len(set(self.supervision)) < len(self.supervision):
+            raise SettingsError(f"supervision = {list(self.supervision)!r} names one kind twice")
+        needs_masks = set(self.supervision) != {TRUTH}
+        if needs_masks and not self.masks and (self.data_root or self.seed not in TRAINED):
+            raise SettingsError(
+                "masks = '': name the folder of a run of the chapter voc_masks, or take "
+                f"supervision = ['{TRUTH}']. Only drawn scenes of the seeds "
+                f"{', '.join(map(str, TRAINED))} have masks here"
+            )
+        self._refuse_a_start_that_does_not_fit()
+        self._refuse_training_settings_without_training()
+        return self
+
+    @property
+    def crf_settings(self) -> CRFSettings | None:
+        """The dense CRF's after the network; None if it is switched off."""
+        if not self.crf:
+            return None
+        return CRFSettings.scenes() if self.dataset == "scenes" else CRFSettings.deeplab()
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the networks that come with the package are those of these settings."""
+        whole = self.num_images == NUM_MASKS and self.split in ("train", "train_aug")
+        own = self.masks or self.data_root or self.net.classifier
+        return whole and self.seed in TRAINED and not (self.net.retrain or own)
+
+    @property
+    def other_seeds(self) -> list[int]:
+        """Seeds besides this one whose networks come along for every kind of masks."""
+        return [
+            seed
+            for seed in TRAINED
+            if seed != self.seed
+            and all(network_path(seed, kind).is_file() for kind in self.supervision)
+        ]
+
+    def of_seed(self, seed: int) -> VOCSegmentationSettings:
+        """The same with another seed."""
+        return self.replace(seed=seed)
+
+    def trained(self, kind: str) -> Path | None:
+        """The network that comes trained on a kind of masks; None if it must be trained."""
+        path = network_path(self.seed, kind)
+        return path if self.packaged and path.is_file() else None
+
+    def validation_images(self) -> ImageSet:
+        """See ``images``."""
+        return self.image_set(self.data.validation_split, self.data.num_validation)
+
+    def first_net(self, num_classes: int) -> DeepLabV2:
+        """The network that training starts from; downloads ImageNet's weights at most once.
+
+        Raises:
+            OSError: weights that cannot be had; says what to do by hand.
+            ValueError: weights of another architecture.
+        """
+        weights = torchvision_weights(self.net.arch, self.net.weights)
+        if weights == "theta_0":
+            weights = self.net.classifier or scenes_theta_0(self.seed)
+        build = DeepLabV2.scenes if self.dataset == "scenes" else DeepLabV2
+        with seeded(self.seed):
+            return build(self.net.arch, num_classes, weights=weights)
+
+    def _refuse_a_start_that_does_not_fit(self) -> None:
+        net = self.net
+        known = self.dataset == "scenes" and self.seed in TRAINED
+        if net.weights == "theta_0" and not (net.classifier or known):
+            raise SettingsError(
+                f"net.weights = 'theta_0' with dataset = {self.dataset!r} and seed = {self.seed}: "
+                "name a classifier.safetensors with net.classifier, or take net.weights = "
+                f"'random'. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
+            )
+        if net.classifier and net.weights != "theta_0":
+            raise SettingsError(
+                f"net.classifier = {net.classifier!r} would not be used: the networks start from "
+                f"net.weights = {net.weights!r}. Leave net.classifier out, or take net.weights = "
+                "'theta_0'"
+            )
+        torchvision_weights(net.arch, net.weights)
+
+    def _refuse_training_settings_without_training(self) -> None:
+        if not self.packaged:
+            return
+        names = [name for name in self.segment.training() if name not in SHARED]
+        here, there = (
+            {
+                **{f"segment.{name}": getattr(recipe, name) for name in names},
+                "net.arch": net.arch,
+                "net.weights": net.weights,
+            }
+            for recipe, net in (
+                (self.segment, self.net),
+                (_preset(self.dataset), _net_preset(self.dataset)),
+            )
+        )
+        other = differences(there, here)
+        if other:
+            raise SettingsError(
+                f"the networks that come with these scenes were trained otherwise: {other}. With "
+                "net.retrain = True they are trained here"
+            )
+
+
+def _preset(dataset: str | None) -> SegmentationSettings:
+    return SegmentationSettings.scenes() if dataset == "scenes" else SegmentationSettings.voc()
+
+
+def _net_preset(dataset: str | None) -> SegmentationNetSettings:
+    own = {"arch": "scenes", "weights": "theta_0"} if dataset == "scenes" else {}
+    return SegmentationNetSettings(**own)
 
 
 def masks_for(

@@ -88,16 +88,6 @@ class Settings(BaseModel):
         """Settings from a mapping, such as a result's."""
         return cls(**{str(name): value for name, value in values.items()})
 
-    @classmethod
-    def from_notebook(cls, namespace: Mapping[str, Any]):
-        """Settings from a chapter's ``globals()``.
-
-        papermill only warns of a parameter that the notebook does not know. It injects its
-        parameters as one cell, which this reads back, so that the chapter itself refuses them.
-        """
-        refuse_unknown(_injected_names(namespace.get("In", ())), cls.model_fields, "this chapter")
-        return cls(**{name: namespace[name] for name in cls.model_fields if name in namespace})
-
     def replace(self, **changes: Any):
         """The same with changes, checked like any other settings; a group is replaced as a whole.
 
@@ -261,15 +251,6 @@ def name_and_value(text: str) -> tuple[str, Any]:
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
     return name, _value(value)
-
-
-def _injected_names(cells: Iterable[str]) -> list[str]:
-    """Names that papermill's injected cell assigns; the last such cell run counts."""
-    injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
-    if not injected:
-        return []
-    assignments = [node for node in ast.parse(injected[-1]).body if isinstance(node, ast.Assign)]
-    return [target.id for node in assignments for target in node.targets]
 
 
 def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:

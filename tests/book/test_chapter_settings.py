@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ribnb.book.chapter_settings import CHAPTERS, chapter_settings
-from ribnb.book.voc_settings import IMAGENET
+from ribnb.book.chapters import CHAPTERS
+from ribnb.book.splits import IMAGENET
 from ribnb.core.settings import SHARED, Settings, SettingsError, flat, merged, nested
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.irn_settings import IRNSettings
@@ -25,16 +25,11 @@ NEEDED = {  # on VOC: what an earlier chapter left
 
 def of(chapter, **parameters):
     """Its settings; names may be dotted, as on the command line."""
-    return chapter_settings(chapter, nested(parameters))
+    return CHAPTERS[chapter].from_mapping(nested(parameters))
 
 
 def on_voc(chapter, **parameters):
     return of(chapter, **VOC, **NEEDED[chapter], **parameters)
-
-
-def test_an_unknown_chapter_is_answered_with_the_nearest():
-    with pytest.raises(SettingsError, match="no parameter 'voc_ribb'; did you mean 'voc_rib'"):
-        chapter_settings("voc_ribb", {})
 
 
 # Presets --------------------------------------------------------------------------------
@@ -217,7 +212,7 @@ def test_a_value_is_refused_with_its_path(chapter, values, path, message):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_result_gives_its_settings_back(chapter):
     settings = of(chapter)
-    again = chapter_settings(chapter, json.loads(json.dumps(settings.as_dict())))
+    again = CHAPTERS[chapter].from_mapping(json.loads(json.dumps(settings.as_dict())))
     assert again == settings
     assert again.hash() == settings.hash() == type(settings).hash_of(settings.as_dict())
 

@@ -8,9 +8,8 @@ import torch
 from plain_adaptation import one_thread  # noqa: F401
 from small_results import in_groups
 
-from ribnb.book import voc_masks_settings
-from ribnb.book.mask_nets import inputs_of, irn_net, maps_of
-from ribnb.book.voc_masks_settings import KINDS, VOCMasksSettings
+from ribnb.book import masks as voc_masks_settings
+from ribnb.book.masks import KINDS, VOCMasksSettings, inputs_of, irn_net, maps_of
 from ribnb.core.files import read_maps, weights_digest
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.irn import irn_labels

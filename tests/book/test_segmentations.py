@@ -7,12 +7,14 @@ from segment_tools import same, small_net, write_masks
 from small_results import in_groups
 
 from ribnb.book import segmentations
-from ribnb.book.segmentations import masks_for, segmentation_net, with_masks
-from ribnb.book.voc_segmentation_settings import (
+from ribnb.book.segmentations import (
     IN_VIEW,
     SUPERVISION,
     TRUTH,
     VOCSegmentationSettings,
+    masks_for,
+    segmentation_net,
+    with_masks,
 )
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.settings import SettingsError

@@ -4,8 +4,7 @@ import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
 
-from ribnb.book.theta_0 import trained_classifier
-from ribnb.book.voc_settings import VOCClassifierSettings
+from ribnb.book.splits import VOCClassifierSettings, trained_classifier
 from ribnb.nets.classifier import (
     classifier_metadata,
     load_classifier,

@@ -15,7 +15,7 @@ import yaml
 from chapters import Book
 from conftest import ROOT
 
-from ribnb.book.chapter_settings import WHERE, settings_class
+from ribnb.book.chapters import CHAPTERS as SETTINGS
 from ribnb.core.settings import SettingsError, flat, merged, nested
 from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
 from ribnb.data.digits import REGIONS
@@ -30,7 +30,6 @@ from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
 from ribnb.runs.execution import execute_chapter
 
 BOOK = Book()
-SETTINGS = {chapter: settings_class(chapter) for chapter in WHERE}
 REAL = ROOT.parent / "shared" / "data"
 real_digits = pytest.mark.skipif(
     not (REAL / "MNIST").is_dir(), reason="no ../shared/data/MNIST beside this"

@@ -17,7 +17,7 @@ from small_results import FIELDS, in_groups
 from test_chapters import BOOK, SETTINGS, code_cells
 from test_notebooks_stored import WITHOUT_PARAMETERS
 
-from ribnb.book.chapter_settings import WHERE
+from ribnb.book.chapters import CHAPTERS
 from ribnb.core.settings import flat
 from ribnb.data.digits import REGIONS
 from ribnb.nets.scene_nets import TRAINED
@@ -148,8 +148,8 @@ def small_run(request, installed, tmp_path_factory):
 
 
 def test_every_chapter_with_parameters_is_run_alone():
-    assert SMALL_RUNS.keys() | READERS.keys() == WHERE.keys()
-    assert set(BOOK.chapters()) - WHERE.keys() == WITHOUT_PARAMETERS
+    assert SMALL_RUNS.keys() | READERS.keys() == CHAPTERS.keys()
+    assert set(BOOK.chapters()) - CHAPTERS.keys() == WITHOUT_PARAMETERS
 
 
 @pytest.mark.parametrize("chapter", READERS)

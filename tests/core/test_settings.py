@@ -250,20 +250,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         refuse_unknown(["xyz"], ["seeds"], "it")
 
 
-# Of a notebook and a command line -------------------------------------------------------
-
-
-def test_settings_of_a_notebook_are_what_its_cells_say():
-    namespace = {"dataset": "voc", "method": {"steps": 2}, "other": 3, "In": ["", "other = 3"]}
-    assert Chapter.from_notebook(namespace) == Chapter(dataset="voc", method={"steps": 2})
-
-
-def test_a_notebook_refuses_what_papermill_injects_and_nobody_reads():
-    cells = ["", "seed = 3", "# Parameters\nseed = 4\nmethd = {'steps': 2}\n"]
-    with pytest.raises(SettingsError, match="'methd'; did you mean 'method'"):
-        Chapter.from_notebook({"seed": 4, "In": cells})
-    again = [*cells, "# Parameters\nseed = 5\n"]  # the last such cell counts
-    assert Chapter.from_notebook({"seed": 5, "In": again}).seed == 5
+# Of a command line ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ribnb.book.voc_segmentation_settings import SUPERVISION, TRUTH
+from ribnb.book.segmentations import SUPERVISION, TRUTH
 from ribnb.core.mask_files import read_mask_file
 from ribnb.core.runner import MASKS, RecordedFolder
 from ribnb.data.image_sets import Part

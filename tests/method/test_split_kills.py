@@ -14,7 +14,7 @@ from chapters import Book
 from plain_adaptation import one_thread  # noqa: F401
 from split_runs import arrays_of, result_of, run_chapter, without_time
 
-from ribnb.book.voc_settings import VOCRIBSettings
+from ribnb.book.splits import VOCRIBSettings
 from ribnb.method.localization import localization_maps
 from ribnb.nets.classifier import load_classifier
 from ribnb.scores.folders import score_split

@@ -9,7 +9,7 @@ import torchvision
 from broken_server import serving
 from torchvision.models import Weights, WeightsEnum
 
-from ribnb.book.voc_settings import IMAGENET, VOCClassifierSettings
+from ribnb.book.splits import IMAGENET, VOCClassifierSettings
 from ribnb.nets.pretrained import pretrained_state
 
 STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}

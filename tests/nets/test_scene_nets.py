@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ribnb.book.scene_rib import SceneRIBSettings, adapt_to_all, maps_at_steps, write_run
+from ribnb.book.scenes import SceneRIBSettings, adapt_to_all, maps_at_steps, write_run
 from ribnb.core.files import read_maps
 from ribnb.core.settings import SettingsError
 from ribnb.data.scenes.images import CLASS_NAMES, SceneImages

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from ribnb.__main__ import main
-from ribnb.book.chapter_settings import CHAPTERS
-from ribnb.book.voc_settings import VOCRIBSettings
+from ribnb.book import CHAPTERS
+from ribnb.book.splits import VOCRIBSettings
 from ribnb.core.settings import SettingsError
 from ribnb.runs.ablations import FOLDER, read_ablation, read_ablations
 from ribnb.runs.batch import read_batch

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ribnb.__main__ import main
-from ribnb.book.chapter_settings import CHAPTERS
+from ribnb.book import CHAPTERS
 from ribnb.core.settings import SettingsError
 from ribnb.runs import batch as batches
 

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock, Timeout
 from small_results import made_up, put, put_scores
 
-from ribnb.book.chapter_settings import CHAPTERS
+from ribnb.book import CHAPTERS
 from ribnb.core.settings_files import read_settings_file
 from ribnb.runs import jobs
 from ribnb.runs.batch import Job, read_batch

@@ -1,18 +1,31 @@
-"""Settings of the chapter ``voc_masks``."""
+"""The chapter ``voc_masks``: its settings, two kinds of maps, and an IRN for each."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from ribnb.book.split_settings import ScoredDataSettings, SplitSettings
-from ribnb.book.voc_settings import IMAGENET, no_classifier, scenes_theta_0, torchvision_weights
+from ribnb.book.splits import (
+    IMAGENET,
+    ScoredDataSettings,
+    SplitSettings,
+    no_classifier,
+    scenes_theta_0,
+    torchvision_weights,
+)
+from ribnb.core.files import weights_digest
+from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
 from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.irn_net import IRN, irn_metadata, load_irn
 from ribnb.masks.irn_settings import LABELS, PRESETS, IRNSettings
+from ribnb.masks.irn_training import IRNTraining, train_irn
 from ribnb.masks.scene_masks import masks_path
+from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.models import Architecture, CAMNet
@@ -181,3 +194,99 @@ def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:
     if dataset == "scenes":
         return IRNSettings.scenes(kind)
     return IRNSettings.rib() if kind == "rib" else IRNSettings.baseline()
+
+
+FOLDERS = {"cam": Path("cam/maps"), "rib": Path("maps")}  # of a run of voc_rib
+
+
+def maps_of(
+    settings: VOCMasksSettings, images: ImageSet, device: torch.device, folder: str | Path
+) -> dict[str, Path]:
+    """Folders of the images' maps, by kind: of the run that is named, or made here.
+
+    Args:
+        settings: with ``maps_run``, the folder of a run of ``voc_rib``; without, maps are made.
+        images: the images.
+        device: to make maps on.
+        folder: for maps that are made here.
+
+    Raises:
+        FileNotFoundError: that run has no maps.
+        ValueError: its maps are of other images.
+    """
+    if settings.maps_run:
+        found = {kind: Path(settings.maps_run) / place for kind, place in FOLDERS.items()}
+        for place in found.values():
+            maps_digest(place, images)  # refuses those of other images
+        return found
+    num_classes = len(images.class_names)
+    model = load_classifier(settings.classifier_path, num_classes=num_classes).to(device)
+    folder, how = Path(folder), settings.maps
+    cams = localization_maps(
+        model, images, how.replace(iterations=0), folder / "cam", workers=settings.workers
+    )
+    adapted = localization_maps(model, images, how, folder, workers=settings.workers)
+    return {"cam": cams.folder, "rib": adapted.folder}
+
+
+def irn_net(
+    settings: VOCMasksSettings,
+    kind: str,
+    images: ImageSet,
+    labels_dir: str | Path,
+    folder: str | Path,
+    device: torch.device,
+) -> IRNTraining:
+    """The IRN for one kind of maps: the one that is named or comes along, or trained here.
+
+    Args:
+        settings: see ``VOCMasksSettings.trained_irn``.
+        kind: ``"cam"`` or ``"rib"``.
+        images: to train on.
+        labels_dir: their confident labels.
+        folder: keeps a training, which goes on from there after a kill.
+        device: the net is there.
+
+    Raises:
+        FileNotFoundError: no such net.
+        ValueError: a net on another trunk, or one that was trained with other parameters; see
+            ``train_irn`` too.
+    """
+    trunk = settings.trunk(len(images.class_names)).to(device)
+    path = settings.trained_irn(kind)
+    if path is not None:
+        record = irn_metadata(path)
+        _refuse_other_training(settings, kind, path, record)
+        net = load_irn(path, trunk).to(device).eval()
+        return IRNTraining(net, record.get("history", []), True, record.get("seconds", 0.0))
+    return train_irn(
+        IRN(trunk, seed=settings.seed),
+        images,
+        labels_dir,
+        settings.irn_for(kind),
+        folder,
+        device,
+        settings.workers,
+    )
+
+
+def _refuse_other_training(
+    settings: VOCMasksSettings, kind: str, path: Path, record: Mapping[str, Any]
+) -> None:
+    """The result will name these parameters as the net's."""
+    here = settings.irn_for(kind).for_training()
+    here = {name: value for name, value in here.items() if name not in SHARED}
+    other = differences(record["identity"], here) if "identity" in record else ""
+    if other:
+        raise ValueError(
+            f"{path} was trained otherwise: {other}. Give the parameters that it was trained with, "
+            f"or train one here: without net.irn_{kind}, for scenes with net.retrain = True"
+        )
+
+
+def inputs_of(
+    images: ImageSet, maps: Mapping[str, Path], nets: Mapping[str, IRN]
+) -> dict[str, str]:
+    """Digests of what the masks were made from, for the result."""
+    found = {f"maps of {kind}": maps_digest(folder, images) for kind, folder in maps.items()}
+    return found | {f"IRN for {kind}": weights_digest(net) for kind, net in nets.items()}

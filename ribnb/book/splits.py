@@ -1,22 +1,138 @@
-"""Settings of the chapters ``voc_classifier`` and ``voc_rib``."""
+"""The chapters ``voc_classifier`` and ``voc_rib``, and what all on a whole split have in common."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import torchvision
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from ribnb.book.split_settings import DataSettings, ScoredDataSettings, ShardSettings
-from ribnb.core.devices import seeded
+from ribnb.core.devices import Precision, seeded
 from ribnb.core.image_set import ImageSet
+from ribnb.core.runner import parse_shard
 from ribnb.core.settings import Settings, SettingsError, in_group, setting
+from ribnb.data.image_sets import spread_out
+from ribnb.data.scenes.images import SPLITS, SceneImages
+from ribnb.data.voc import VOCImages
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
+from ribnb.nets.classifier import classifier_metadata, load_classifier, mean_average_precision
 from ribnb.nets.classifier_settings import ClassifierSettings
 from ribnb.nets.models import Architecture, CAMNet
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.train import Training, train_classifier
+
+NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
+
+
+class DataSettings(Settings):
+    """The group ``data``: what is said of the images beside split and number."""
+
+    labels_from: Literal["annotations", "masks"] = setting(
+        "annotations", "the images' labels; masks, for a folder without annotations"
+    )
+
+
+class ScoredDataSettings(DataSettings):
+    """The group ``data`` of the chapters that may score fewer images than they work on."""
+
+    score_on: str = setting(
+        "", "score only images that are in this list too; VOC's train is in train_aug"
+    )
+
+
+class SplitSettings(Settings):
+    """Parameters of every chapter on a whole split."""
+
+    dataset: Literal["scenes", "voc"] = setting(
+        "scenes", "whose settings hold: the embedded scenes', or VOC's"
+    )
+    data_root: str = setting(
+        "",
+        "folder in the layout of VOC 2012; without one, scenes are drawn in memory",
+        identity=False,
+    )
+    split: str = setting("train", "images to work on: a list's name or path")
+    num_images: int = setting(100, "how many of them, spread over the list; 0: all", ge=0)
+    data: DataSettings = setting({}, "more about the images")
+    seed: int = setting(3, "of all that is drawn", ge=0)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
+    precision: Precision = setting("float32", "float32, tf32 or bfloat16")
+    workers: int = setting(0, "processes that read images ahead", ge=0, identity=False)
+    output_dir: str = setting(
+        "", "folder for maps and result, from which a run goes on; none keeps nothing",
+        identity=False,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _voc_has_a_folder(self):
+        if self.dataset == "voc" and not self.data_root:
+            raise SettingsError(
+                "dataset = 'voc' needs a data_root, a folder that holds VOCdevkit/VOC2012; "
+                "`python data_scripts/get_voc.py data` fetches it to data"
+            )
+        return self
+
+    def images(self) -> ImageSet:
+        """The images to work on.
+
+        Raises:
+            FileNotFoundError: no such folder or split; says what is there.
+            ValueError: see ``VOCImages``.
+        """
+        return self.image_set(self.split, self.num_images)
+
+    def image_set(self, split: str, count: int) -> ImageSet:
+        """``count`` images of a split, all for 0; see ``images``."""
+        if self.data_root:
+            folder = VOCImages(self.data_root, split, labels_from=self.data.labels_from)
+            return spread_out(folder, count)
+        # as on disk, where the images of train are the first ones of train_aug
+        name = "train" if split == "train_aug" else split
+        if name not in SPLITS:
+            known = ", ".join(("train_aug", *SPLITS))
+            raise SettingsError(
+                f"split = {split!r}: scenes without a data_root have the splits {known}"
+            )
+        return SceneImages(count or NUM_SCENES, seed=self.seed, split=name)
+
+    def scored_ids(self, images: ImageSet) -> list[str]:
+        """Ids of the images to score, in their order.
+
+        Raises:
+            FileNotFoundError: no such list.
+            ValueError: none of the images is in it.
+        """
+        score_on = getattr(self.data, "score_on", "")
+        if not score_on:
+            return list(images.ids)
+        listed = set(self.image_set(score_on, 0).ids)
+        scored = [name for name in images.ids if name in listed]
+        if not scored:
+            raise SettingsError(
+                f"data.score_on = {score_on!r}: none of the {len(images)} images of "
+                f"{self.split} is in that list"
+            )
+        return scored
+
+
+class ShardSettings(SplitSettings):
+    """Parameters of the chapters whose images several processes may share."""
+
+    shard: str = setting("0/1", "i/n, only every n-th image from the i-th, for n processes")
+
+    @model_validator(mode="after")
+    def _a_shard(self):
+        parse_shard(self.shard)
+        return self
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """The shard as (i, n)."""
+        return parse_shard(self.shard)
+
 
 IMAGENET = "IMAGENET1K_V1"  # of torchvision's; what the authors started from
 
@@ -188,3 +304,38 @@ class VOCRIBSettings(ShardSettings):
     def classifier_path(self) -> Path:
         """Where theta_0 lies."""
         return Path(self.classifier) if self.classifier else scenes_theta_0(self.seed)
+
+
+def trained_classifier(
+    settings: VOCClassifierSettings, folder: str | Path, device: torch.device
+) -> Training:
+    """Train the classifier, or load what this training left, or the one that is named.
+
+    Args:
+        settings: with ``classifier`` a file is loaded and nothing trained.
+        folder: keeps the training, which goes on from there after a kill.
+        device: to train on; the net stays there.
+
+    Raises:
+        OSError: images or weights that cannot be had.
+        ValueError: a net of another number of classes; see ``train_classifier`` too.
+    """
+    validation = settings.validation_images()
+    num_classes = len(validation.class_names)
+    if not settings.classifier:
+        return train_classifier(
+            settings.first_net(num_classes),
+            settings.training_images(),
+            settings.recipe,
+            folder,
+            validation,
+            device,
+            settings.workers,
+        )
+    record = classifier_metadata(settings.classifier)
+    model = load_classifier(settings.classifier, num_classes=num_classes)
+    precision = mean_average_precision(
+        model, validation, device, workers=settings.workers, precision=settings.precision
+    )
+    history, each = record.get("history", []), record.get("validation_history", [])
+    return Training(model, history, precision, each, True, record.get("seconds", 0.0))

@@ -1,4 +1,4 @@
-"""Settings of the chapter ``rib``, and the adaptation of many scenes with every step kept."""
+"""The chapters ``cam_and_gndrp`` and ``rib``: settings, and adaptations with every step kept."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ from ribnb.method.map_sum import MapSum
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.models import CAMNet, SceneBackbone
 from ribnb.nets.scene_nets import SceneSettings
+
+
+class SceneCAMSettings(SceneSettings):
+    """Parameters of the chapter ``cam_and_gndrp``."""
+
+    threshold: float = setting(0.4, "tau of GNDRP", ge=0, le=1)
 
 
 class SceneRIBSettings(SceneSettings):

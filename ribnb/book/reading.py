@@ -1,13 +1,14 @@
-"""Settings that all chapters share which read the results of others and leave none."""
+"""Settings of the chapters that read the results of others and leave none."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
 from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.nets.scene_nets import TRAINED
 from ribnb.runs.results import book_folder
 
 
@@ -39,3 +40,32 @@ class ReadingSettings(Settings):
     def place(self) -> str:
         """The folder in words that are the same on every machine."""
         return self.results or ("book" / Path("results") / self.below).as_posix()
+
+
+PUBLISHED = Path("ablations") / "cpu"  # below the book's folder of results
+COMMAND = "make ablations"
+PUBLISH = f"python -m ribnb.runs.publish runs/ablations book/results/{PUBLISHED.as_posix()}"
+
+
+class AblationsSettings(ReadingSettings):
+    """Parameters of ``ablations``, which runs nothing: it reads the results of a batch."""
+
+    below: ClassVar[Path] = PUBLISHED
+
+    seed: int = setting(0, "of the images that are drawn anew", ge=0)
+    resamples: int = setting(1000, "how often images are drawn anew", ge=1)
+
+
+class PaperAndCodeSettings(ReadingSettings):
+    """Parameters of the chapter ``paper_and_code``, which reads results and trains nothing."""
+
+    below: ClassVar[Path] = PUBLISHED
+
+    seed: Literal[TRAINED] = setting(
+        TRAINED[0], "of the net and scenes looked at, and of the draws"
+    )
+    resamples: int = setting(1000, "draws of images behind each interval", ge=1)
+
+
+class ScoreboardSettings(ReadingSettings):
+    """Parameters of ``scoreboard``: where the results lie."""

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ribnb.core.files import Maps, images_digest, write_maps
-from ribnb.core.mask_files import write_mask_file
 from ribnb.core.runner import MAPS, MASKS, RecordedFolder
+from ribnb.core.voc import write_mask
 
 
 def made_up_maps(images, index) -> Maps:
@@ -46,5 +46,5 @@ def write_labels_of(images, folder, labels=None, made="by hand", only=None):
             one[:, width // 2 :] = 1 + int(images.labels[index].argmax())
         else:
             one = labels(index)
-        write_mask_file(folder / f"{name}.png", one.astype(np.uint8))
+        write_mask(folder / f"{name}.png", one.astype(np.uint8))
     return folder

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from ribnb.core.devices import seeded
-from ribnb.core.mask_files import write_mask_file
+from ribnb.core.voc import write_mask
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import SegmentationTraining, train_segmentation
@@ -73,6 +73,6 @@ def write_masks(folder, images, record='{"stage": "by hand", "settings": {"thres
     """The images' own masks as a stage would leave them."""
     folder.mkdir(parents=True)
     for index, name in enumerate(images.ids):
-        write_mask_file(folder / f"{name}.png", images.mask(index))
+        write_mask(folder / f"{name}.png", images.mask(index))
     (folder / "masks.json").write_text(record)
     return folder

@@ -14,7 +14,8 @@ from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import parse_shard
 from ribnb.core.settings import Settings, SettingsError, in_group, setting
 from ribnb.data.image_sets import spread_out
-from ribnb.data.scenes.images import SPLITS, SceneImages
+from ribnb.data.scenes.images import SceneImages
+from ribnb.data.scenes.rendering import SPLITS
 from ribnb.data.voc import VOCImages
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings

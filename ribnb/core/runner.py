@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ribnb.core.files import read_maps, write_json, write_maps
-from ribnb.core.mask_files import read_mask_file, write_mask_file
 from ribnb.core.progress import progress
 from ribnb.core.settings import differences
+from ribnb.core.voc import read_mask, write_mask
 
 Item = TypeVar("Item")
 Job = TypeVar("Job")
@@ -47,7 +47,7 @@ class Kind(Generic[Item]):
     beside: bool = False
 
 
-MASKS = Kind("masks", ".png", "masks.json", read_mask_file, write_mask_file)
+MASKS = Kind("masks", ".png", "masks.json", read_mask, write_mask)
 MAPS = Kind("maps", ".npz", "maps.json", read_maps, write_maps, beside=True)
 
 

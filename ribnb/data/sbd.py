@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.files import whole_file
+from ribnb.core.files import write_whole
 from ribnb.core.progress import progress
 from ribnb.core.runner import run_jobs
 from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
@@ -29,8 +29,8 @@ def write_train_aug(voc: Path, sbd: Path) -> int:
     """
     train = [read_split(voc, path) for path in ("train", sbd / "train.txt", sbd / "val.txt")]
     ids = sorted(set().union(*train) - set(read_split(voc, "val")))
-    with whole_file(voc / LISTS / f"{AUG_LIST}.txt") as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in ids), encoding="utf-8", newline="\n")
+    text = "".join(f"{name}\n" for name in ids).encode()
+    write_whole(voc / LISTS / f"{AUG_LIST}.txt", lambda file: file.write(text))
     return len(ids)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from ribnb.core.files import whole_file
+from ribnb.core.files import write_whole
 from ribnb.core.voc import CLASS_NAMES, IGNORED
 
 LABELS_NAME = "labels.npz"  # in the VOC2012 folder
@@ -52,8 +52,8 @@ def write_labels(
     labels = np.asarray(labels)
     if fault := _fault(ids, labels, class_names):
         raise ValueError(f"these labels cannot be kept in {path}: {fault}")
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, ids=ids, labels=labels.astype(np.uint8), class_names=class_names)
+    arrays = {"ids": ids, "labels": labels.astype(np.uint8), "class_names": class_names}
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def read_labels(path: str | Path) -> StoredLabels:

@@ -31,9 +31,9 @@ import torch
 from PIL import Image
 
 from ribnb.core.files import Maps, read_maps, whole_file
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
 from ribnb.core.runner import Report
+from ribnb.core.voc import read_mask
 
 _EXPORTED = {".npz": ".npy", ".png": ".png"}
 
@@ -94,7 +94,7 @@ def _export(path: Path, output: Path) -> None:
     with whole_file(output) as temporary:
         with open(temporary, "wb") as file:
             if path.suffix == ".png":
-                Image.fromarray(read_mask_file(path)).save(file, "PNG")
+                Image.fromarray(read_mask(path)).save(file, "PNG")
             else:
                 _save(file, read_maps(path))
         os.utime(temporary, ns=(made, made))

@@ -18,13 +18,11 @@ from torchvision.transforms.v2 import functional
 
 from ribnb.core.files import images_digest
 from ribnb.core.image_set import ImageSet
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record
+from ribnb.core.voc import IGNORED, read_mask
 from ribnb.data.views import to_tensor
 from ribnb.masks.irn_settings import IRNSettings
-
-IGNORED = 255
 
 
 class LabelledViews(Dataset):
@@ -50,7 +48,7 @@ class LabelledViews(Dataset):
         epoch, index = key
         rng = np.random.default_rng([self.settings.seed, epoch, index])
         path = self.labels_dir / f"{self.images.ids[index]}.png"
-        image, labels = self.images.image(index), Image.fromarray(read_mask_file(path))
+        image, labels = self.images.image(index), Image.fromarray(read_mask(path))
         if image.size != labels.size:
             raise ValueError(
                 f"the labels {path} are {labels.width} x {labels.height} pixels, the image is "
@@ -130,7 +128,7 @@ def usable_labels(
     usable, skipped = [], {}
     for index, name in enumerate(progress(images.ids, "confident labels")):
         try:
-            labels = read_mask_file(Path(labels_dir) / f"{name}.png", len(images.class_names))
+            labels = read_mask(Path(labels_dir) / f"{name}.png", len(images.class_names))
         except (OSError, ValueError) as error:
             skipped[name] = str(error)
             continue

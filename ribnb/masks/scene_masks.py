@@ -15,8 +15,8 @@ from numpy import ndarray
 
 from ribnb.core.files import write_whole
 from ribnb.core.image_set import ImageSet
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.runner import MASKS, RecordedFolder, over_images, read_record
+from ribnb.core.voc import read_mask
 from ribnb.nets.scene_nets import CHECKPOINTS
 
 NUM_MASKS = 400  # scenes of train, for each seed
@@ -44,7 +44,7 @@ def pack_masks(path: str | Path, ids: list[str], folders: dict[str, Path]) -> No
         FileNotFoundError: an image without a mask.
     """
     arrays = {
-        kind: np.stack([read_mask_file(Path(folder) / f"{name}.png") for name in ids])
+        kind: np.stack([read_mask(Path(folder) / f"{name}.png") for name in ids])
         for kind, folder in folders.items()
     }
     stages = [str(read_record(folder, MASKS)["stage"]) for folder in folders.values()]

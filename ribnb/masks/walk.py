@@ -19,10 +19,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from ribnb.core.voc import IGNORED
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-IGNORED = 255
 
 
 class PairKinds(NamedTuple):

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 from numpy import ndarray
 
-IGNORED = 255  # VOC's value of pixels that count nowhere
+from ribnb.core.voc import IGNORED
+
 MOST_CLASSES = 254  # what a uint8 mask can tell apart, beside background and IGNORED
 
 _ROUNDING = 1e-6  # float32 resizing may leave a normalised map this far outside [0, 1]
@@ -55,7 +56,7 @@ def map_confusions(
     limits = checked_thresholds(thresholds)
     for index, (class_map, mask) in enumerate(zip(maps, masks, strict=True)):
         class_ids, high_res = read_map(class_map, num_classes, f"map {index}")
-        mask = read_mask(mask, num_classes, f"mask {index}")
+        mask = check_mask(mask, num_classes, f"mask {index}")
         _check_size(index, high_res.shape[1:], mask.shape)
         yield _at_all_thresholds(class_ids, high_res, mask, limits, num_classes)
 
@@ -92,8 +93,8 @@ def mask_confusions(
         ValueError: what does not fit, with the image's index; more of one than of the other.
     """
     for index, (predicted, mask) in enumerate(zip(predictions, masks, strict=True)):
-        predicted = read_mask(predicted, num_classes, f"prediction {index}", may_ignore=False)
-        mask = read_mask(mask, num_classes, f"mask {index}")
+        predicted = check_mask(predicted, num_classes, f"prediction {index}", may_ignore=False)
+        mask = check_mask(mask, num_classes, f"mask {index}")
         _check_size(index, predicted.shape, mask.shape)
         yield _count(mask, predicted, num_classes + 1, num_classes + 1)
 
@@ -195,7 +196,7 @@ def _check_class_ids(class_ids: ndarray, num_classes: int, name: str) -> None:
         raise ValueError(f"{name} holds a class twice: class_ids {class_ids.tolist()}")
 
 
-def read_mask(
+def check_mask(
     mask: Any, num_classes: int, name: str, may_ignore: bool = True
 ) -> Int[ndarray, "H W"]:
     """A mask as int64; ValueError with its name if it holds anything but what a mask holds."""

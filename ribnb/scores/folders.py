@@ -18,10 +18,10 @@ from numpy import ndarray
 
 from ribnb.core.files import read_maps
 from ribnb.core.image_set import ImageSet
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
+from ribnb.core.voc import read_mask
 from ribnb.scores.boundary import COUNTS, TrueOutlines, boundary_f
-from ribnb.scores.confusion import IGNORED, map_confusions, mask_confusions, read_mask
+from ribnb.scores.confusion import IGNORED, check_mask, map_confusions, mask_confusions
 from ribnb.scores.image_scores import METRICS, WIDE, ImageScores
 from ribnb.scores.iou import THRESHOLDS, WIDE_THRESHOLDS, MaskScore, SeedScore
 
@@ -256,12 +256,12 @@ def _of_masks(
 ) -> dict[str, tuple[Int[ndarray, "C+1 C+1"], Int[ndarray, "C 4"]]]:
     """Confusion and outlines of each folder's mask of one image."""
     image_id, num_classes = images.ids[index], len(images.class_names)
-    truth = read_mask(images.mask(index), num_classes, f"the truth of image {image_id}")
+    truth = check_mask(images.mask(index), num_classes, f"the truth of image {image_id}")
     outlines = TrueOutlines(truth, num_classes)
     counts = {}
     for name, folder in folders.items():
         path = Path(folder) / f"{image_id}.png"
-        mask = read_mask_file(path, num_classes)
+        mask = read_mask(path, num_classes)
         if mask.shape != truth.shape:
             raise ValueError(f"the mask {path} is {mask.shape}, the truth {truth.shape} (H, W)")
         if (mask == IGNORED).any():

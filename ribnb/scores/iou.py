@@ -14,9 +14,9 @@ from numpy import ndarray
 from ribnb.scores.confusion import (
     IGNORED,
     MOST_CLASSES,
+    check_mask,
     map_confusions,
     mask_confusions,
-    read_mask,
 )
 
 ORACLE = "oracle: the best of the given thresholds on the very truth it is scored on"
@@ -200,7 +200,7 @@ def by_part(
     Raises:
         ValueError: see ``seed_miou``; a part without a pixel.
     """
-    maps, masks = list(maps), [read_mask(mask, MOST_CLASSES, "a mask") for mask in masks]
+    maps, masks = list(maps), [check_mask(mask, MOST_CLASSES, "a mask") for mask in masks]
     parts = [np.asarray(part) for part in parts]
     scores = {}
     for name, value in (PARTS if names is None else names).items():

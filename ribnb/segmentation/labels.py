@@ -13,10 +13,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from ribnb.core.image_set import ImageSet
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record, run_jobs
-from ribnb.core.voc import IGNORED
+from ribnb.core.voc import IGNORED, read_mask
 from ribnb.masks.stages import SplitImage
 from ribnb.nets.deeplab import DeepLabV2
 
@@ -51,7 +50,7 @@ class TrainingMasks:
         if self.folder is None:
             return self.images.mask(index)
         path = self.folder / f"{self.images.ids[index]}.png"
-        return read_mask_file(path, len(self.images.class_names))
+        return read_mask(path, len(self.images.class_names))
 
     def check(self, workers: int = 1) -> dict[str, Any]:
         """Look at every mask; what identifies them all, ready for JSON.

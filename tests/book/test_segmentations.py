@@ -16,8 +16,8 @@ from ribnb.book.segmentations import (
     segmentation_net,
     with_masks,
 )
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.settings import SettingsError
+from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks import scene_masks
@@ -83,7 +83,7 @@ def test_the_packages_masks_are_laid_out_by_kind(tmp_path):
         folder = masks_for(VOCSegmentationSettings(), kind, part, tmp_path / "out")
         assert folder == tmp_path / "out" / "masks" / kind
         assert len(list(folder.glob("*.png"))) == 2
-        found = read_mask_file(folder / f"{part.ids[1]}.png")
+        found = read_mask(folder / f"{part.ids[1]}.png")
         assert np.array_equal(found, IMAGES.mask(2))
 
 

@@ -7,8 +7,8 @@ import pytest
 from plain_adaptation import one_thread  # noqa: F401
 from split_runs import result_of, run_chapter
 
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.settings import SettingsError
+from ribnb.core.voc import read_mask
 from ribnb.data.scenes.images import SceneImages
 from ribnb.scores.iou import mask_miou
 
@@ -34,7 +34,7 @@ def timeless(result):
 
 
 def predicted(folder, images):
-    return [read_mask_file(folder / f"{name}.png") for name in images.ids]
+    return [read_mask(folder / f"{name}.png") for name in images.ids]
 
 
 def truths(images):

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.runner import MASKS, RecordedFolder, over_images, read_record
+from ribnb.core.voc import read_mask
 
 RECORD = MASKS.record
 IDS = [f"i{number:02}" for number in range(20)]
@@ -27,7 +27,7 @@ def mask_of(name, made=None, broken=()):
 
 
 def masks_in(folder) -> dict[str, int]:
-    return {path.stem: int(read_mask_file(path)[0, 0]) for path in sorted(folder.glob("*.png"))}
+    return {path.stem: int(read_mask(path)[0, 0]) for path in sorted(folder.glob("*.png"))}
 
 
 ALL = {name: number for number, name in enumerate(IDS)}

@@ -16,8 +16,9 @@ from torchvision.datasets import VOCDetection, VOCSegmentation
 
 from ribnb.core.voc import voc_palette
 from ribnb.data.scenes import layout
-from ribnb.data.scenes.images import CLASS_NAMES, SceneImages
+from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.layout import split_ids, write_scenes
+from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.data.voc import VOCImages
 
 NUM, SEED = 24, 3

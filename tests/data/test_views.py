@@ -1,10 +1,12 @@
-"""Views of images, and the batches made of them."""
+"""Image sets: parts of them, views of their images, and the batches made of them."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_split import LABELS, Noise
 
+from ribnb.data.image_sets import Part, followed, readable, spread_out
 from ribnb.data.views import MEAN, STD, RandomView, ShuffledBatches, Views, stack, to_tensor
 
 
@@ -20,23 +22,7 @@ def seen(view: RandomView, image: Image.Image, seed: int) -> torch.Tensor:
         return view(image)
 
 
-class Pictures:
-    """An image set of noise."""
-
-    class_names = ("one", "two")
-
-    def __init__(self, num_images: int = 5) -> None:
-        self.ids = [f"{index:03}" for index in range(num_images)]
-        self.labels = torch.ones(num_images, 2, dtype=torch.uint8)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def image(self, index: int) -> Image.Image:
-        return picture(20, 16, seed=index)
-
-
-# The tensor of an image -------------------------------------------------------------------
+# Views ------------------------------------------------------------------------------------
 
 
 def test_a_tensor_has_each_channel_in_units_of_imagenet():
@@ -46,24 +32,14 @@ def test_a_tensor_has_each_channel_in_units_of_imagenet():
     assert tensor.dtype == torch.float32
     expected = [(c / 255 - m) / s for c, m, s in zip(colour, MEAN, STD, strict=True)]
     torch.testing.assert_close(tensor[:, 1, 2], torch.tensor(expected))
+    with pytest.raises(ValueError, match=r"mode is RGBA; make it RGB: image.convert\('RGB'\)"):
+        to_tensor(Image.new("RGBA", (4, 4)))
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
-def test_an_image_that_is_not_rgb_is_refused(mode):
-    with pytest.raises(ValueError, match=rf"mode is {mode}; make it RGB: image.convert\('RGB'\)"):
-        to_tensor(Image.new(mode, (4, 4)))
-
-
-# Random views -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(50, 40), (20, 90), (10, 12)])
-def test_a_view_has_the_size_of_the_crop_whatever_the_image(size):
-    for long_side in (None, (20, 60)):
-        assert seen(RandomView(32, long_side), picture(*size), 0).shape == (3, 32, 32)
-
-
-def test_without_a_crop_the_view_keeps_the_size():
+def test_a_view_has_the_size_of_the_crop_or_without_one_the_images():
+    for size in ((50, 40), (20, 90), (10, 12)):
+        for long_side in (None, (20, 60)):
+            assert seen(RandomView(32, long_side), picture(*size), 0).shape == (3, 32, 32)
     image = picture(30, 20)
     assert torch.equal(RandomView(0, None, flip=False)(image), to_tensor(image))
     assert seen(RandomView(0), image, 0).shape == (3, 20, 30)
@@ -76,9 +52,7 @@ def test_a_small_image_stands_whole_at_random_places_in_zeros():
         inside = (result != 0).all(0)
         rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
         top, left = int(rows[0]), int(columns[0])
-        torch.testing.assert_close(
-            result[:, top : top + 10, left : left + 20], to_tensor(image), rtol=0, atol=0
-        )
+        assert torch.equal(result[:, top : top + 10, left : left + 20], to_tensor(image))
         assert result.count_nonzero() == 3 * 10 * 20  # and nothing but zeros around it
         places.add((top, left))
     tops, lefts = zip(*places, strict=True)
@@ -91,12 +65,12 @@ def test_a_large_image_is_cropped_at_random_places():
     image, view = picture(40, 40), RandomView(32, flip=False)
     whole = to_tensor(image)
     windows = {(y, x): whole[:, y : y + 32, x : x + 32] for y in range(9) for x in range(9)}
-    found = set()
+    places = set()
     for seed in range(30):
         result = seen(view, image, seed)
-        found |= {place for place, window in windows.items() if torch.equal(window, result)}
-    assert len(found) > 20
-    assert {y for y, _ in found} >= {0, 8}
+        places |= {place for place, window in windows.items() if torch.equal(window, result)}
+    assert len(places) > 20
+    assert {y for y, _ in places} >= {0, 8}
 
 
 def test_one_view_in_two_is_mirrored():
@@ -108,31 +82,20 @@ def test_one_view_in_two_is_mirrored():
     assert 75 <= flips <= 125  # 3.5 standard deviations
 
 
-def test_the_longer_side_takes_every_length_of_the_range():
+def test_the_longer_side_takes_every_length_of_the_range_resized_bicubically():
     view = RandomView(0, (20, 23), flip=False)
     for image, axis in ((picture(50, 25), 2), (picture(25, 50), 1)):
         sizes = {seen(view, image, seed).shape for seed in range(60)}
         assert {size[axis] for size in sizes} == {20, 21, 22, 23}
         assert all(size[3 - axis] == size[axis] // 2 for size in sizes)
-
-
-def test_resizing_is_bicubic():
-    """The values that Pillow's bicubic filter gives, not bilinear ones."""
     image = picture(50, 26)
     expected = to_tensor(image.resize((25, 13), Image.Resampling.BICUBIC))
     assert torch.equal(RandomView(0, (25, 25), flip=False)(image), expected)
 
 
-def test_the_same_seed_gives_the_same_view():
-    image, view = picture(50, 40), RandomView(24, (20, 60))
-    assert torch.equal(seen(view, image, 3), seen(view, image, 3))
-    assert not torch.equal(seen(view, image, 3), seen(view, image, 4))
-
-
-@pytest.mark.parametrize("long_side", [(0, 5), (6, 5)])
-def test_what_is_no_range_is_refused(long_side):
+def test_what_is_no_range_is_refused():
     with pytest.raises(ValueError, match=r"long_side must be \(smallest, largest\)"):
-        RandomView(0, long_side)
+        RandomView(0, (6, 5))
     with pytest.raises(ValueError, match="crop_size must be at least 0 pixels; got -1"):
         RandomView(-1)
 
@@ -140,22 +103,17 @@ def test_what_is_no_range_is_refused(long_side):
 # Batches ----------------------------------------------------------------------------------
 
 
-def test_a_view_depends_on_seed_epoch_and_image_alone():
-    views = Views(Pictures(), RandomView(8), seed=1)
+def test_a_view_depends_on_seed_epoch_and_image_alone_and_leaves_the_generator_alone():
+    views = Views(Noise(), RandomView(8), seed=1)
     first = views[2, 3][0]
-    torch.manual_seed(5)
-    assert views[0, 0][0].shape == (3, 8, 8)
-    assert torch.equal(views[2, 3][0], first)
-    assert not torch.equal(views[3, 3][0], first)
-    assert not torch.equal(Views(Pictures(), RandomView(8), seed=2)[2, 3][0], first)
-
-
-def test_views_leave_the_global_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    _ = Views(Pictures(), RandomView(8))[0, 0]
+    assert views[0, 0][0].shape == (3, 8, 8)
+    assert torch.equal(views[2, 3][0], first)
     assert torch.equal(torch.rand(3), expected)
+    assert not torch.equal(views[3, 3][0], first)
+    assert not torch.equal(Views(Noise(), RandomView(8), seed=2)[2, 3][0], first)
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
@@ -175,3 +133,72 @@ def test_views_of_different_sizes_are_no_batch():
     labels = torch.ones(2)
     with pytest.raises(ValueError, match=r"2 \(3 x 4, 3 x 5 pixels among them\): set crop_size"):
         stack([(torch.ones(3, 3, 4), labels), (torch.ones(3, 3, 5), labels)])
+
+
+# Parts of an image set --------------------------------------------------------------------
+
+
+class Masked(Noise):
+    """With masks that tell which image they are of. Those in `maskless` cannot be read."""
+
+    def __init__(self, maskless=(), **options):
+        super().__init__(**options)
+        self.maskless = maskless
+
+    def mask(self, index):
+        if index in self.maskless:
+            raise ValueError(f"the mask of image {self.ids[index]} is of another size")
+        return np.full((24, 32), index, np.uint8)
+
+
+def test_a_part_has_the_chosen_images_in_the_order_given():
+    whole = Masked()
+    part = Part(whole, [4, 0, 7])
+    assert (len(part), part.ids) == (3, ["n004", "n000", "n007"])
+    assert part.class_names == whole.class_names
+    assert part.labels.tolist() == [LABELS[4], LABELS[0], LABELS[7]]
+    assert part.labels.dtype == torch.uint8
+    for index, chosen in enumerate([4, 0, 7]):
+        assert part.image(index).tobytes() == whole.image(chosen).tobytes()
+        assert (part.mask(index) == chosen).all()
+    assert Part(part, [2, 0]).ids == ["n007", "n004"]
+
+
+def test_images_are_spread_over_the_list_without_one_twice():
+    whole = Noise()
+    for count, indices in {1: [0], 2: [0, 4], 3: [0, 3, 6], 4: [0, 2, 4, 6]}.items():
+        assert spread_out(whole, count).ids == [f"n{index:03}" for index in indices]
+    for count in range(1, 10):
+        ids = spread_out(whole, count).ids
+        assert len(set(ids)) == len(ids) == count
+    for count in (0, 9, 1000):
+        assert spread_out(whole, count) is whole
+    with pytest.raises(ValueError, match=r"at least 0 \(all\); got -1"):
+        spread_out(whole, -1)
+
+
+def test_what_is_looked_at_can_be_read():
+    """The image with index 4 has no label."""
+    whole = Masked(broken=(0, 5), maskless=(2,))
+    assert readable(whole, 3) == [1, 3, 4]
+    assert whole.shown == [1, 2, 3, 4]  # and no more
+    assert readable(whole, 3, labelled=True) == [1, 3, 6]
+    assert readable(whole, 100) == [1, 3, 4, 6, 7, 8]
+    assert readable(whole, 0) == []
+    with pytest.raises(ValueError, match="nothing to look at in the 9 images: image n008 cannot"):
+        readable(Masked(broken=range(9)), 4)
+    with pytest.raises(ValueError, match="nothing to look at in the 1 images: none shows a class"):
+        readable(Masked(labels=[[0, 0, 0]]), 4, labelled=True)
+
+
+def test_an_image_is_followed_that_can_be_read_with_several_classes_if_there_is_one():
+    """Images 3, 5 and 6 show several classes, image 4 none."""
+    whole = Masked()
+    assert followed(whole, whole.ids) == 3
+    assert followed(whole, ["n006", "n000", "n005"]) == 5  # in the order of the images
+    assert followed(whole, ["n007", "n002", "n004"]) == 2
+    assert followed(Masked(broken=(3,), maskless=(5,)), whole.ids) == 6
+    assert followed(Masked(broken=(3, 5, 6, 0)), whole.ids) == 1
+    assert followed(Part(whole, [8, 7, 6, 3]), ["n003"]) == 3  # counted within its set
+    with pytest.raises(ValueError, match=r"nothing to look at in the .*none shows a class"):
+        followed(whole, ["n004"])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ribnb.core.files import Maps, read_maps, write_maps
-from ribnb.core.mask_files import read_mask_file, write_mask_file
+from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.voc import VOCImages
 from ribnb.masks import export
@@ -48,7 +48,7 @@ def labels(tmp_path):
     for index in range(3):
         mask = np.full((4, 6), index, np.uint8)
         mask[0] = 255
-        write_mask_file(folder / f"n{index}.png", mask)
+        write_mask(folder / f"n{index}.png", mask)
     return folder
 
 
@@ -150,7 +150,7 @@ def test_irns_evaluation_gives_our_seed_miou(tmp_path):
 def test_greys_hold_the_labels(labels, tmp_path):
     assert export_irn(labels, tmp_path / "irn").written == ["n0", "n1", "n2"]
     for name in ("n0", "n1", "n2"):
-        mask = read_mask_file(labels / f"{name}.png")
+        mask = read_mask(labels / f"{name}.png")
         assert as_imageio_reads(labels / f"{name}.png").shape == (*mask.shape, 3)  # what is wrong
         found = as_imageio_reads(tmp_path / "irn" / f"{name}.png")
         assert found.dtype == np.uint8 and np.array_equal(found, mask)

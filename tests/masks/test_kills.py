@@ -21,7 +21,7 @@ from segment_tools import Blocks, few, small_net
 from small_split import Noise
 from small_split import net as classifier
 
-from ribnb.core.mask_files import read_mask_file
+from ribnb.core.voc import read_mask
 from ribnb.masks.crf import CRFSettings, crf_available, crf_masks
 from ribnb.masks.export import export_irn
 from ribnb.masks.irn import irn_labels, irn_masks
@@ -133,7 +133,7 @@ def contents(folder) -> dict[str, str]:
     """File -> a hash of the mask or of the weights that it holds, not of the times in it."""
     found = {}
     for path in sorted(folder.rglob("*.png")):
-        mask = read_mask_file(path)  # refuses a half
+        mask = read_mask(path)  # refuses a half
         found[str(path.relative_to(folder))] = hashlib.sha256(mask.tobytes()).hexdigest()
     for path in folder.glob("*.npy"):
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -15,8 +15,8 @@ from small_voc import SAMPLE, SAMPLE_IDS
 
 from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, images_digest, read_maps, write_maps
-from ribnb.core.mask_files import read_mask_file, write_mask_file
 from ribnb.core.runner import Report
+from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.views import to_tensor
 from ribnb.data.voc import VOCImages
 from ribnb.masks import crf_masks, irn_masks, seed_masks
@@ -77,7 +77,7 @@ class Work:
         return reports | {names[name]: report for name, report in found.items()}
 
     def masks(self, name: str) -> list[np.ndarray]:
-        return [read_mask_file(self.first[name].folder / f"{one}.png", 20) for one in SAMPLE_IDS]
+        return [read_mask(self.first[name].folder / f"{one}.png", 20) for one in SAMPLE_IDS]
 
     def classes(self, index: int) -> set[int]:
         return set(np.flatnonzero(self.images.labels[index].numpy()) + 1)
@@ -204,7 +204,7 @@ def test_all_masks_are_scored_side_by_side(work):
     for index, name in enumerate(SAMPLE_IDS):
         truth = work.images.mask(index)
         _, nearest = distance_transform_edt(truth == 255, return_indices=True)
-        write_mask_file(perfect / f"{name}.png", truth[tuple(nearest)])
+        write_mask(perfect / f"{name}.png", truth[tuple(nearest)])
     scores = score_masks(work.images, {"truth": perfect, **folders})
     assert scores.scored == tuple(SAMPLE_IDS) and not scores.failed
     metrics = scores.metrics()

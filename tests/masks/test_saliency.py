@@ -9,7 +9,7 @@ from PIL import Image
 from small_split import Noise
 
 from ribnb.core.files import Maps
-from ribnb.core.mask_files import read_mask_file
+from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.layout import write_scenes
@@ -114,7 +114,7 @@ def test_saliency_maps_that_are_missing_or_damaged_are_named(tmp_path):
     }
     assert report.failed.keys() == reasons.keys()
     assert all(why in report.failed[name] for name, why in reasons.items())
-    assert not read_mask_file(out / "n004.png").any()
+    assert not read_mask(out / "n004.png").any()
     (tmp_path / "link").symlink_to(folder)
     assert saliency_masks(images, maps_dir, SaliencyFolder(tmp_path / "link"), out).kept == 5
     (tmp_path / "copy").mkdir()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ribnb.book.segmentations import SUPERVISION, TRUTH
-from ribnb.core.mask_files import read_mask_file
 from ribnb.core.runner import MASKS, RecordedFolder
+from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks import scene_masks
@@ -70,7 +70,7 @@ def test_unpacked_masks_are_those_of_their_images(images, tmp_path, kind):
     folder = unpack_masks(3, kind, part, tmp_path / "out")
     assert {path.name for path in folder.glob("*.png")} == {f"{name}.png" for name in part.ids}
     for index, name in zip([3, 1], part.ids, strict=True):
-        assert np.array_equal(read_mask_file(folder / f"{name}.png", 6), mask(kind, index))
+        assert np.array_equal(read_mask(folder / f"{name}.png", 6), mask(kind, index))
 
 
 def test_unpacked_masks_can_be_trained_on(images, tmp_path):

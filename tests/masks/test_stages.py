@@ -15,7 +15,7 @@ from small_split import net as classifier
 from small_voc import IDS, make_voc
 
 from ribnb.core.files import read_maps, write_maps
-from ribnb.core.mask_files import read_mask_file
+from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.voc import VOCImages
@@ -134,7 +134,7 @@ def test_every_image_gets_the_mask_of_its_maps(tmp_path, images, maps_dir, stage
     assert report.written == images.ids and not report.failed and not report.kept
     shown = set()
     for index, name in enumerate(images.ids):
-        mask = read_mask_file(tmp_path / "out" / f"{name}.png", 3)
+        mask = read_mask(tmp_path / "out" / f"{name}.png", 3)
         expected = stage.mask(name, images.image(index), made_up_maps(images, index))
         assert mask.dtype == expected.dtype and np.array_equal(mask, expected)
         shown |= set(np.unique(mask).tolist())

@@ -8,7 +8,8 @@ from PIL import Image
 from ribnb.book.scenes import SceneRIBSettings, adapt_to_all, maps_at_steps, write_run
 from ribnb.core.files import read_maps
 from ribnb.core.settings import SettingsError
-from ribnb.data.scenes.images import CLASS_NAMES, SceneImages
+from ribnb.data.scenes.images import SceneImages
+from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.data.views import multi_scale_views
 from ribnb.method.adaptation import adapt
 from ribnb.nets.classifier import classifier_metadata, load_classifier, mean_average_precision

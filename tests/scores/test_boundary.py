@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from ribnb.core.mask_files import read_mask_file
+from ribnb.core.voc import read_mask
 from ribnb.data.scenes.rendering import find_border
 from ribnb.scores.boundary import TrueOutlines, boundary_f, class_boundary_f
 
@@ -194,7 +194,7 @@ def test_a_prediction_of_another_size_is_refused():
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")
 def test_real_masks_score_as_far_as_they_are_moved():
     for path in sorted((SAMPLE / "VOCdevkit" / "VOC2012" / "SegmentationClassAug").glob("*.png")):
-        truth = read_mask_file(path, 20)
+        truth = read_mask(path, 20)
         decided = np.where(truth == 255, 0, truth)
         moved = [score(np.roll(decided, by, axis=1), truth, 20) for by in (0, 2, 20)]
         assert moved[0] > 75 > 50 > moved[2], path.name

@@ -6,7 +6,7 @@ from PIL import Image
 from small_split import CLASSES, Noise
 
 from ribnb.core.files import Maps, read_maps, write_maps
-from ribnb.core.mask_files import write_mask_file
+from ribnb.core.voc import write_mask
 from ribnb.data.image_sets import Part
 from ribnb.scores.boundary import TrueOutlines, boundary_f
 from ribnb.scores.confusion import image_confusions
@@ -50,7 +50,7 @@ def mask_folders(tmp_path):
         found[name] = tmp_path / f"m{seed}"
         found[name].mkdir()
         for index, image_id in enumerate(images.ids):
-            write_mask_file(found[name] / f"{image_id}.png", boxes(images, index, seed))
+            write_mask(found[name] / f"{image_id}.png", boxes(images, index, seed))
     return found
 
 
@@ -193,9 +193,9 @@ def test_masks_that_cannot_be_scored_are_named_and_count_nowhere(masks):
     images, (one, two, _) = Truth(without=(1,)), masks.values()
     (one / "n000.png").unlink()
     (two / "n002.png").write_bytes((two / "n002.png").read_bytes()[:-30])
-    write_mask_file(two / "n003.png", np.zeros((32, 24), np.uint8))
-    write_mask_file(one / "n004.png", np.full(SIZE, 4, np.uint8))
-    write_mask_file(two / "n005.png", np.full(SIZE, 255, np.uint8))
+    write_mask(two / "n003.png", np.zeros((32, 24), np.uint8))
+    write_mask(one / "n004.png", np.full(SIZE, 4, np.uint8))
+    write_mask(two / "n005.png", np.full(SIZE, 255, np.uint8))
     Image.new("RGB", SIZE[::-1]).save(two / "n006.png")
     scores = score_masks(images, masks)
     assert scores.scored == ("n007", "n008")

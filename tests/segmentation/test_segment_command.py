@@ -14,7 +14,7 @@ from plain_adaptation import one_thread  # noqa: F401
 from safetensors.torch import load_file
 from segment_tools import CLASSES, Blocks, same, write_masks
 
-from ribnb.core.mask_files import read_mask_file
+from ribnb.core.voc import read_mask
 from ribnb.nets.classifier import save_classifier
 from ribnb.nets.models import CAMNet
 from ribnb.segmentation.segment import load_segmentation, main, segmentation_metadata
@@ -80,7 +80,7 @@ def test_a_net_is_trained_then_loaded_and_predicts_a_split(data, capsys):
     assert "was there" in printed and "3 masks in" in printed
     masks = sorted((output / "val" / "plain").glob("*.png"))
     assert [path.stem for path in masks] == ["b02", "b03", "b04"]
-    assert read_mask_file(masks[0], 3).shape == (24, 24)
+    assert read_mask(masks[0], 3).shape == (24, 24)
 
 
 def test_the_start_is_the_classifiers_and_the_heads_of_the_seed(data):

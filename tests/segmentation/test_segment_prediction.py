@@ -12,7 +12,7 @@ from torch import nn
 
 import ribnb.masks.crf
 import ribnb.segmentation.prediction
-from ribnb.core.mask_files import read_mask_file
+from ribnb.core.voc import read_mask
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.segmentation.segment import SegmentationSettings, predict, segmentation_masks
 
@@ -135,7 +135,7 @@ def test_masks_are_the_most_probable_classes(tmp_path):
     (report,) = segmentation_masks(net, images, tmp_path, few()).values()
     assert (report.written, report.kept, report.failed) == (images.ids, 0, {})
     for index, name in enumerate(images.ids):
-        mask = read_mask_file(tmp_path / "plain" / f"{name}.png", 3)
+        mask = read_mask(tmp_path / "plain" / f"{name}.png", 3)
         assert (mask == predict(net, images.image(index), few()).argmax(0)).all()
     record = json.loads((tmp_path / "plain" / "masks.json").read_text())
     assert record["post-processing"] == "none"
@@ -148,8 +148,8 @@ def test_an_image_is_predicted_once_for_both_kinds_of_masks(tmp_path, smooth):
     assert images.read == len(smooth.images) == len(images)
     assert [len(report.written) for report in reports.values()] == [7, 7]
     shares = predict(net, images.image(4), few())
-    assert (read_mask_file(tmp_path / "plain" / "b04.png") == shares.argmax(0)).all()
-    assert (read_mask_file(tmp_path / "crf" / "b04.png") == shares[1:].argmax(0) + 1).all()
+    assert (read_mask(tmp_path / "plain" / "b04.png") == shares.argmax(0)).all()
+    assert (read_mask(tmp_path / "crf" / "b04.png") == shares[1:].argmax(0) + 1).all()
     record = json.loads((tmp_path / "crf" / "masks.json").read_text())
     assert record["post-processing"] == "CRF" and record["crf"]["iterations"] == 1
 

@@ -9,7 +9,7 @@ from PIL import Image
 from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import Blocks, few, same, small_net, train, write_masks
 
-from ribnb.core.mask_files import write_mask_file
+from ribnb.core.voc import write_mask
 from ribnb.segmentation.files import load_segmentation, segmentation_metadata
 
 
@@ -107,7 +107,7 @@ def test_masks_made_with_other_settings_are_refused_by_name(tmp_path):
         train(images, folder, masks_dir=others)
     with pytest.raises(ValueError, match="masks made by is 'by hand' there, 'the truth' here"):
         train(images, folder)
-    write_mask_file(ours / "b03.png", np.zeros((20, 30), np.uint8))  # and one was changed since
+    write_mask(ours / "b03.png", np.zeros((20, 30), np.uint8))  # and one was changed since
     with pytest.raises(ValueError, match=r"masks is '.*' there, '.*' here"):
         train(images, folder, masks_dir=ours)
 
@@ -130,11 +130,11 @@ def test_a_damaged_state_is_warned_of_and_the_training_starts_anew(tmp_path):
         (lambda path: path.unlink(), "there is no mask .*b03.png"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "b03.png is not a whole mask"),
         (
-            lambda path: write_mask_file(path, np.zeros((24, 24), np.uint8)),
+            lambda path: write_mask(path, np.zeros((24, 24), np.uint8)),
             "b03: the mask is 24 x 24 pixels, the image 30 x 20",
         ),
         (
-            lambda path: write_mask_file(path, np.full((20, 30), 9, np.uint8)),
+            lambda path: write_mask(path, np.full((20, 30), 9, np.uint8)),
             r"b03.png holds \[9\], but there are 3 classes",
         ),
         (lambda path: Image.new("RGB", (30, 20)).save(path), "b03.png is no mask: .* RGB"),
@@ -168,7 +168,7 @@ def test_masks_without_a_label_a_folder_that_is_not_there_and_a_damaged_record(t
     with pytest.raises(ValueError, match=r"masks\.json cannot be read"):
         train(images, masks_dir=masks)
     for index, name in enumerate(images.ids):
-        write_mask_file(masks / f"{name}.png", np.full_like(images.mask(index), 255))
+        write_mask(masks / f"{name}.png", np.full_like(images.mask(index), 255))
     with pytest.raises(ValueError, match="no pixel is labelled in all 7 masks"):
         train(images, masks_dir=masks)
 

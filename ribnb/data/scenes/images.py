@@ -7,6 +7,7 @@ that only tends to be its class's: hue, texture and proportions are each its own
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ribnb.data.scenes.rendering import (
-    BORDER,
     CLASS_NAMES,
-    SPLITS,
     Scene,
-    SceneObject,
     check_classes,
     check_size,
     render_scene,
     scene_seed,
 )
-
-__all__ = ["BORDER", "CLASS_NAMES", "SPLITS", "Scene", "SceneImages", "SceneObject", "render_scene"]
 
 _ROOM = 2**30  # bytes of scenes that are kept in memory
 
@@ -73,7 +69,6 @@ class SceneImages(Dataset):
         self.ids = [f"s{seed}_{split}_{index:06d}" for index in range(num_images)]
         self._kept: list[Scene | None] = [None] * num_images
         self._to_keep = _ROOM // (6 * self.size[0] * self.size[1])  # 3 bytes a pixel, 3 masks
-        self._labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,15 +89,13 @@ class SceneImages(Dataset):
             self._kept[index] = scene
         return scene
 
-    @property
+    @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:
         """1 where an object of the class is in the image, else 0. Draws every scene once."""
-        if self._labels is None:
-            labels = torch.zeros(len(self), len(self.class_names), dtype=torch.uint8)
-            for index in range(len(self)):
-                labels[index, list(self.scene(index).class_ids)] = 1
-            self._labels = labels
-        return self._labels
+        labels = torch.zeros(len(self), len(self.class_names), dtype=torch.uint8)
+        for index in range(len(self)):
+            labels[index, list(self.scene(index).class_ids)] = 1
+        return labels
 
     def image(self, index: int) -> Image.Image:
         """Image ``index`` in mode RGB."""

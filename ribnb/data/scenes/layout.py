@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from jaxtyping import UInt8
-from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.files import whole_file
+from ribnb.core.files import write_whole
 from ribnb.core.progress import progress
 from ribnb.core.runner import run_jobs
 from ribnb.core.voc import write_mask
@@ -182,23 +180,20 @@ def _write_scene(root: Path, settings: dict[str, int], job: tuple[str, str, int]
     scene = render_scene(scene_seed(settings["seed"], split, index), size, settings["num_classes"])
     image, classes, instances, parts, saliency, annotation = _files(root, image_id)
     # Heads are small: with as many pixels of colour as of brightness they stay apart.
-    _save(image, scene.image, "JPEG", quality=95, subsampling=0)
+    pixels, jpeg = Image.fromarray(scene.image), {"quality": 95, "subsampling": 0}
+    write_whole(image, lambda file: pixels.save(file, "JPEG", **jpeg))
     write_mask(classes, scene.mask)
     write_mask(instances, scene.instances)
     write_mask(parts, scene.parts)
-    _save(saliency, scene.saliency, "PNG")
-    with whole_file(annotation) as temporary:
-        temporary.write_bytes(_annotation(image_id, scene).encode())
-
-
-def _save(path: Path, pixels: UInt8[ndarray, "H W ..."], kind: str, **options: int) -> None:
-    with whole_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary, kind, **options)
+    greys = Image.fromarray(scene.saliency)
+    write_whole(saliency, lambda file: greys.save(file, "PNG"))
+    text = _annotation(image_id, scene).encode()
+    write_whole(annotation, lambda file: file.write(text))
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    text = "".join(f"{line}\n" for line in lines).encode()
+    write_whole(path, lambda file: file.write(text))
 
 
 def _annotation(image_id: str, scene: Scene) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
+from ribnb.core.voc import IGNORED
 from ribnb.data.scenes.backgrounds import draw_background
 from ribnb.data.scenes.classes import SCENE_CLASSES
 from ribnb.data.scenes.objects import Placed, overlap, place_objects
@@ -18,7 +19,6 @@ from ribnb.data.scenes.objects import Placed, overlap, place_objects
 CLASS_NAMES = tuple(each.name for each in SCENE_CLASSES)
 DRAWING = 1  # to be raised by one whenever the same seed gives another scene
 SPLITS = ("train", "val", "test")
-BORDER = 255  # the value of pixels that belong to nobody, as in VOC
 SMALLEST = 64  # pixels on a side
 
 _VOC_BORDER, _VOC_SIDE = 5, math.sqrt(500 * 375)  # width of the border at VOC's size, pixels
@@ -124,7 +124,7 @@ def render_scene(
     border = find_border(numbers)
     classes = np.array([0, *(item.choice.class_id + 1 for item in placed)], np.uint8)
     mask, instances = classes[numbers], numbers.copy()
-    mask[border] = instances[border] = BORDER
+    mask[border] = instances[border] = IGNORED
     parts[border] = 0
     objects = tuple(_describe(number, item, numbers) for number, item in enumerate(placed, 1))
     return Scene(_photograph(generator, picture), mask, instances, parts, objects)

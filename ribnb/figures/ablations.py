@@ -131,8 +131,8 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
                 cbar_kws={"label": name_of(value)})  # fmt: skip
     axis.invert_yaxis()
     axis.grid(False)
-    axis.set_yticks(axis.get_yticks(), [f"{one:g}" for one in mean.index], rotation=0)
-    axis.set_xticks(axis.get_xticks(), [f"{one:g}" for one in mean.columns], rotation=0)
+    axis.set_yticks(axis.get_yticks(), [_in_words(one) for one in mean.index], rotation=0)
+    axis.set_xticks(axis.get_xticks(), [_in_words(one) for one in mean.columns], rotation=0)
     axis.set(xlabel=name_of(x), ylabel=name_of(y), title=title)
     note = _seeds_in_words(runs, "mean ± std over {} seeds")
     if mean.isna().any(axis=None):

@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ribnb.figures.style import BLUE, legend_below, looks, styled_figure
+from ribnb.figures.style import BLUE, OTHERS, legend_below, looks, styled_figure
 
-STOPS = {"margin": "#009E73", "flood": "#D55E00", "none": "#BBBBBB"}
+STOPS = {"margin": OTHERS[0], "flood": OTHERS[3], "none": "#BBBBBB"}
 
 
 @styled_figure
@@ -113,6 +113,7 @@ def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figur
     axis.hlines(names, values.min(axis=0), values.max(axis=0), color="#BBBBBB", linewidth=2)
     for row, (name, look) in zip(values, looks(scores).items(), strict=True):
         axis.plot(row, names, look.marker, color=look.color, label=name)
+    axis.margins(y=0.06)
     axis.invert_yaxis()
     axis.set(xlabel="IoU (%)", title=title)
     legend_below(figure, axis)

@@ -295,5 +295,17 @@ def export(run_folder: Path, output: Path) -> int:
     return 1 if report.failed else 0
 
 
+@ribnb.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    short_help="Train DeepLab-v2 on masks; see its --help.",
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def segment(words: tuple[str, ...]) -> int:
+    """Train DeepLab-v2 on masks, under torchrun on several GPUs."""
+    from ribnb.segmentation.segment import main as train
+
+    return train(words)
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -44,7 +44,7 @@ class ReadingSettings(Settings):
 
 PUBLISHED = Path("ablations") / "cpu"  # below the book's folder of results
 COMMAND = "make ablations"
-PUBLISH = f"python -m ribnb.runs.publish runs/ablations book/results/{PUBLISHED.as_posix()}"
+PUBLISH = f"ribnb publish runs/ablations book/results/{PUBLISHED.as_posix()}"
 
 
 class AblationsSettings(ReadingSettings):

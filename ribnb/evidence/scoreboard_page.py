@@ -151,7 +151,7 @@ def notes(board: Board) -> Shown:
         said = "Nothing is missing, stale, broken or edited among the results of this page."
         return Shown(f'<div class="ribnb-notes ribnb-well">{said}</div>', said)
     if board.missing():
-        last = "python -m ribnb.runs.publish runs/scoreboard book/results/scoreboard"
+        last = "ribnb publish runs/scoreboard book/results/scoreboard"
         html.append(f"<li>After such runs:<pre>{last}</pre></li>")
         text.append(f"After such runs:\n    {last}")
     return Shown(f'<div class="ribnb-notes"><ul>{"".join(html)}</ul></div>', "\n".join(text))

@@ -8,7 +8,7 @@ The method in the names of the paper::
 
 From the command line, over a split in VOC's layout, here the first of four shards::
 
-    python -m ribnb.method.rib VOCdevkit/VOC2012 --split train --weights classifier.safetensors \
+    ribnb maps VOCdevkit/VOC2012 --split train --weights classifier.safetensors \
         --output-dir runs/rib --variant released --shard 0/4 --workers 8
 """
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Stopped by Ctrl-C it returns 130; the same command goes on from there.
     """
-    parser = argparse.ArgumentParser(prog="python -m ribnb.method.rib", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="ribnb maps", description=main.__doc__)
     parser.add_argument("data_root", help="a folder in VOC's layout, scenes included")
     parser.add_argument("--split", default="train", help="its name, or the path of a list")
     parser.add_argument("--weights", required=True, help="a classifier.safetensors")

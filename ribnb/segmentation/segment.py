@@ -9,9 +9,9 @@ In Python::
 
 From the command line, in one process or, under ``torchrun``, on several GPUs::
 
-    python -m ribnb.segmentation.segment VOCdevkit/VOC2012 runs/irn/masks --split train_aug \\
+    python -m ribnb segment VOCdevkit/VOC2012 runs/irn/masks --split train_aug \\
         --output-dir runs/segmentation --predict val --crf
-    torchrun --nproc_per_node 4 -m ribnb.segmentation.segment VOCdevkit/VOC2012 runs/irn/masks ...
+    torchrun --nproc_per_node 4 -m ribnb segment VOCdevkit/VOC2012 runs/irn/masks ...
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m ribnb.segmentation.segment", description=main.__doc__
+        prog="python -m ribnb segment", description=main.__doc__
     )
     parser.add_argument("data_root", help="a folder in VOC's layout, scenes included")
     parser.add_argument(

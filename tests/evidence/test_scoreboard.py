@@ -108,8 +108,8 @@ def test_what_is_damaged_is_no_number_and_is_named(folder, damage, why):
 def test_what_is_missing_is_named_with_its_command(folder):
     remove(folder / "masks_4" / "result.json")
     said = notes(Board.read(folder)).text
-    assert "book/voc_masks.ipynb -p num_images=400 -p seed=4" in said
-    assert said.count("book/voc_masks.ipynb") == 1
+    assert "ribnb run voc_masks -p num_images=400 -p seed=4" in said
+    assert said.count("ribnb run voc_masks") == 1
 
 
 def test_two_that_contradict_each_other_do_not_count(folder):

@@ -16,11 +16,12 @@ import torch
 
 from ribnb.book.masks import KINDS, VOCMasksSettings
 from ribnb.book.segmentations import SUPERVISION
-from ribnb.masks.irn_net import irn_metadata, load_irn, save_irn
+from ribnb.masks.irn_net import load_irn
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, pack_masks
+from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.weights import checkpoint_metadata
 from ribnb.runs.execution import execute_chapter
-from ribnb.segmentation.files import load_segmentation, save_segmentation, segmentation_metadata
 
 PACKED = ("cam", "cam_crf", "cam_irn", "rib", "rib_crf", "rib_irn")  # kinds of masks
 BOOK = Path(__file__).resolve().parents[1] / "book"
@@ -44,16 +45,16 @@ def make(seed: int, work: Path, output: Path) -> None:
     trunk = settings.trunk(len(settings.images().class_names))
     for kind in KINDS:
         trained = runs["voc_masks"] / f"irn_{kind}" / "irn.safetensors"
-        metadata = {**irn_metadata(trained), "command": command}
+        metadata = {**checkpoint_metadata(trained), "command": command}
         path = output / f"scenes_{seed}_irn_{kind}.safetensors"
-        save_irn(load_irn(trained, trunk), path, metadata)
+        load_irn(trained, trunk).save(path, metadata)
     masks = {kind: runs["voc_masks"] / "masks" / kind for kind in PACKED}
     pack_masks(output / f"scenes_{seed}_masks.npz", settings.images().ids, masks)
     for kind in SUPERVISION:
         trained = runs["voc_segmentation"] / f"segmentation_{kind}" / "segmentation.safetensors"
-        metadata = {**segmentation_metadata(trained), "command": command}
+        metadata = {**checkpoint_metadata(trained), "command": command}
         path = output / network_path(seed, kind).name
-        save_segmentation(load_segmentation(trained), path, metadata, torch.float16)
+        DeepLabV2.load(trained).save(path, metadata, torch.float16)
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from ribnb.nets.classifier import classifier_metadata, load_classifier, save_classifier
+from ribnb.nets.classifier import load_classifier
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED, train_scene_net
+from ribnb.nets.weights import checkpoint_metadata
 
 
 def main() -> None:
@@ -27,9 +28,9 @@ def main() -> None:
             train_scene_net(seed, folder)
             trained = Path(folder) / "classifier.safetensors"
             made_by = f"python data_scripts/train_scene_nets.py --seeds {seed}"
-            metadata = {**classifier_metadata(trained), "command": made_by}
+            metadata = {**checkpoint_metadata(trained, "classifier"), "command": made_by}
             path = given.output / f"scenes_{seed}.safetensors"
-            save_classifier(load_classifier(trained), path, metadata)
+            load_classifier(trained).save(path, metadata)
         print(f"{path}: loss {', '.join(f'{loss:.3f}' for loss in metadata['history'])}")
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from ribnb.method.adaptation import adapt
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import CAMNet, SceneBackbone
+from ribnb.nets.cam_net import CAMNet, SceneBackbone
 
 LABELS = torch.tensor([0, 1, 0, 1, 0])
 VARIANT = pytest.mark.parametrize("variant", ["paper", "released"])

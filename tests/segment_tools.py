@@ -8,7 +8,7 @@ from ribnb.core.devices import seeded
 from ribnb.core.voc import write_mask
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import SegmentationTraining, train_segmentation
+from ribnb.segmentation.training import Training, train_segmentation
 
 COLOURS = np.array([[90, 90, 90], [220, 40, 40], [40, 220, 40], [40, 40, 220]], np.uint8)
 CLASSES = ("red", "green", "blue")
@@ -56,7 +56,7 @@ def few(**changes) -> SegmentationSettings:
     return SegmentationSettings.scenes(**{**small, **changes})
 
 
-def train(images=None, folder=None, settings=None, net=None, **options) -> SegmentationTraining:
+def train(images=None, folder=None, settings=None, net=None, **options) -> Training:
     """A small training on the images' own masks."""
     images, settings = images or Blocks(), settings or few()
     masks = options.pop("masks_dir", None)

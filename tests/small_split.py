@@ -7,7 +7,7 @@ from torch import nn
 
 from ribnb.core.files import read_maps
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 CLASSES = ("red", "green", "blue")
 # One image without labels, and one that shares a class with every other that has some.

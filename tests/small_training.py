@@ -5,8 +5,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier_settings import ClassifierSettings
-from ribnb.nets.models import CAMNet
 
 COLOURS = ("red", "lime", "blue")
 SMALL = ClassifierSettings.scenes(epochs=3, batch_size=4, warm_up_steps=2)
@@ -38,6 +38,17 @@ class Squares:
             if present:
                 ImageDraw.Draw(image).rectangle([8 * place, 4, 8 * place + 5, 16], fill=name)
         return image
+
+
+    def mask(self, index: int) -> np.ndarray:
+        """The squares, 0 beside them, with an ignored row."""
+        width, height = self.sizes[index % len(self.sizes)]
+        mask = np.zeros((height, width), np.uint8)
+        for place, present in enumerate(self.labels[index]):
+            if present:
+                mask[4:17, 8 * place : 8 * place + 6] = place + 1
+        mask[index % 4] = 255
+        return mask
 
 
 class Killed(Squares):

@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.method.settings import RIBSettings
+from ribnb.nets.cam_net import ARCHITECTURES, CAMNet
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.models import ARCHITECTURES, CAMNet
 from ribnb.segmentation.settings import SegmentationSettings
 
 TRAINING_BATCH, TRAINING_CROP = 16, 512  # of the recipe for VOC

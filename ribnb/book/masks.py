@@ -21,15 +21,17 @@ from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
 from ribnb.masks.crf_settings import CRFSettings
-from ribnb.masks.irn_net import IRN, irn_metadata, load_irn
+from ribnb.masks.irn_net import IRN, load_irn
 from ribnb.masks.irn_settings import LABELS, PRESETS, IRNSettings
-from ribnb.masks.irn_training import IRNTraining, train_irn
+from ribnb.masks.irn_training import train_irn
 from ribnb.masks.scene_masks import masks_path
 from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
+from ribnb.nets.cam_net import Architecture, CAMNet
 from ribnb.nets.classifier import load_classifier
-from ribnb.nets.models import Architecture, CAMNet
+from ribnb.nets.fitting import Training
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.weights import checkpoint_metadata
 
 KINDS = ("cam", "rib")  # of maps, as rows and files are called
 
@@ -236,7 +238,7 @@ def irn_net(
     labels_dir: str | Path,
     folder: str | Path,
     device: torch.device,
-) -> IRNTraining:
+) -> Training:
     """The IRN for one kind of maps: the one that is named or comes along, or trained here.
 
     Args:
@@ -255,10 +257,10 @@ def irn_net(
     trunk = settings.trunk(len(images.class_names)).to(device)
     path = settings.trained_irn(kind)
     if path is not None:
-        record = irn_metadata(path)
+        record = checkpoint_metadata(path, IRN.kind)
         _refuse_other_training(settings, kind, path, record)
         net = load_irn(path, trunk).to(device).eval()
-        return IRNTraining(net, record.get("history", []), True, record.get("seconds", 0.0))
+        return Training(net, record, loaded=True)
     return train_irn(
         IRN(trunk, seed=settings.seed),
         images,

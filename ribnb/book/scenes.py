@@ -26,7 +26,7 @@ from ribnb.method.adaptation import Adaptation, adapt
 from ribnb.method.feed import AdaptationInputs
 from ribnb.method.map_sum import MapSum
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import CAMNet, SceneBackbone
+from ribnb.nets.cam_net import CAMNet, SceneBackbone
 from ribnb.nets.scene_nets import SceneSettings
 
 

@@ -22,12 +22,13 @@ from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in
 from ribnb.data.image_sets import Part
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
+from ribnb.nets.cam_net import Architecture
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.models import Architecture
+from ribnb.nets.fitting import Training
 from ribnb.nets.scene_nets import TRAINED
-from ribnb.segmentation.files import load_segmentation, segmentation_metadata
+from ribnb.nets.weights import checkpoint_metadata
 from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import SegmentationTraining, train_segmentation
+from ribnb.segmentation.training import train_segmentation
 
 TRUTH = "truth"  # full supervision
 SUPERVISION = ("cam_irn", "rib_irn", TRUTH)
@@ -275,7 +276,7 @@ def segmentation_net(
     masks_dir: Path | None = None,
     folder: str | Path | None = None,
     device: str | torch.device = "cpu",
-) -> SegmentationTraining:
+) -> Training:
     """The network that learned from one kind of masks: one that comes along, or trained here.
 
     Args:
@@ -293,9 +294,7 @@ def segmentation_net(
     """
     path = settings.trained(kind)
     if path is not None and (images is None or kind != IN_VIEW):
-        record = segmentation_metadata(path)
-        net = load_segmentation(path).to(device)
-        return SegmentationTraining(net, record["history"], True, record["seconds"])
+        return Training(DeepLabV2.load(path).to(device), checkpoint_metadata(path), loaded=True)
     if images is None:
         raise SettingsError(
             f"no network of the seed {settings.seed} that learned from {kind!r} comes along"

@@ -19,11 +19,12 @@ from ribnb.data.scenes.rendering import SPLITS
 from ribnb.data.voc import VOCImages
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.classifier import classifier_metadata, load_classifier, mean_average_precision
+from ribnb.nets.cam_net import Architecture, CAMNet
+from ribnb.nets.classifier import load_classifier, mean_average_precision, train_classifier
 from ribnb.nets.classifier_settings import ClassifierSettings
-from ribnb.nets.models import Architecture, CAMNet
+from ribnb.nets.fitting import Training
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
-from ribnb.nets.train import Training, train_classifier
+from ribnb.nets.weights import checkpoint_metadata
 
 NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
 
@@ -333,10 +334,9 @@ def trained_classifier(
             device,
             settings.workers,
         )
-    record = classifier_metadata(settings.classifier)
+    record = checkpoint_metadata(settings.classifier, "classifier")
     model = load_classifier(settings.classifier, num_classes=num_classes)
-    precision = mean_average_precision(
+    record["mean_average_precision"] = mean_average_precision(
         model, validation, device, workers=settings.workers, precision=settings.precision
     )
-    history, each = record.get("history", []), record.get("validation_history", [])
-    return Training(model, history, precision, each, True, record.get("seconds", 0.0))
+    return Training(model, record, loaded=True)

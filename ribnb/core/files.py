@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from ribnb.core.image_set import ImageSet
 
@@ -72,10 +72,11 @@ def images_digest(images: ImageSet) -> str:
     return digest([list(images.ids), images.labels.tolist()])
 
 
-def weights_digest(model: nn.Module) -> str:
-    """12 hexadecimal digits that change with any weight."""
+def weights_digest(weights: nn.Module | Mapping[str, Tensor]) -> str:
+    """12 hexadecimal digits that change with any weight of a net or of its state dict."""
     state = hashlib.sha256()
-    for name, value in model.state_dict().items():
+    values = weights.state_dict() if hasattr(weights, "state_dict") else weights
+    for name, value in values.items():
         state.update(name.encode())
         state.update(value.detach().cpu().contiguous().numpy().tobytes())
     return state.hexdigest()[:12]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from PIL import Image
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from torchvision.transforms import v2
@@ -15,6 +16,7 @@ from torchvision.transforms.v2 import functional
 
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
+from ribnb.core.voc import IGNORED
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of red, green and blue in [0, 1]
 STD = (0.229, 0.224, 0.225)
@@ -123,33 +125,146 @@ class Views(Dataset):
         return view, self.images.labels[index].float()
 
 
-class ShuffledBatches(Sampler):
-    """The batches of one epoch after the other, as the keys of ``Views``.
+class LabelledViews(Dataset):
+    """An image set with masks: item ``(epoch, i)`` is the same random view of image i and its mask.
 
-    The order of an epoch depends on the seed and the epoch alone. All images come; the last
-    batch may be smaller.
+    The view is a tensor (3, h, w), the mask uint8 (h, w). Both are resized by one random factor,
+    the image bicubically, the mask to the nearest pixel, mirrored in half of the cases and
+    cropped. Where the resized image is smaller than the crop it stands at a random place in it;
+    around it the view is 0, which is the mean colour, and the mask 255, ignored. What is drawn
+    depends on the seed, the epoch and i alone.
+
+    Args:
+        images: an image set.
+        mask: index -> (H, W) uint8.
+        crop_size: side of the view in pixels; 0 keeps the size.
+        scales: smallest and largest factor, between which one is drawn evenly.
+        flip: mirror one image in two.
+        seed: of the draws.
+        rows_first: draw the crop's place along y before that along x, in the image as it is after
+            mirroring, as IRN's training does; else x before y, and mirror what was cropped.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        mask: Callable[[int], UInt8[ndarray, "H W"]],
+        crop_size: int,
+        scales: tuple[float, float],
+        flip: bool,
+        seed: int,
+        rows_first: bool = False,
+    ) -> None:
+        self.images, self.mask, self.crop_size, self.scales = images, mask, crop_size, scales
+        self.flip, self.seed, self.rows_first = flip, seed, rows_first
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(
+        self, key: tuple[int, int]
+    ) -> tuple[Float[Tensor, "3 h w"], UInt8[Tensor, "h w"]]:
+        epoch, index = key
+        generator = np.random.default_rng([self.seed, epoch, index])
+        image, mask = self.images.image(index), Image.fromarray(self.mask(index))
+        if image.size != mask.size:
+            raise ValueError(
+                f"the mask of {self.images.ids[index]} is {mask.width} x {mask.height} pixels, the "
+                f"image is {image.width} x {image.height}; make the mask again"
+            )
+        scale = generator.uniform(*self.scales)
+        size = tuple(max(1, round(side * scale)) for side in image.size)
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BICUBIC)
+            mask = mask.resize(size, Image.Resampling.NEAREST)
+        mirrored = self.flip and generator.random() < 0.5
+        if mirrored and self.rows_first:
+            image, mask = ImageOps.mirror(image), ImageOps.mirror(mask)
+        view, labels = self._cropped(image, mask, generator)
+        if mirrored and not self.rows_first:
+            view, labels = view.flip(-1), labels.flip(-1)
+        return view, labels
+
+    def _cropped(
+        self, image: Image.Image, mask: Image.Image, generator: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        if not self.crop_size:
+            return to_tensor(image), torch.from_numpy(np.array(mask))
+        # per axis: where the crop begins in the image, and the image in the crop
+        axes = (1, 0) if self.rows_first else (0, 1)
+        places = {axis: self._place(image.size[axis], generator) for axis in axes}
+        (left, x), (top, y) = places[0], places[1]
+        width, height = (min(side, self.crop_size) for side in image.size)
+        box = (left, top, left + width, top + height)
+        rows, columns = slice(y, y + height), slice(x, x + width)
+        view = torch.zeros(3, self.crop_size, self.crop_size)
+        labels = torch.full((self.crop_size, self.crop_size), IGNORED, dtype=torch.uint8)
+        view[:, rows, columns] = to_tensor(image.crop(box))
+        labels[rows, columns] = torch.from_numpy(np.array(mask.crop(box)))
+        return view, labels
+
+    def _place(self, side: int, generator: np.random.Generator) -> tuple[int, int]:
+        spare = side - self.crop_size
+        drawn = int(generator.integers(abs(spare) + 1))
+        return (drawn, 0) if spare > 0 else (0, drawn)
+
+
+class ShuffledBatches(Sampler):
+    """The batches of a training, step after step, as the keys of ``Views``.
+
+    A pass over the images has its own order, which depends on the seed and on how often they
+    were gone through. With ``epochs`` all images come in each pass, whose last batch may be
+    smaller; with ``steps`` all batches have one size, and one may end a pass and begin the next.
 
     Args:
         num_images: N.
-        batch_size: images a batch.
+        batch_size: images a step, over all processes.
         seed: of the orders.
+        epochs: passes over the images.
+        steps: how many, in place of ``epochs``.
+        part: (i, n): every n-th image of each batch, from the i-th.
 
     Attributes:
-        epoch: the one that the next pass gives, from 0; set it before each.
+        first: the step, from 0, that the next iteration begins with.
     """
 
-    def __init__(self, num_images: int, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        num_images: int,
+        batch_size: int,
+        seed: int = 0,
+        epochs: int = 1,
+        steps: int | None = None,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
+        each = -(-num_images // batch_size)
         self.num_images, self.batch_size, self.seed = num_images, batch_size, seed
-        self.epoch = 0
+        self.steps = epochs * each if steps is None else steps
+        self.pass_length = each * batch_size if steps is None else num_images
+        self.part, self.first = part, 0
 
     def __len__(self) -> int:
-        return -(-self.num_images // self.batch_size)
+        return self.steps - self.first
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_images)
-        keys = [(self.epoch, int(index)) for index in order]
-        for start in range(0, self.num_images, self.batch_size):
-            yield keys[start : start + self.batch_size]
+        begun, order = -1, np.zeros(0, np.int64)
+        for step in range(self.first, self.steps):
+            keys = []
+            for place in range(step * self.batch_size, (step + 1) * self.batch_size):
+                epoch, rank = divmod(place, self.pass_length)
+                if epoch != begun:
+                    generator = np.random.default_rng([self.seed, epoch])
+                    begun, order = epoch, generator.permutation(self.num_images)
+                if rank < self.num_images:
+                    keys.append((epoch, int(order[rank])))
+            index, count = self.part
+            yield keys[index::count]
+
+    def ends(self) -> list[int]:
+        """After how many steps each pass over the images is complete, and the last step."""
+        passes = range(1, self.steps * self.batch_size // self.pass_length + 1)
+        whole = {-(-number * self.pass_length // self.batch_size) for number in passes}
+        return sorted({step for step in whole if step < self.steps} | {self.steps})
 
 
 def stack(

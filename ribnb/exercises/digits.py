@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ribnb.exercises.tools import difference, generator, verdict
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio
-from ribnb.nets.models import DigitNet
+from ribnb.nets.digit_net import DigitNet
 
 
 def check_high_gradient_ratio(fn: Callable[[Tensor, Tensor, float], float]) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ribnb.core.devices import autocast, seeded
-from ribnb.core.files import weights_digest, whole_file
+from ribnb.core.files import weights_digest
 from ribnb.data.views import to_tensor
-from ribnb.nets.models import STAGES, CAMNet, load_checked, read_state_dict
+from ribnb.nets.cam_net import STAGES, CAMNet
+from ribnb.nets.weights import StoredNet, checkpoint_metadata
 
-FORMAT = 1
 # Channels of the boundary branch per stage, and of the displacement branch.
 WIDTHS = {"scenes": (16, 16)}
 LARGE = (32, 256)
@@ -27,7 +26,7 @@ LARGE = (32, 256)
 _PARTS = (STAGES[:4], *((stage,) for stage in STAGES[4:]))
 
 
-class IRN(nn.Module):
+class IRN(StoredNet):
     """Boundaries and displacements of an image, from the features of a net that stays as it is.
 
     Both outputs have the resolution of the net's first stage: a position every 4 pixels for a
@@ -50,6 +49,8 @@ class IRN(nn.Module):
     Ahn et al. 2019, section 4.1.
     """
 
+    kind = "irn"
+
     def __init__(self, model: CAMNet, widths: Sequence[int] | None = None, seed: int = 0) -> None:
         super().__init__()
         self.arch = model.arch
@@ -64,6 +65,15 @@ class IRN(nn.Module):
             channels = [one.shape[1] for one in self.features(torch.zeros(1, 3, 64, 64).to(device))]
         with seeded(seed):
             self.branches = _Branches(channels, *self.widths).to(device)
+
+    def design(self) -> dict[str, Any]:
+        """What tells the net; the trunk's digest in place of the trunk, which is not stored."""
+        return {"arch": self.arch, "widths": list(self.widths), "trunk": self.trunk_digest}
+
+    @property
+    def stored(self) -> nn.Module:
+        """The branches."""
+        return self.branches
 
     def train(self, mode: bool = True) -> IRN:
         """Training mode of the branches; the trunk stays in eval mode."""
@@ -168,65 +178,8 @@ def boundary_map(net: IRN, image: Image.Image, precision: str = "float32") -> Fl
     return ((there + back.flip(-1)) / 2).sigmoid()
 
 
-def save_irn(
-    net: IRN,
-    path: str | Path,
-    metadata: Mapping[str, Any] | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> None:
-    """Write the branches as safetensors; the trunk stays out, but for its digest.
-
-    Args:
-        net: the net.
-        path: the file; its folder is made. Under its name it is whole.
-        metadata: what tells how the net was made, ready for JSON.
-        dtype: of the stored weights; ``torch.float16`` halves the file and rounds them.
-    """
-    from safetensors.torch import save
-
-    weights = {
-        name: value.to(dtype).cpu().contiguous()
-        for name, value in net.branches.state_dict().items()
-    }
-    header = {
-        "format": FORMAT,
-        "arch": net.arch,
-        "widths": list(net.widths),
-        "trunk": net.trunk_digest,
-        **(metadata or {}),
-    }
-    text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(save(weights, text))
-
-
-def irn_metadata(path: str | Path) -> dict[str, Any]:
-    """What ``save_irn`` wrote beside the branches.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not whole, or not from ``save_irn``.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).exists():
-        raise FileNotFoundError(f"there is no IRN at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a whole IRN ({error}). Move it away, and fetch or train it anew"
-        ) from error
-    if metadata.get("format") != FORMAT or not metadata.keys() >= {"arch", "widths", "trunk"}:
-        raise ValueError(f"{path} is no IRN of format {FORMAT}, as save_irn writes it")
-    return metadata
-
-
 def load_irn(path: str | Path, model: CAMNet) -> IRN:
-    """The net that ``save_irn`` wrote, on the model's device, in eval mode.
+    """The net of a checkpoint of branches, on the model's device, in eval mode.
 
     Args:
         path: the file.
@@ -236,18 +189,18 @@ def load_irn(path: str | Path, model: CAMNet) -> IRN:
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole, no IRN, or was trained on another net's stages.
     """
-    metadata = irn_metadata(path)
-    if metadata["arch"] != model.arch:
+    design = checkpoint_metadata(path, IRN.kind)["design"]
+    if design["arch"] != model.arch:
         raise ValueError(
-            f"{path} stands on a {metadata['arch']}, this net is a {model.arch}; give the net that "
+            f"{path} stands on a {design['arch']}, this net is a {model.arch}; give the net that "
             "it was trained on"
         )
-    net = IRN(model, metadata["widths"])
-    if metadata["trunk"] != net.trunk_digest:
+    net = IRN(model, design["widths"])
+    if design["trunk"] != net.trunk_digest:
         raise ValueError(
-            f"{path} was trained on other weights of a {net.arch} (digest {metadata['trunk']}) "
+            f"{path} was trained on other weights of a {net.arch} (digest {design['trunk']}) "
             f"than these ({net.trunk_digest}): its branches mean nothing on them. Give the net "
             "that it was trained on, or train IRN anew"
         )
-    load_checked(net.branches, read_state_dict(path), f"{path}", f"an IRN on {net.arch}")
+    net.load_weights(path)
     return net.eval()

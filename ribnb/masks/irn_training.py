@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
+from ribnb.core.devices import as_device, autocast
+from ribnb.core.files import images_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
+from ribnb.core.runner import MASKS, read_record
+from ribnb.core.voc import IGNORED, read_mask
 from ribnb.data.image_sets import Part
-from ribnb.data.views import ShuffledBatches, to_tensor
+from ribnb.data.views import LabelledViews, ShuffledBatches, to_tensor
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_settings import IRNSettings
-from ribnb.masks.irn_store import irn_file, irn_identity
-from ribnb.masks.irn_views import LabelledViews, stack_views, usable_labels
 from ribnb.masks.walk import PairKinds, affinities, pair_kinds, pair_offsets, partners
-from ribnb.nets.load_or_train import TrainingFolder
+from ribnb.nets.fitting import Training, fit, shuffled
+from ribnb.nets.training_folder import image_set_digest
 
 _TINY = 1e-5  # keeps logarithms finite
 
@@ -35,25 +36,6 @@ class Losses(NamedTuple):
     boundary: Float[Tensor, ""]
     foreground_displacement: Float[Tensor, ""]
     background_displacement: Float[Tensor, ""]
-
-
-@dataclass(frozen=True)
-class IRNTraining:
-    """What a training gave.
-
-    Attributes:
-        net: the net that was handed in, trained and in eval mode.
-        history: mean loss of each epoch.
-        loaded: whether the branches came from the folder, without training.
-        seconds: that the training took, whenever it ran.
-        skipped: id -> why an image was not trained on.
-    """
-
-    net: IRN
-    history: list[float]
-    loaded: bool
-    seconds: float
-    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def affinity_loss(affinity: Float[Tensor, "B P h w"], kinds: PairKinds) -> Float[Tensor, ""]:
@@ -116,8 +98,8 @@ def train_irn(
     folder: str | Path | None = None,
     device: str | torch.device = "cpu",
     workers: int = 0,
-) -> IRNTraining:
-    """Train a net's branches on confident labels, or load them if this was done before.
+) -> Training:
+    """Train a net's branches on confident labels, or load them if this was done; see ``fit``.
 
     Order and views of the images depend on the seed, the epoch and the image alone: not on the
     number of workers, nor on a kill in between. At the end the mean displacement over the
@@ -144,93 +126,90 @@ def train_irn(
     Ahn et al. 2019, section 4.2.
     """
     device = as_device(device)
-    record, usable, skipped = usable_labels(images, labels_dir)
-    part = Part(images, usable)
-    store = TrainingFolder(folder, irn_identity(net, part, record, settings), irn_file(net))
-    net.to(device)
-    done = store.load(net.branches)
-    loaded = done is not None
-    if not loaded:
-        views = LabelledViews(part, labels_dir, settings)
-        try:
-            with float32_mode(settings.precision):
-                done = _train(net, views, settings, store, device, workers)
-        finally:
-            net.eval()
-        store.finish(net.branches, {**done, "device": device_name(device)})
-    return IRNTraining(net.eval(), done["history"], loaded, done["seconds"], skipped)
-
-
-def _train(
-    net: IRN,
-    views: LabelledViews,
-    settings: IRNSettings,
-    store: TrainingFolder,
-    device: torch.device,
-    workers: int,
-) -> dict[str, Any]:
-    """All epochs that are still to do, and the mean displacement; the record of all of them."""
-    loader = DataLoader(
-        views,
-        batch_sampler=ShuffledBatches(len(views), settings.batch_size, settings.seed),
-        collate_fn=stack_views,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        worker_init_fn=worker_init(),
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
+    made, usable, skipped = usable_labels(images, labels_dir)
+    images = Part(images, usable)
+    views = LabelledViews(
+        images,
+        lambda index: read_mask(Path(labels_dir) / f"{images.ids[index]}.png"),
+        settings.crop_size,
+        (settings.scale_min, settings.scale_max),
+        settings.flip,
+        settings.seed,
+        rows_first=True,
     )
-    optimizer = _optimizer(net, settings)
-    record = store.resume(net.branches, optimizer) or {"history": [], "seconds": 0.0}
-    first = len(record["history"])
-    with progress(None, "training IRN", settings.epochs * len(loader), first * len(loader)) as bar:
-        for epoch in range(first, settings.epochs):
-            start = time.perf_counter()
-            loader.batch_sampler.epoch = epoch
-            record["history"].append(_train_epoch(net, loader, optimizer, settings, device, bar))
-            record["seconds"] += time.perf_counter() - start
-            store.keep(net.branches, optimizer, record)
-    start = time.perf_counter()
-    _center_displacement(net, views.images, settings, device)
-    record["seconds"] += time.perf_counter() - start
-    return record
+    keys = ShuffledBatches(len(images), settings.batch_size, settings.seed, settings.epochs)
+    steps = len(keys)
 
-
-def _train_epoch(
-    net: IRN,
-    loader: DataLoader,
-    optimizer: torch.optim.Optimizer,
-    settings: IRNSettings,
-    device: torch.device,
-    bar: tqdm,
-) -> float:
-    """One pass over the images; their mean loss."""
-    net.train()
-    epoch, total = loader.batch_sampler.epoch, 0.0
-    for batch, (views, labels) in enumerate(loader):
-        views, labels = (part.to(device, non_blocking=True) for part in (views, labels))
-        rate = settings.rate(epoch * len(loader) + batch, settings.epochs * len(loader))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        with autocast(settings.precision, device):
-            logits, displacement = net(views)
+    def loss(forward: Callable, views: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+        logits, displacement = forward(views)
         labels = at_positions(labels, logits.shape[1:])
         # half of each, as in IRN's code, whose learning rate is meant for that
-        loss = sum(irn_losses(logits, displacement, labels, settings.radius)) / 2
-        value = loss.item()
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss is {value} at epoch {epoch + 1}, step {batch + 1} of {len(loader)}. "
-                f"Lower learning_rate = {settings.learning_rate}, and train in another folder"
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += value * len(views)
-        bar.update()
-        shown = f"epoch {epoch + 1} of {settings.epochs}, loss {value:.3f}"
-        bar.set_postfix_str(shown, refresh=False)
-    return total / len(loader.dataset)
+        losses = irn_losses(logits, displacement, labels, settings.radius)
+        return sum(losses) / 2, len(views)
+
+    training = fit(
+        net,
+        _optimizer(net, settings),
+        shuffled(views, keys, device, workers),
+        keys.ends(),
+        loss,
+        lambda step: settings.rate(step, steps),
+        folder=folder,
+        identity={
+            **settings.for_training(),
+            "labels": made,
+            "class_names": list(images.class_names),
+            "images": image_set_digest(images),
+        },
+        device=device,
+        precision=settings.precision,
+        at_end=lambda _: _center_displacement(net, images, settings, device),
+        advice=f"Lower learning_rate = {settings.learning_rate}",
+        label="training IRN",
+    )
+    return replace(training, record={**training.record, "skipped": skipped})
+
+
+def usable_labels(
+    images: ImageSet, labels_dir: str | Path
+) -> tuple[str, list[int], dict[str, str]]:
+    """Which images can be trained on.
+
+    Args:
+        images: the split.
+        labels_dir: of ``irn_labels``.
+
+    Returns:
+        12 hexadecimal digits of how the labels were made; the indices of the images with at least
+        two confident pixels; id -> why not, of the others.
+
+    Raises:
+        FileNotFoundError: the folder has no record.
+        ValueError: labels of other images, or no image to train on.
+    """
+    record = read_record(labels_dir, MASKS)
+    if record.get("images") != images_digest(images):
+        raise ValueError(
+            f"{labels_dir} holds labels of other images than the {len(images)} here "
+            f"({images.ids[0]} to {images.ids[-1]}). Take the split, num_images, seed and labels "
+            "that they were made with"
+        )
+    usable, skipped = [], {}
+    for index, name in enumerate(progress(images.ids, "confident labels")):
+        try:
+            labels = read_mask(Path(labels_dir) / f"{name}.png", len(images.class_names))
+        except (OSError, ValueError) as error:
+            skipped[name] = str(error)
+            continue
+        if (labels != IGNORED).sum() < 2:
+            skipped[name] = "no two of its pixels have a confident label, so there is no pair"
+        else:
+            usable.append(index)
+    if not usable:
+        name, why = next(iter(skipped.items()))
+        raise ValueError(f"{labels_dir} has no image to train on; {name}, for example: {why}")
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+    return digest, usable, skipped
 
 
 def at_positions(labels: Tensor, size: tuple[int, int]) -> Tensor:

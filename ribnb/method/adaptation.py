@@ -19,7 +19,7 @@ from ribnb.method.losses import rib_loss
 from ribnb.method.map_sum import MapSum
 from ribnb.method.pooling import gap, gndrp
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
 

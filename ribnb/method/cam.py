@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import evaluation
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 
 def class_activation_maps(

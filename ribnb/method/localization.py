@@ -21,8 +21,8 @@ from ribnb.method.adaptation import adapt
 from ribnb.method.adaptation_record import Adaptation
 from ribnb.method.feed import AdaptationInputs, Feed
 from ribnb.method.settings import RIBSettings
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import check_labels
-from ribnb.nets.models import CAMNet
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""Networks of the book, their weights in and out, and one way to train them all."""
+
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.classifier import load_classifier, mean_average_precision, train_classifier
+from ribnb.nets.deeplab import DeepLabV2
+from ribnb.nets.digit_net import DigitNet, train_digit_net
+from ribnb.nets.fitting import Training, fit, shuffled
+from ribnb.nets.weights import StoredNet, checkpoint_metadata
+
+__all__ = [
+    "CAMNet",
+    "DeepLabV2",
+    "DigitNet",
+    "StoredNet",
+    "Training",
+    "checkpoint_metadata",
+    "fit",
+    "load_classifier",
+    "mean_average_precision",
+    "shuffled",
+    "train_classifier",
+    "train_digit_net",
+]

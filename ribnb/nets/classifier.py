@@ -1,99 +1,150 @@
-"""A trained classifier: kept in a file, read back, scored."""
+"""The classifier: trained with L_BCE, loaded, scored."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from ribnb.core.devices import as_device, autocast, evaluation, float32_mode, worker_init
-from ribnb.core.files import whole_file
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.core.settings import differences
-from ribnb.data.views import Views, to_tensor
-from ribnb.nets.models import CAMNet
+from ribnb.data.views import ShuffledBatches, Views, to_tensor
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.classifier_settings import ClassifierSettings
+from ribnb.nets.fitting import Training, fit, logit_loss, shuffled
+from ribnb.nets.training_folder import image_set_digest
 
-FORMAT = 1
-NEEDED = {"format", "arch", "num_classes", "output_stride", "class_names"}
 
+def train_classifier(
+    net: CAMNet,
+    images: ImageSet,
+    settings: ClassifierSettings,
+    folder: str | Path | None = None,
+    validation: ImageSet | None = None,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+) -> Training:
+    """Train a net's logits with L_BCE, or load it if this was done before; see ``fit``.
 
-def save_classifier(
-    model: CAMNet,
-    path: str | Path,
-    metadata: Mapping[str, Any],
-    dtype: torch.dtype = torch.float32,
-) -> None:
-    """Write the weights as safetensors, with what is needed to build the net around them.
-
-    Under its final name the file is whole: it is written beside it and renamed.
+    Order and views of the images depend on the seed, the epoch and the image alone: not on the
+    number of workers, nor on a kill in between. Parameters with ``requires_grad=False`` are left
+    alone, and so are the running statistics of a batch norm frozen that way.
 
     Args:
-        model: the net.
-        path: the file; its folder is made.
-        metadata: ``class_names`` and whatever else tells how the net was made, ready for JSON.
-        dtype: of the stored weights; ``torch.float16`` halves the file and rounds them.
+        net: with its initial weights; trained in place.
+        images: what to train on.
+        settings: the recipe.
+        folder: keeps the state after each epoch (``training.pt``), with which a killed training
+            goes on, and at the end the net (``classifier.safetensors``), which is loaded the next
+            time. A state that cannot be read is warned of, and training starts anew.
+        validation: images for the mAP at the end.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
+        workers: processes that make the views ahead; 0 makes them in this one.
 
     Raises:
-        ValueError: class names missing, or not as many as the net has classes.
+        ValueError: an empty image set, labels of another number of classes than the net's, views
+            of different sizes in a batch, or a folder with another training's files (what
+            differs is named) or a classifier that is not whole.
+        FloatingPointError: a loss that is not finite; the state after the last epoch is kept.
+
+    Lee et al. 2021 take this net over from IRN (Ahn et al. 2019).
     """
-    names = list(metadata.get("class_names", ()))
-    if len(names) != model.num_classes:
-        raise ValueError(
-            f"metadata['class_names'] must name the {model.num_classes} classes; got {names}"
+    device = as_device(device)
+    for image_set in (images, validation):
+        if image_set is not None:
+            check_labels(net, image_set)
+    keys = ShuffledBatches(len(images), settings.batch_size, settings.seed, settings.epochs)
+    steps = len(keys)
+    each_epoch = validation is not None and settings.validate_each_epoch
+    digest = None if validation is None else image_set_digest(validation)
+
+    def score(record: dict[str, Any]) -> None:
+        score = mean_average_precision(
+            net, validation, device, workers=workers, precision=settings.precision
         )
-    header = {
-        "format": FORMAT,
-        "arch": model.arch,
-        "num_classes": model.num_classes,
-        "output_stride": model.output_stride,
-        **metadata,
-    }
-    weights = {
-        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in model.state_dict().items()
-    }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
-    with whole_file(path) as temporary:
-        temporary.write_bytes(save(weights, text))  # save_file makes it unreadable to others
+        record.update(mean_average_precision=score, validation_images=digest)
+        if each_epoch:
+            record["validation_history"] = [*record.get("validation_history", []), score]
+
+    def score_between(record: dict[str, Any]) -> None:
+        if each_epoch and record["steps"] < steps:
+            score(record)
+
+    training = fit(
+        net,
+        _optimizer(net, settings),
+        shuffled(Views(images, settings.view(), settings.seed), keys, device, workers),
+        keys.ends(),
+        logit_loss,
+        lambda step: settings.rate(step, steps),
+        folder=folder,
+        identity={
+            **settings.identity(),
+            "class_names": list(images.class_names),
+            "images": image_set_digest(images),
+        },
+        device=device,
+        precision=settings.precision,
+        still=_still_norms(net, settings),
+        channels_last=True,
+        each_pass=score_between,
+        at_end=None if validation is None else score,
+        advice=f"Lower learning_rate = {settings.learning_rate} or raise warm_up_steps = "
+        f"{settings.warm_up_steps}",
+    )
+    record = dict(training.record)
+    if validation is None:
+        record.pop("mean_average_precision", None)
+    elif record.get("validation_images") != digest:
+        each_epoch = False
+        score(record)
+    return replace(training, record=record)
 
 
-def classifier_metadata(path: str | Path) -> dict[str, Any]:
-    """What ``save_classifier`` wrote beside the weights; the weights are not read.
+def _optimizer(net: CAMNet, settings: ClassifierSettings) -> torch.optim.SGD:
+    """SGD on what is not frozen; a group's ``factor`` multiplies the scheduled rate."""
+    class_layer = set(net.class_layer.parameters())
+    moving = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    if not moving:
+        raise ValueError("every parameter of the net is frozen; nothing is left to train")
+    groups = [
+        {"params": [p for p in moving if p not in class_layer], "factor": 1.0},
+        {
+            "params": [p for p in moving if p in class_layer],
+            "factor": settings.class_layer_factor,
+        },
+    ]
+    return torch.optim.SGD(
+        groups,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not whole, or not from ``save_classifier``.
-    """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"there is no classifier at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a whole classifier ({error}). Move it away, and fetch or train it anew"
-        ) from error
-    if metadata.get("format") != FORMAT or not metadata.keys() >= NEEDED:
-        raise ValueError(
-            f"{path} is no classifier of format {FORMAT}, as save_classifier writes it; plain "
-            "weights are read by CAMNet(..., weights=path)"
-        )
-    return metadata
+
+def _still_norms(net: CAMNet, settings: ClassifierSettings) -> list[nn.Module]:
+    """The batch norms whose statistics must not move."""
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    return [
+        norm
+        for norm in norms
+        if settings.running_statistics
+        or (norm.affine and not any(p.requires_grad for p in norm.parameters()))
+    ]
 
 
 def load_classifier(
     path: str | Path, arch: str | None = None, num_classes: int | None = None
 ) -> CAMNet:
-    """The net that ``save_classifier`` wrote: on the CPU, in float32, in eval mode.
+    """The classifier of a checkpoint: on the CPU, in float32, in eval mode.
 
     Args:
         path: the file.
@@ -102,20 +153,9 @@ def load_classifier(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not whole, not a classifier, or not of the kind asked for.
+        ValueError: the file is damaged, no classifier, or not of the kind asked for.
     """
-    metadata = classifier_metadata(path)
-    wanted = {"arch": arch, "num_classes": num_classes}
-    other = {key: value for key, value in wanted.items() if value not in (None, metadata[key])}
-    if other:
-        raise ValueError(
-            f"{path} is another classifier: {differences(metadata, other)}. "
-            "Ask for the one that is there, or name another file"
-        )
-    kind = (metadata["arch"], metadata["num_classes"])
-    stride = {} if kind[0] == "scenes" else {"output_stride": metadata["output_stride"]}
-    with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
-        return CAMNet(*kind, **stride, weights=path).eval()
+    return CAMNet.load(path, arch=arch, num_classes=num_classes)
 
 
 @torch.no_grad()
@@ -143,7 +183,7 @@ def mean_average_precision(
     Raises:
         ValueError: the labels are of another number of classes than the net's, or all 0.
     """
-    from torchmetrics.functional.classification import binary_average_precision  # takes seconds
+    from sklearn.metrics import average_precision_score  # takes a second
 
     check_labels(model, images)
     device = as_device(device)
@@ -164,16 +204,15 @@ def mean_average_precision(
             alike = len({view.shape for view in views}) == 1
             groups = [torch.stack(views)] if alike else [view[None] for view in views]
             scores += [model(group.to(device)).cpu() for group in groups]
-    # torchmetrics takes the sigmoid, which in float32 cannot tell logits above 17 apart
-    logits, labels = torch.cat(scores).double(), images.labels.long()
+    logits, labels = torch.cat(scores).double().numpy(), images.labels.numpy()
     precisions = [
-        binary_average_precision(logits[:, c], labels[:, c])
+        average_precision_score(labels[:, c], logits[:, c])
         for c in range(labels.shape[1])
         if labels[:, c].any()
     ]
     if not precisions:
         raise ValueError("no image has a label, so that no class has an average precision")
-    return torch.stack(precisions).mean().item()
+    return float(np.mean(precisions))
 
 
 def check_labels(model: CAMNet, images: ImageSet) -> None:

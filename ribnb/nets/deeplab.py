@@ -9,7 +9,8 @@ import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ribnb.nets.models import ARCHITECTURES, STAGES, SceneBackbone, load_checked, starting_weights
+from ribnb.nets.cam_net import STAGES, SceneBackbone, new_backbone
+from ribnb.nets.weights import StoredNet, load_checked, starting_weights
 
 ATROUS_RATES = (6, 12, 18, 24)
 # They reach as far in a scene's small map as the above in the map of a crop of 321 pixels.
@@ -19,7 +20,7 @@ DILATIONS = {"layer3": 2, "layer4": 4}
 _OTHER_HEADS = ("fc.", "class_layer.")  # a classifier's, which has no use here
 
 
-class DeepLabV2(nn.Module):
+class DeepLabV2(StoredNet):
     """Class scores at every position of a dense feature map.
 
     The backbone keeps its resolution from layer2 on: layer3 and layer4 have stride 1, and *all*
@@ -50,6 +51,8 @@ class DeepLabV2(nn.Module):
     Chen et al. 2018 (TPAMI), "DeepLab", sections 3.1 and 3.2 (ASPP-L).
     """
 
+    kind = "segmentation"
+
     def __init__(
         self,
         arch: str = "resnet101",
@@ -58,20 +61,16 @@ class DeepLabV2(nn.Module):
         weights: torchvision.models.WeightsEnum | str | Path | None = None,
     ) -> None:
         super().__init__()
-        if arch not in ARCHITECTURES:
-            raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
+        self.backbone, channels = new_backbone(arch)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
         if not atrous_rates or min(atrous_rates) < 1:
             raise ValueError(f"atrous_rates must be numbers from 1 up; got {atrous_rates}")
         self.arch, self.num_classes = arch, num_classes
         self.atrous_rates = tuple(atrous_rates)
-        if arch == "scenes":
-            self.backbone, channels = SceneBackbone(), SceneBackbone.widths[-1]
-            self.output_stride = SceneBackbone.output_stride
-        else:
-            self.backbone, channels = _dilated_resnet(arch)
-            self.output_stride = OUTPUT_STRIDE
+        self.output_stride = SceneBackbone.output_stride if arch == "scenes" else OUTPUT_STRIDE
+        if arch != "scenes":
+            _dilate(self.backbone)
         if weights is not None:
             self._load(weights)
         self.branches = nn.ModuleList(
@@ -87,6 +86,14 @@ class DeepLabV2(nn.Module):
         """With rates that fit into the feature map of a scene of 96 x 96 pixels."""
         rates = SCENE_RATES[SceneBackbone.output_stride if arch == "scenes" else OUTPUT_STRIDE]
         return cls(arch, num_classes, **{"atrous_rates": rates, **options})
+
+    def design(self) -> dict[str, Any]:
+        """The arguments that build this net."""
+        return {
+            "arch": self.arch,
+            "num_classes": self.num_classes,
+            "atrous_rates": list(self.atrous_rates),
+        }
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The last feature map; h = ceil(H / output_stride)."""
@@ -104,7 +111,7 @@ class DeepLabV2(nn.Module):
         state = starting_weights(self.arch, weights)
         if any(name.startswith("branches.") for name in state):
             raise ValueError(
-                f"{weights} is a whole segmentation network; load_segmentation reads it. weights "
+                f"{weights} is a whole segmentation network; DeepLabV2.load reads it. weights "
                 "takes a classifier, or plain weights of a ResNet"
             )
         state = {name: value for name, value in state.items() if not name.startswith(_OTHER_HEADS)}
@@ -112,11 +119,8 @@ class DeepLabV2(nn.Module):
         load_checked(self.backbone, state, f"{weights}", self.arch)
 
 
-def _dilated_resnet(arch: str) -> tuple[nn.Module, int]:
-    """torchvision's ResNet with output stride 8 and no fc, and the channels of its layer4."""
-    resnet = torchvision.models.get_model(arch, weights=None)
-    channels = resnet.fc.in_features
-    del resnet.fc, resnet.avgpool
+def _dilate(resnet: nn.Module) -> None:
+    """Stride 1 and dilated 3 x 3 convolutions in layer3 and layer4: output stride 8."""
     for stage, dilation in DILATIONS.items():
         for module in getattr(resnet, stage).modules():
             if not isinstance(module, nn.Conv2d):
@@ -124,4 +128,3 @@ def _dilated_resnet(arch: str) -> tuple[nn.Module, int]:
             module.stride = (1, 1)  # of the first block's shortcut too
             if module.kernel_size == (3, 3):
                 module.dilation = module.padding = (dilation, dilation)
-    return resnet, channels

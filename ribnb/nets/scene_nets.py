@@ -10,10 +10,9 @@ from pydantic import model_validator
 from ribnb.core.devices import seeded
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.data.scenes.images import SceneImages
-from ribnb.nets.classifier import load_classifier, mean_average_precision
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.classifier import load_classifier, mean_average_precision, train_classifier
 from ribnb.nets.classifier_settings import ClassifierSettings
-from ribnb.nets.models import CAMNet
-from ribnb.nets.train import train_classifier
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 # The seeds of the nets that come with the package. Scenes of the seeds 0 to 2 were looked at while
@@ -55,7 +54,7 @@ def train_scene_net(
     with seeded(seed):
         model = CAMNet("scenes", len(images.class_names))
     recipe = ClassifierSettings.scenes(seed=seed)
-    return train_classifier(model, images, recipe, folder, device=device).model
+    return train_classifier(model, images, recipe, folder, device=device).net
 
 
 def scene_net(seed: int, settings: SceneSettings, device: torch.device) -> CAMNet:

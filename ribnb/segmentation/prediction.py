@@ -20,17 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from ribnb.core.devices import as_device, autocast, evaluation, float32_mode
+from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, RecordedFolder, Report
 from ribnb.data.views import multi_scale_views
-from ribnb.masks.crf import require_crf
+from ribnb.masks.crf import crf_probabilities, require_crf
 from ribnb.masks.crf_settings import CRFSettings
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.segmentation.crf import refined_mask
-from ribnb.segmentation.files import segmentation_digest
-from ribnb.segmentation.labels import check_classes, images_identity
+from ribnb.nets.training_folder import image_set_digest
 from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import check_classes
 
 PLAIN, CRF = "plain", "crf"
 _FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)  # of one image
@@ -160,8 +160,8 @@ def _folders(
         "stage": "segmentation",
         "settings": settings.prediction(),
         "net": {"arch": net.arch, "atrous_rates": list(net.atrous_rates)},
-        "weights": segmentation_digest(net),
-        "images": images_identity(images),
+        "weights": weights_digest(net),
+        "images": image_set_digest(images, labels=False),
     }
     folders = {
         PLAIN: RecordedFolder(output_dir / PLAIN, MASKS, {**record, "post-processing": "none"})
@@ -203,7 +203,7 @@ def _predicted(
             if PLAIN in names:
                 yield index, PLAIN, probabilities.argmax(0).astype(np.uint8)
             if CRF in names:
-                job = partial(refined_mask, np.array(image), probabilities, crf)
+                job = partial(_refined, np.array(image), probabilities, crf)
                 if pool is None:
                     yield index, CRF, job()
                 else:
@@ -213,6 +213,19 @@ def _predicted(
                 yield first, CRF, future.result()
         for first, future in waiting:
             yield first, CRF, future.result()
+
+
+def _refined(
+    image: UInt8[ndarray, "H W 3"],
+    probabilities: Float32[ndarray, "C+1 H W"],
+    settings: CRFSettings,
+) -> UInt8[ndarray, "H W"] | str:
+    """The most probable labels after the CRF; why there are none, if it failed."""
+    try:
+        refined = crf_probabilities(image, probabilities, settings)
+    except (ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
+        return str(error) or type(error).__name__
+    return refined.argmax(0).astype(np.uint8)
 
 
 def _why(error: BaseException) -> str:

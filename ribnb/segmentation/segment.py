@@ -1,12 +1,5 @@
 """DeepLab-v2 trained on masks: training, prediction, files (Chen et al. 2018, TPAMI).
 
-In Python::
-
-    net = DeepLabV2("resnet101", 20, weights=ResNet101_Weights.IMAGENET1K_V1)
-    settings = SegmentationSettings.voc()                      # or .scenes(), for a small net
-    trained = train_segmentation(net, images, "runs/irn/masks", settings, "runs/segmentation")
-    segmentation_masks(trained.model, val_images, "runs/val", settings, crf=CRFSettings.deeplab())
-
 From the command line, in one process or, under ``torchrun``, on several GPUs::
 
     python -m ribnb segment VOCdevkit/VOC2012 runs/irn/masks --split train_aug \\
@@ -26,25 +19,12 @@ import torch
 from ribnb.core.devices import seeded
 from ribnb.core.settings import name_and_value, refuse_unknown
 from ribnb.data.voc import VOCImages
+from ribnb.nets.cam_net import ARCHITECTURES
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.models import ARCHITECTURES
-from ribnb.segmentation.files import load_segmentation, save_segmentation, segmentation_metadata
-from ribnb.segmentation.prediction import predict, segmentation_masks
-from ribnb.segmentation.processes import process_group
+from ribnb.nets.processes import process_group
+from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import SegmentationTraining, train_segmentation
-
-__all__ = [
-    "DeepLabV2",
-    "SegmentationSettings",
-    "SegmentationTraining",
-    "load_segmentation",
-    "predict",
-    "save_segmentation",
-    "segmentation_masks",
-    "segmentation_metadata",
-    "train_segmentation",
-]
+from ribnb.segmentation.training import train_segmentation
 
 TRUTH, IMAGENET, RANDOM = "truth", "imagenet", "random"  # words of the command line
 
@@ -120,7 +100,7 @@ def _run(given: argparse.Namespace, device: torch.device) -> int:
     print(f"{given.output_dir}: {done}; loss {trained.history[-1]:.3f}")
     if shown is None:
         return 0
-    return _predict(given, trained.model, shown, settings, device)
+    return _predict(given, trained.net, shown, settings, device)
 
 
 def _predict(

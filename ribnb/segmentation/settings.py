@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.segmentation.views import SegmentationView
 
 
 class SegmentationSettings(Settings):
@@ -76,10 +75,6 @@ class SegmentationSettings(Settings):
     def rate(self, step: int) -> float:
         """The learning rate of the backbone's weights at a step, from 0: poly."""
         return self.learning_rate * (1 - step / self.steps) ** self.power
-
-    def view(self) -> SegmentationView:
-        """The random views of the training images and their masks."""
-        return SegmentationView(self.crop_size, (self.scale_min, self.scale_max), self.flip)
 
     def training(self) -> dict[str, Any]:
         """The fields that change what a training gives, with their values."""

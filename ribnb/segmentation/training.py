@@ -1,54 +1,37 @@
-"""Training the segmentation network, in one process or in several."""
+"""Training the segmentation network on masks, in one process or in several."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import UInt8
+from numpy import ndarray
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
+from ribnb.core.devices import as_device
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.core.voc import IGNORED
+from ribnb.core.runner import MASKS, read_record, run_jobs
+from ribnb.core.voc import IGNORED, read_mask
+from ribnb.data.views import LabelledViews, ShuffledBatches
+from ribnb.masks.stages import SplitImage
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.load_or_train import START, ResultFile, TrainingFolder, weight_sum
-from ribnb.segmentation.files import save_segmentation, segmentation_metadata, segmentation_weights
-from ribnb.segmentation.labels import TrainingMasks, check_classes, images_identity
-from ribnb.segmentation.processes import Processes
+from ribnb.nets.fitting import Training, fit, shuffled
+from ribnb.nets.processes import Processes
+from ribnb.nets.training_folder import image_set_digest
 from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.views import SegmentationBatches, SegmentationViews, stack_masks
 
-SEGMENTATION = ResultFile(
-    "segmentation.safetensors", save_segmentation, segmentation_metadata, segmentation_weights
-)
-
-
-@dataclass(frozen=True)
-class SegmentationTraining:
-    """What a training gave.
-
-    Attributes:
-        model: the net that was handed in, trained and in eval mode.
-        history: mean loss of each pass over the images; the last may be a part of one.
-        loaded: whether the weights came from the folder, without training.
-        seconds: that the training took, whenever it ran.
-    """
-
-    model: DeepLabV2
-    history: list[float]
-    loaded: bool
-    seconds: float
+TRUTH = "the truth"
+_CHUNK = 256  # images that a process takes at a time: few images are quicker without any
+_NAMED = 3  # images with faults that an error names
 
 
 def train_segmentation(
@@ -59,8 +42,8 @@ def train_segmentation(
     folder: str | Path | None = None,
     device: str | torch.device = "cpu",
     workers: int = 0,
-) -> SegmentationTraining:
-    """Train the net on masks, or load it if this was done before.
+) -> Training:
+    """Train the net on masks, or load it if this was done before; see ``fit``.
 
     The loss is the cross entropy, averaged over the labelled positions of a batch. As in
     DeepLab-v2 the labels come down to the logits' resolution: a position of the logits is held
@@ -94,18 +77,55 @@ def train_segmentation(
     device, processes = as_device(device), Processes()
     _check(net, images, settings, processes)
     masks = TrainingMasks(images, masks_dir)
-    store = TrainingFolder(folder, _identity(net, images, masks, settings, workers), SEGMENTATION)
-    net.to(device)
-    record = store.load(net)
-    loaded = record is not None
-    if not loaded:
-        loader = _loader(images, masks, settings, device, workers, processes)
-        with float32_mode(settings.precision), _training_mode(net, settings.frozen_batch_norm):
-            record = _train(net, loader, settings, store, device, processes)
-        if processes.rank == 0:
-            store.finish(net, {**record, "device": device_name(device)})
-        processes.wait()
-    return SegmentationTraining(net.eval(), record["history"], loaded, record["seconds"])
+    views = LabelledViews(
+        images,
+        masks.mask,
+        settings.crop_size,
+        (settings.scale_min, settings.scale_max),
+        settings.flip,
+        settings.seed,
+    )
+    keys = ShuffledBatches(
+        len(images),
+        settings.batch_size,
+        settings.seed,
+        steps=settings.steps,
+        part=(processes.rank, processes.count),
+    )
+
+    def loss(forward: Callable, views: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        labels = masks[:, :: net.output_stride, :: net.output_stride].long()
+        logits = forward(views).float()
+        total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+        labelled = (labels != IGNORED).sum()
+        return total / labelled.clamp(min=1), labelled  # a batch may be ignored altogether
+
+    identity = {
+        **settings.training(),
+        "class_names": list(images.class_names),
+        "images": image_set_digest(images, labels=False),
+        **masks.check(workers),
+    }
+    with _still_norms(net, settings.frozen_batch_norm) as still:
+        return fit(
+            net,
+            torch.optim.SGD(
+                parameter_groups(net, settings),
+                lr=settings.learning_rate,
+                momentum=settings.momentum,
+            ),
+            shuffled(views, keys, device, workers),
+            keys.ends(),
+            loss,
+            settings.rate,
+            folder=folder,
+            identity=identity,
+            device=device,
+            precision=settings.precision,
+            still=still,
+            channels_last=True,
+            advice=_advice(settings),
+        )
 
 
 def parameter_groups(net: DeepLabV2, settings: SegmentationSettings) -> list[dict[str, Any]]:
@@ -134,6 +154,99 @@ def parameter_groups(net: DeepLabV2, settings: SegmentationSettings) -> list[dic
     ]
 
 
+class TrainingMasks:
+    """Masks from a folder of ``<id>.png``, or the images' own: full supervision.
+
+    Args:
+        images: an image set; for the truth one with masks.
+        folder: of the masks; None takes ``images.mask``.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+
+    def __init__(self, images: ImageSet, folder: str | Path | None) -> None:
+        self.images, self.folder = images, None if folder is None else Path(folder)
+        if self.folder is not None and not self.folder.is_dir():
+            raise FileNotFoundError(f"there is no folder of masks {folder}")
+
+    def mask(self, index: int) -> UInt8[ndarray, "H W"]:
+        """0 background, class_id + 1, 255 ignored.
+
+        Raises:
+            OSError: the mask is missing or cannot be read.
+            ValueError: it is damaged or holds an unknown class.
+        """
+        if self.folder is None:
+            return self.images.mask(index)
+        path = self.folder / f"{self.images.ids[index]}.png"
+        return read_mask(path, len(self.images.class_names))
+
+    def check(self, workers: int = 1) -> dict[str, Any]:
+        """Look at every mask; what identifies them all, ready for JSON.
+
+        Args:
+            workers: processes.
+
+        Returns:
+            ``masks``: 12 hexadecimal digits of all pixels; ``masks made by``: ``"the truth"`` or
+            the stage; for a folder with a ``masks.json`` its entries, as ``masks.settings.x``.
+
+        Raises:
+            ValueError: masks that are missing, damaged, of another size than their image or of
+                an unknown class, or without a labelled pixel in all of them; some are named.
+        """
+        jobs = range(len(self.images))
+        faults, state, labelled = [], hashlib.sha256(), 0
+        found = run_jobs(self._look, jobs, max(1, workers), _CHUNK)
+        for index, (fault, digest, pixels) in enumerate(progress(found, "masks", len(jobs))):
+            if fault:
+                faults.append(f"{self.images.ids[index]}: {fault}")
+            state.update(digest)
+            labelled += pixels
+        where = self.folder or TRUTH
+        if faults:
+            more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+            raise ValueError(
+                f"{len(faults)} of {len(jobs)} images have no mask to train on in {where}: "
+                f"{'; '.join(faults[:_NAMED])}{more}. Make these masks again, or train on a split "
+                "without these images"
+            )
+        if not labelled:
+            raise ValueError(f"no pixel is labelled in all {len(jobs)} masks of {where}")
+        return {"masks": state.hexdigest()[:12], **self._origin()}
+
+    def _look(self, index: int) -> tuple[str, bytes, int]:
+        """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
+        try:
+            mask = self.mask(index)
+            height, width = SplitImage(self.images, index).size
+        except (OSError, ValueError) as error:
+            return str(error), b"", 0
+        if mask.shape != (height, width):
+            fault = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, the image "
+            return f"{fault}{width} x {height}", b"", 0
+        pixels = hashlib.sha256(f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes())
+        return "", pixels.digest(), int((mask != IGNORED).sum())
+
+    def _origin(self) -> dict[str, Any]:
+        if self.folder is None:
+            return {"masks made by": TRUTH}
+        if not (self.folder / MASKS.record).exists():
+            return {"masks made by": f"a folder without {MASKS.record}"}
+        record = read_record(self.folder, MASKS)
+        return {"masks made by": record.get("stage"), **_flat(record, "masks")}
+
+
+def check_classes(net: DeepLabV2, images: ImageSet) -> None:
+    """Raise ValueError unless net and images are of the same number of classes."""
+    if len(images.class_names) != net.num_classes:
+        raise ValueError(
+            f"the net has {net.num_classes} classes besides the background, the images have "
+            f"{len(images.class_names)}: {', '.join(images.class_names)}"
+        )
+
+
 def _check(
     net: DeepLabV2, images: ImageSet, settings: SegmentationSettings, processes: Processes
 ) -> None:
@@ -151,145 +264,32 @@ def _check(
         )
 
 
-def _identity(
-    net: DeepLabV2,
-    images: ImageSet,
-    masks: TrainingMasks,
-    settings: SegmentationSettings,
-    workers: int,
-) -> dict[str, Any]:
-    """All that decides what the training gives, ready for JSON."""
-    return {
-        **settings.training(),
-        "arch": net.arch,
-        "num_classes": net.num_classes,
-        "atrous_rates": list(net.atrous_rates),
-        "class_names": list(images.class_names),
-        "images": images_identity(images),
-        **masks.check(workers),
-        "frozen parameters": sum(not p.requires_grad for p in net.parameters()),
-        START: weight_sum(net),
-    }
-
-
-def _loader(
-    images: ImageSet,
-    masks: TrainingMasks,
-    settings: SegmentationSettings,
-    device: torch.device,
-    workers: int,
-    processes: Processes,
-) -> DataLoader:
-    return DataLoader(
-        SegmentationViews(images, masks.mask, settings.view(), settings.seed),
-        batch_sampler=SegmentationBatches(
-            len(images),
-            settings.batch_size,
-            settings.steps,
-            settings.seed,
-            (processes.rank, processes.count),
-        ),
-        collate_fn=stack_masks,
-        num_workers=workers,
-        worker_init_fn=worker_init(),
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-
-
-def _train(
-    net: DeepLabV2,
-    loader: DataLoader,
-    settings: SegmentationSettings,
-    store: TrainingFolder,
-    device: torch.device,
-    processes: Processes,
-) -> dict[str, Any]:
-    """All steps that are still to do; the record of all of them."""
-    optimizer = torch.optim.SGD(
-        parameter_groups(net, settings), lr=settings.learning_rate, momentum=settings.momentum
-    )
-    record = store.resume(net, optimizer) or {"history": [], "steps": 0, "seconds": 0.0}
-    together = processes.together(net, device)
-    batches: SegmentationBatches = loader.batch_sampler
-    batches.first = record["steps"]
-    losses, ends, start = [], set(batches.ends()), time.perf_counter()
-    with _bar(settings.steps, batches.first, processes) as bar:
-        for step, (views, masks) in enumerate(loader, batches.first):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.rate(step) * group["factor"]
-            labels = masks[:, :: net.output_stride, :: net.output_stride]
-            views, labels = (part.to(device, non_blocking=True) for part in (views, labels))
-            with autocast(settings.precision, device):
-                logits = together(views)
-            total = F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
-            losses.append(_step(total, (labels != IGNORED).sum(), optimizer, processes))
-            if not math.isfinite(losses[-1]):
-                raise FloatingPointError(_not_finite(losses[-1], step, settings))
-            bar.update()
-            bar.set_postfix_str(f"loss {losses[-1]:.3f}", refresh=False)
-            if step + 1 in ends:
-                record["history"].append(math.fsum(losses) / len(losses))
-                record["seconds"] += time.perf_counter() - start
-                record["steps"], losses, start = step + 1, [], time.perf_counter()
-                if processes.rank == 0:
-                    store.keep(net, optimizer, record)
-    return record
-
-
-def _not_finite(loss: float, step: int, settings: SegmentationSettings) -> str:
-    start = ", and frozen_batch_norm = True needs a trained backbone to start from"
+def _advice(settings: SegmentationSettings) -> str:
+    start = ", start from a trained backbone or set frozen_batch_norm = False"
     return (
-        f"the loss is {loss} at step {step + 1} of {settings.steps}. Lower learning_rate = "
-        f"{settings.learning_rate}, and train in another folder"
+        f"Lower learning_rate = {settings.learning_rate}"
         f"{start if settings.frozen_batch_norm else ''}"
     )
 
 
-def _step(
-    total: torch.Tensor,
-    labelled: torch.Tensor,
-    optimizer: torch.optim.Optimizer,
-    processes: Processes,
-) -> float:
-    """One update; the mean loss of the whole batch, without an update if it is not finite.
-
-    Args:
-        total: the loss of this process's part, added up over its labelled positions.
-        labelled: how many these are.
-    """
-    sums = processes.sum(torch.stack([total.detach(), labelled.to(total.dtype)]))
-    number = sums[1].clamp(min=1)  # a batch may be ignored altogether
-    mean = (sums[0] / number).item()
-    if math.isfinite(mean):
-        optimizer.zero_grad()
-        # The gradients are averaged over the processes, whose parts have more and fewer labels:
-        # so each part counts in the sum, and the sum is divided by all labels.
-        (total * (processes.count / number)).backward()
-        optimizer.step()
-    return mean
-
-
-def _bar(steps: int, done: int, processes: Processes) -> tqdm:
-    if processes.rank:
-        return tqdm(disable=True)
-    return progress(None, "training", steps, done)
-
-
 @contextmanager
-def _training_mode(net: DeepLabV2, frozen_batch_norm: bool) -> Iterator[None]:
-    """Training mode, in which a frozen batch norm moves neither statistics nor weights."""
-    net.train().to(memory_format=torch.channels_last)  # faster, for the same sums
-    frozen = [module for module in net.modules() if isinstance(module, _BatchNorm)]
-    frozen = frozen if frozen_batch_norm else []
-    still = [p for module in frozen for p in module.parameters() if p.requires_grad]
-    for module in frozen:
-        module.eval()
-    for parameter in still:
+def _still_norms(net: DeepLabV2, frozen: bool) -> Iterator[list[nn.Module]]:
+    """The batch norms whose statistics stay; their weights do not move within it either."""
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and frozen]
+    moving = [p for norm in norms for p in norm.parameters() if p.requires_grad]
+    for parameter in moving:
         parameter.requires_grad_(False)
     try:
-        yield
+        yield norms
     finally:
-        for parameter in still:
+        for parameter in moving:
             parameter.requires_grad_(True)
-        net.eval().to(memory_format=torch.contiguous_format)
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Nested entries under names with dots, so that the one that differs can be named."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}.{key}"
+        flat.update(_flat(value, name) if isinstance(value, Mapping) else {name: value})
+    return flat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ribnb.core.devices import evaluation
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 CLASSES = 20
 

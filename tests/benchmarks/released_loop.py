@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ribnb.core.files import Maps, write_maps
 from ribnb.method.feed import VIEWS, AdaptationInputs
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 
 def released_loop(

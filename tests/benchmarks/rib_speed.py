@@ -44,7 +44,7 @@ from ribnb.data.voc import VOCImages
 from ribnb.method.feed import AdaptationInputs
 from ribnb.method.localization import localization_maps
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import ARCHITECTURES
+from ribnb.nets.cam_net import ARCHITECTURES
 
 TOLERANCE = 1e-3  # of a map in [0, 1], in float32
 AGREEMENT = 0.98  # of the pixels' labels, in the other precisions

@@ -14,7 +14,7 @@ from ribnb.book.costs import (
     stage_flops,
 )
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 PARTS = {"frozen_target", "moving_target", "frozen_batch", "moving_batch", "backward"}
 

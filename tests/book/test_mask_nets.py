@@ -13,10 +13,11 @@ from ribnb.book.masks import KINDS, VOCMasksSettings, inputs_of, irn_net, maps_o
 from ribnb.core.files import read_maps, weights_digest
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.irn import irn_labels
-from ribnb.masks.irn_net import IRN, irn_metadata, save_irn
+from ribnb.masks.irn_net import IRN
 from ribnb.method.localization import maps_digest
-from ribnb.nets.load_or_train import START, weight_sum
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.training_folder import START, weight_sum
+from ribnb.nets.weights import checkpoint_metadata
 
 CPU = torch.device("cpu")
 IMAGES = SceneImages(4, seed=3)
@@ -113,7 +114,7 @@ def test_an_irn_is_trained_as_the_settings_say(trained):
     assert not training.loaded
     assert not training.net.training
     assert len(training.history) == 2
-    identity = irn_metadata(folder / "irn.safetensors")["identity"]
+    identity = checkpoint_metadata(folder / "irn.safetensors")["identity"]
     here = {name: identity[name] for name in ("epochs", "batch_size", "crop_size", "seed")}
     assert here == {"epochs": 2, "batch_size": 2, "crop_size": 48, "seed": 3}
     start = IRN(few().trunk(6), seed=3)
@@ -194,7 +195,7 @@ def test_a_net_that_was_trained_otherwise_is_refused(trained, tmp_path):
 
 @pytest.mark.parametrize("path", ["nowhere", str(CHECKPOINTS / "scenes_3.safetensors")])
 def test_what_is_no_irn_is_named(tmp_path, path):
-    with pytest.raises((FileNotFoundError, ValueError), match=f"no IRN at {path}|{path} is no IRN"):
+    with pytest.raises((FileNotFoundError, ValueError), match=f"no irn at {path}|is of the kind"):
         irn_net(few(irn_rib=path), "rib", IMAGES, "nowhere", tmp_path, CPU)
 
 
@@ -202,11 +203,11 @@ def test_the_packages_own_net_is_taken(trained, tmp_path, monkeypatch):
     """A net without a history too."""
     shutil.copy(CHECKPOINTS / "scenes_3.safetensors", tmp_path)
     monkeypatch.setattr(voc_masks_settings, "CHECKPOINTS", tmp_path)
-    save_irn(trained[0].net, tmp_path / "scenes_3_irn_cam.safetensors")
+    trained[0].net.save(tmp_path / "scenes_3_irn_cam.safetensors")
     found = irn_net(VOCMasksSettings(), "cam", IMAGES, "nowhere", tmp_path / "out", CPU)
     assert same(found.net, trained[0].net)
     assert (found.loaded, found.history, found.seconds) == (True, [], 0.0)
-    with pytest.raises(FileNotFoundError, match=r"no IRN at .*scenes_3_irn_rib"):
+    with pytest.raises(FileNotFoundError, match=r"no irn at .*scenes_3_irn_rib"):
         irn_net(VOCMasksSettings(), "rib", IMAGES, "nowhere", tmp_path / "out", CPU)
 
 

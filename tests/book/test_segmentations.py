@@ -16,6 +16,7 @@ from ribnb.book.segmentations import (
     segmentation_net,
     with_masks,
 )
+from ribnb.core.files import weights_digest
 from ribnb.core.settings import SettingsError
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
@@ -23,7 +24,7 @@ from ribnb.data.scenes.images import SceneImages
 from ribnb.masks import scene_masks
 from ribnb.masks.scene_masks import masks_path, network_path, pack_masks
 from ribnb.nets.scene_nets import TRAINED
-from ribnb.segmentation.files import save_segmentation, segmentation_digest, segmentation_metadata
+from ribnb.nets.weights import checkpoint_metadata
 
 IMAGES = SceneImages(5, seed=3)
 HISTORY = [1.5, 0.5]
@@ -57,7 +58,7 @@ def package(tmp_path, monkeypatch, run):
     pack_masks(masks_path(3), IMAGES.ids, {k: run / "masks" / k for k in ("cam_irn", "rib_irn")})
     record = {"class_names": list(IMAGES.class_names), "history": HISTORY, "seconds": 9.0}
     for seed, kind in enumerate(SUPERVISION):
-        save_segmentation(small_net(seed, 6), network_path(3, kind), record)
+        small_net(seed, 6).save(network_path(3, kind), record)
     return folder
 
 
@@ -116,9 +117,9 @@ def test_an_unknown_kind_of_the_package_is_named_with_those_there(tmp_path):
 def test_a_network_that_comes_along_is_loaded_without_images():
     for seed, kind in enumerate(SUPERVISION):
         found = segmentation_net(VOCSegmentationSettings(), kind)
-        assert segmentation_digest(found.model) == segmentation_digest(small_net(seed, 6))
+        assert weights_digest(found.net) == weights_digest(small_net(seed, 6))
         assert (found.loaded, found.history, found.seconds) == (True, HISTORY, 9.0)
-        assert not found.model.training
+        assert not found.net.training
 
 
 @pytest.mark.usefixtures("package")
@@ -161,12 +162,12 @@ def test_each_kind_has_a_training_of_its_own_which_is_loaded_the_next_time(run, 
         first = segmentation_net(settings, kind, IMAGES, masks, out)
         again = segmentation_net(settings, kind, IMAGES, masks, out)
         assert (first.loaded, again.loaded) == (False, True)
-        assert same(first.model, again.model)
+        assert same(first.net, again.net)
         assert again.history == first.history
-        assert not same(first.model, settings.net(6))
+        assert not same(first.net, settings.net(6))
     found = {path.name: path / "segmentation.safetensors" for path in out.iterdir()}
     assert found.keys() == {"segmentation_rib_irn", "segmentation_truth"}
-    identities = {name: segmentation_metadata(path)["identity"] for name, path in found.items()}
+    identities = {name: checkpoint_metadata(path)["identity"] for name, path in found.items()}
     assert identities["segmentation_rib_irn"]["masks made by"] == "by hand"
     assert identities["segmentation_truth"]["masks made by"] == "the truth"
     assert {(one["steps"], one["seed"]) for one in identities.values()} == {(4, 3)}
@@ -207,9 +208,9 @@ def test_the_package_has_networks_of_todays_settings(seed, kind):
     if not path.is_file():
         pytest.skip(f"{path} is not there; data_scripts/train_scene_masks.py makes it")
     found = segmentation_net(settings, kind)
-    assert (found.model.arch, found.model.num_classes) == ("scenes", 6)
+    assert (found.net.arch, found.net.num_classes) == ("scenes", 6)
     assert found.history
-    identity = segmentation_metadata(path)["identity"]
+    identity = checkpoint_metadata(path)["identity"]
     recipe = {name: identity[name] for name in settings.segment.training()}
     assert recipe == settings.segment.training()
 

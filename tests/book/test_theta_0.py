@@ -5,13 +5,9 @@ import torch
 from plain_adaptation import one_thread  # noqa: F401
 
 from ribnb.book.splits import VOCClassifierSettings, trained_classifier
-from ribnb.nets.classifier import (
-    classifier_metadata,
-    load_classifier,
-    mean_average_precision,
-    save_classifier,
-)
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.classifier import load_classifier, mean_average_precision
+from ribnb.nets.weights import checkpoint_metadata
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -44,10 +40,10 @@ def test_the_recipe_trains_the_net_on_the_chosen_images(trained):
     assert not training.loaded
     assert len(training.history) == len(training.validation_history) == 2
     assert training.mean_average_precision == training.validation_history[-1]
-    assert not same(training.model, settings.first_net(6))
-    found = mean_average_precision(training.model, settings.validation_images())
+    assert not same(training.net, settings.first_net(6))
+    found = mean_average_precision(training.net, settings.validation_images())
     assert found == training.mean_average_precision
-    metadata = classifier_metadata(folder / "classifier.safetensors")
+    metadata = checkpoint_metadata(folder / "classifier.safetensors", "classifier")
     assert metadata["class_names"] == list(settings.images().class_names)
 
 
@@ -55,7 +51,7 @@ def test_the_next_time_it_is_loaded(trained):
     folder, training = trained
     again = trained_classifier(VOCClassifierSettings(**SMALL), folder, CPU)
     assert again.loaded
-    assert same(again.model, training.model)
+    assert same(again.net, training.net)
     assert again.history == training.history
     assert again.mean_average_precision == training.mean_average_precision
 
@@ -72,7 +68,7 @@ def test_a_net_that_is_named_is_not_trained(trained, tmp_path):
     settings = VOCClassifierSettings(**SMALL, classifier=str(folder / "classifier.safetensors"))
     named = trained_classifier(settings, tmp_path / "other", CPU)
     assert named.loaded
-    assert same(named.model, training.model)
+    assert same(named.net, training.net)
     assert named.history == training.history
     assert named.mean_average_precision == training.mean_average_precision
     assert not (tmp_path / "other").exists()
@@ -81,14 +77,14 @@ def test_a_net_that_is_named_is_not_trained(trained, tmp_path):
 def test_a_net_of_elsewhere_needs_no_history(tmp_path):
     settings = VOCClassifierSettings(**SMALL, classifier=str(tmp_path / "net.safetensors"))
     names = list(settings.images().class_names)
-    save_classifier(settings.first_net(6), settings.classifier, {"class_names": names})
+    settings.first_net(6).save(settings.classifier, {"class_names": names})
     named = trained_classifier(settings, tmp_path, CPU)
     assert (named.history, named.validation_history) == ([], [])
     assert 0 <= named.mean_average_precision <= 1
 
 
 def test_a_net_of_other_classes_is_refused(tmp_path):
-    save_classifier(CAMNet("scenes", 2), tmp_path / "two.safetensors", {"class_names": ["a", "b"]})
+    CAMNet("scenes", 2).save(tmp_path / "two.safetensors", {"class_names": ["a", "b"]})
     settings = VOCClassifierSettings(**SMALL, classifier=str(tmp_path / "two.safetensors"))
     with pytest.raises(ValueError, match=r"two\.safetensors is another.*num_classes is 2 there, 6"):
         trained_classifier(settings, tmp_path, CPU)
@@ -114,7 +110,7 @@ def test_released_leaves_its_frozen_stages_as_they_were(tmp_path):
         recipe={**small, "long_side_min": 48, "long_side_max": 64},
     )
     start = settings.first_net(6).state_dict()
-    found = trained_classifier(settings, tmp_path / "run", CPU).model.state_dict()
+    found = trained_classifier(settings, tmp_path / "run", CPU).net.state_dict()
     moved = {name.split(".")[1] for name in found if not torch.equal(found[name], start[name])}
     assert moved == {"layer3", "layer4", "weight"}  # the last is the class layer's
     loaded = load_classifier(tmp_path / "run" / "classifier.safetensors").state_dict()

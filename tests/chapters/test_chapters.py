@@ -25,7 +25,7 @@ from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import gndrp
 from ribnb.method.rib import RIBSettings, adapt
 from ribnb.nets.classifier import load_classifier
-from ribnb.nets.models import DigitNet
+from ribnb.nets.digit_net import DigitNet
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
 from ribnb.runs.execution import execute_chapter
 

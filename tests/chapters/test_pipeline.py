@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from small_results import CHAPTERS
 
+from ribnb.nets.weights import checkpoint_metadata
 from ribnb.runs.batch import read_batch
 from ribnb.runs.results import find_results, read_result, stale
 from ribnb.scores.image_scores import check_against, load_image_scores
-from ribnb.segmentation.files import segmentation_metadata
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """\
@@ -76,7 +76,7 @@ def test_each_stage_works_on_what_the_one_before_has_left(batch):
     assert made["voc_masks"]["maps_run"] == str(stages["voc_rib"])
     assert len([*(stages["voc_masks"] / "masks" / "rib_irn").glob("*.png")]) == 6
     net = stages["voc_segmentation"] / "segmentation_rib_irn" / "segmentation.safetensors"
-    assert segmentation_metadata(net)
+    assert checkpoint_metadata(net)
     assert {*results["voc_segmentation"]["metrics"]["val_miou"]} == {"cam_irn", "rib_irn", "truth"}
 
 

@@ -14,7 +14,6 @@ from split_runs import arrays_of, result_of, run_chapter, without_time
 from ribnb.core.voc import CLASS_NAMES, write_mask
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.voc import read_split
-from ribnb.nets.classifier import save_classifier
 from ribnb.nets.scene_nets import CHECKPOINTS
 
 SCENES = {"split": "train_aug", "num_images": 0, "iterations": 3}
@@ -59,7 +58,7 @@ def resnets(tmp_path_factory):
     paths = {count: folder / f"{count}.safetensors" for count in (6, 20)}
     for count, path in paths.items():
         metadata = {"class_names": CLASS_NAMES[:count]}
-        save_classifier(net(count, "resnet18"), path, metadata)
+        net(count, "resnet18").save(path, metadata)
     return {count: str(path) for count, path in paths.items()}
 
 

@@ -41,8 +41,8 @@ def test_the_package_itself_loads_nothing_heavy(tmp_path):
 
 def test_what_a_chapter_imports_loads_no_library_that_it_may_not_need(tmp_path):
     """Each takes seconds: for the embedded digits, to run chapters, to score."""
-    toy = "method.bottleneck exercises data.digits method.losses nets.models figures"
-    toy += " runs.run book.toy nets.train"
+    toy = "method.bottleneck exercises data.digits method.losses nets.digit_net figures"
+    toy += " runs.run book.toy"
     scenes = "scores.iou method.rib nets.scene_nets book.scene_rib"
     modules = [f"ribnb.{name}" for name in f"{toy} {scenes}".split()]
     loaded = loaded_by(f"import {', '.join(modules)}", tmp_path)

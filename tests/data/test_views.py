@@ -7,7 +7,7 @@ from PIL import Image
 from small_split import LABELS, Noise
 
 from ribnb.data.image_sets import Part, followed, readable, spread_out
-from ribnb.data.views import MEAN, STD, RandomView, ShuffledBatches, Views, stack, to_tensor
+from ribnb.data.views import MEAN, STD, RandomView, Views, stack, to_tensor
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -114,19 +114,6 @@ def test_a_view_depends_on_seed_epoch_and_image_alone_and_leaves_the_generator_a
     assert torch.equal(torch.rand(3), expected)
     assert not torch.equal(views[3, 3][0], first)
     assert not torch.equal(Views(Noise(), RandomView(8), seed=2)[2, 3][0], first)
-
-
-def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
-    batches = ShuffledBatches(10, 4, seed=3)
-    assert len(batches) == len(list(batches)) == 3
-    orders = []
-    for epoch in (0, 1, 0):
-        batches.epoch = epoch
-        keys = [key for batch in batches for key in batch]
-        assert {key[0] for key in keys} == {epoch}
-        orders.append([key[1] for key in keys])
-    assert orders[0] == orders[2] != orders[1]
-    assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
 
 
 def test_views_of_different_sizes_are_no_batch():

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from ribnb.method.adaptation import adapt
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "golden"
 CASES = sorted(path.stem for path in FOLDER.glob("*.json"))

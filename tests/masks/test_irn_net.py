@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from small_split import net as classifier
 
-from ribnb.masks.irn_net import IRN, boundary_map, irn_metadata, load_irn, save_irn
-from ribnb.nets.models import CAMNet
+from ribnb.masks.irn_net import IRN, boundary_map, load_irn
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.weights import checkpoint_metadata
 
 
 def state(module):
@@ -115,35 +116,25 @@ def test_a_boundary_map_is_the_flipped_image_s_flipped(net):
 
 
 def test_what_is_saved_is_loaded(net, tmp_path):
-    save_irn(net, tmp_path / "a" / "irn.safetensors", {"history": [1.5]})
+    net.save(tmp_path / "a" / "irn.safetensors", {"history": [1.5]})
     loaded = load_irn(tmp_path / "a" / "irn.safetensors", classifier())
     assert state(loaded) == state(net)
     assert not loaded.branches.training
-    metadata = irn_metadata(tmp_path / "a" / "irn.safetensors")
-    assert (metadata["arch"], metadata["history"]) == ("scenes", [1.5])
+    metadata = checkpoint_metadata(tmp_path / "a" / "irn.safetensors")
+    assert (metadata["design"]["arch"], metadata["history"]) == ("scenes", [1.5])
 
 
 def test_the_file_holds_the_branches_alone_and_is_small(net, tmp_path):
     from safetensors.torch import load_file
 
-    save_irn(net, tmp_path / "irn.safetensors")
+    net.save(tmp_path / "irn.safetensors")
     assert load_file(tmp_path / "irn.safetensors").keys() == net.branches.state_dict().keys()
     assert (tmp_path / "irn.safetensors").stat().st_size < 250_000
 
 
-def test_half_precision_halves_the_file_and_is_read_in_full(net, tmp_path):
-    save_irn(net, tmp_path / "whole.safetensors")
-    save_irn(net, tmp_path / "half.safetensors", dtype=torch.float16)
-    loaded = load_irn(tmp_path / "half.safetensors", classifier())
-    for name, value in net.branches.state_dict().items():
-        found = loaded.branches.state_dict()[name]
-        assert found.dtype == torch.float32
-        assert torch.allclose(found, value, atol=1e-3)
-
-
 def test_another_trunk_is_refused(net, tmp_path):
     path = tmp_path / "irn.safetensors"
-    save_irn(net, path)
+    net.save(path)
     with pytest.raises(ValueError, match=f"{path} was trained on other weights of a scenes"):
         load_irn(path, classifier(seed=1))
     with pytest.raises(ValueError, match="stands on a scenes, this net is a resnet18"):
@@ -152,7 +143,7 @@ def test_another_trunk_is_refused(net, tmp_path):
 
 def test_a_classifier_trained_on_with_another_class_layer_is_the_same_trunk(net, tmp_path):
     """The class layer is no part of the trunk."""
-    save_irn(net, tmp_path / "irn.safetensors")
+    net.save(tmp_path / "irn.safetensors")
     model = classifier()
     with torch.no_grad():
         model.class_layer.weight.add_(1)
@@ -161,16 +152,15 @@ def test_a_classifier_trained_on_with_another_class_layer_is_the_same_trunk(net,
 
 def test_damaged_and_other_files_are_named(net, tmp_path):
     path = tmp_path / "irn.safetensors"
-    with pytest.raises(FileNotFoundError, match=f"there is no IRN at {path}"):
+    with pytest.raises(FileNotFoundError, match=f"there is no irn at {path}"):
         load_irn(path, classifier())
-    save_irn(net, path)
+    net.save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=f"{path} is not a whole IRN"):
+    with pytest.raises(ValueError, match=f"{path} is not a whole irn"):
         load_irn(path, classifier())
-    from ribnb.nets.classifier import save_classifier
 
-    save_classifier(classifier(), path, {"class_names": ["a", "b", "c"]})
-    with pytest.raises(ValueError, match=f"{path} is no IRN of format"):
+    classifier().save(path, {"class_names": ["a", "b", "c"]})
+    with pytest.raises(ValueError, match=f"{path} is of the kind 'classifier', not 'irn'"):
         load_irn(path, classifier())
 
 

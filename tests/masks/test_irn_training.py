@@ -9,11 +9,9 @@ from irn_split import write_labels_of
 from small_split import Noise
 from small_split import net as classifier
 
-from ribnb.masks import irn_training
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import affinity_loss, at_positions, displacement_losses, train_irn
-from ribnb.masks.irn_views import LabelledViews, stack_views
 from ribnb.masks.walk import PairKinds, pair_kinds
 
 SMALL = {
@@ -29,14 +27,6 @@ SMALL = {
 
 def settings(**changes):
     return IRNSettings(**{**SMALL, **changes})
-
-
-def weights(net):
-    return {name: value.clone() for name, value in net.branches.state_dict().items()}
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
 # Losses -------------------------------------------------------------------------------------
@@ -96,61 +86,6 @@ def test_labels_at_positions_are_those_of_the_nearest_pixels():
     assert at_positions(labels, (2, 3)).shape == (1, 2, 3)
 
 
-# Views --------------------------------------------------------------------------------------
-
-
-def test_image_and_labels_stay_together(tmp_path):
-    """The labels are drawn from the image's brightness, so they must agree after every view."""
-    images = Noise(labels=[[1, 0, 0]] * 3, sizes=((40, 30), (20, 50)))
-
-    def bright(image):
-        return (np.asarray(image).mean(axis=2) > 127).astype(np.uint8)
-
-    folder = write_labels_of(images, tmp_path, lambda index: bright(images.image(index)))
-    how = settings(scale_min=1.0, scale_max=1.0, crop_size=36)
-    views = LabelledViews(images, folder, how)
-    flipped = 0
-    for epoch in range(6):
-        for index in range(3):
-            view, labels = views[epoch, index]
-            assert view.shape == (3, 36, 36) and labels.shape == (36, 36)
-            inside = labels != 255
-            assert (view[:, ~inside] == 0).all()
-            assert 0.3 < inside.float().mean() < 1
-            mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-            std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-            shown = (view * std + mean).mean(dim=0) > 127.01 / 255
-            assert shown[inside].equal(labels[inside].bool())
-            again = views[epoch, index]
-            assert again[0].equal(view) and again[1].equal(labels)
-            flipped += not views[epoch + 1, index][0].equal(view)
-    assert flipped > 12
-
-
-def test_scales_stay_in_their_range_and_no_label_is_invented(tmp_path):
-    images = Noise(labels=[[1, 0, 0]])
-    folder = write_labels_of(images, tmp_path, lambda _: np.tile([0, 3, 255], (24, 11))[:, :32])
-    views = LabelledViews(images, folder, settings(crop_size=0, scale_min=0.5, scale_max=1.5))
-    sizes = set()
-    for epoch in range(30):
-        view, labels = views[epoch, 0]
-        assert view.shape[1:] == labels.shape
-        assert set(labels.unique().tolist()) <= {0, 3, 255}
-        sizes.add(labels.shape[1])
-    assert 16 <= min(sizes) < 20 and 44 < max(sizes) <= 48
-
-
-def test_views_of_other_sizes_and_labels_of_another_size_are_named(tmp_path):
-    images = Noise(labels=[[1, 0, 0]] * 2, sizes=((32, 24), (20, 20)))
-    folder = write_labels_of(images, tmp_path, lambda _: np.zeros((24, 32), np.uint8))
-    views = LabelledViews(images, folder, settings(crop_size=0, scale_min=1, scale_max=1))
-    with pytest.raises(ValueError, match=r"n001.png are 32 x 24 pixels, the image is 20 x 20"):
-        views[0, 1]
-    one, other = views[0, 0], (torch.zeros(3, 5, 5), torch.zeros(5, 5))
-    with pytest.raises(ValueError, match="must have one size: set crop_size"):
-        stack_views([one, other])
-
-
 # Training -----------------------------------------------------------------------------------
 
 
@@ -164,54 +99,10 @@ def trained(labelled, folder=None, net=None, **changes):
     return train_irn(net or IRN(classifier()), *labelled, settings(**changes), folder)
 
 
-def test_training_lowers_the_loss_and_loads_the_next_time(labelled, tmp_path):
-    first = trained(labelled, tmp_path / "net", epochs=6)
-    assert first.history[-1] < 0.95 * first.history[0]
-    assert not first.loaded and not first.net.branches.training
-    assert sorted(path.name for path in (tmp_path / "net").iterdir()) == ["irn.safetensors"]
-    again = trained(labelled, tmp_path / "net", epochs=6)
-    assert again.loaded and again.history == first.history and again.seconds == first.seconds
-    assert same(weights(again.net), weights(first.net))
-    # a net that has these weights already, as when a cell runs twice
-    assert trained(labelled, tmp_path / "net", first.net, epochs=6).loaded
-
-
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_killed_training_goes_on_to_the_same_net(labelled, tmp_path, monkeypatch, after):
-    whole = trained(labelled)
-    train_epoch, done = irn_training._train_epoch, []
-
-    def killed(*arguments):
-        if len(done) == after:
-            raise KeyboardInterrupt
-        done.append(1)
-        return train_epoch(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(irn_training, "_train_epoch", killed)
-        with pytest.raises(KeyboardInterrupt):
-            trained(labelled, tmp_path / "net")
-    calls = []
-    monkeypatch.setattr(irn_training, "_train_epoch", lambda *a: calls.append(1) or train_epoch(*a))
-    resumed = trained(labelled, tmp_path / "net")
-    assert len(calls) == 3 - after
-    assert resumed.history == whole.history
-    assert same(weights(resumed.net), weights(whole.net))
-
-
-def test_workers_change_nothing(labelled):
-    alone = trained(labelled, epochs=1)
-    helped = train_irn(IRN(classifier()), *labelled, settings(epochs=1), workers=1)
-    assert same(weights(alone.net), weights(helped.net))
-
-
-def test_no_global_random_state_is_touched_or_used(labelled):
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    first = trained(labelled, epochs=1)
-    assert torch.get_rng_state().equal(before)
-    torch.manual_seed(4)
-    assert same(weights(first.net), weights(trained(labelled, epochs=1).net))
+def test_training_lowers_the_loss(labelled):
+    training = trained(labelled, epochs=6)
+    assert training.history[-1] < 0.95 * training.history[0]
+    assert not training.net.branches.training
 
 
 def test_afterwards_displacements_are_0_on_average(labelled):
@@ -226,20 +117,6 @@ def test_afterwards_displacements_are_0_on_average(labelled):
     assert mean.abs().max() < 1e-5
 
 
-OTHERS = {
-    "epochs is 3 there, 4 here": {"epochs": 4},
-    "radius is 3.0 there, 4.0 here": {"radius": 4},
-    "seed is 0 there, 1 here": {"seed": 1},
-}
-
-
-@pytest.mark.parametrize("message", OTHERS)
-def test_another_training_s_folder_is_refused(labelled, tmp_path, message):
-    trained(labelled, tmp_path / "net")
-    with pytest.raises(ValueError, match=message):
-        trained(labelled, tmp_path / "net", **OTHERS[message])
-
-
 def test_other_labels_trunks_and_first_weights_are_refused(labelled, tmp_path):
     trained(labelled, tmp_path / "net", epochs=1)
     folder = write_labels_of(labelled[0], tmp_path / "other", made="otherwise")
@@ -251,13 +128,6 @@ def test_other_labels_trunks_and_first_weights_are_refused(labelled, tmp_path):
         trained(labelled, tmp_path / "net", IRN(classifier(), seed=1), epochs=1)
     # what belongs to the labels or to the walk does not matter here
     assert trained(labelled, tmp_path / "net", epochs=1, beta=3, walk_background=0.5).loaded
-
-
-def test_a_state_that_cannot_be_read_is_warned_of(labelled, tmp_path):
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "training.pt").write_bytes(b"half a file")
-    with pytest.warns(UserWarning, match="is not a whole training state"):
-        trained(labelled, tmp_path / "net", epochs=1)
 
 
 def test_images_without_usable_labels_are_left_out_by_name(labelled, tmp_path):
@@ -284,13 +154,3 @@ def test_labels_of_another_split_or_no_labels_are_refused(labelled, tmp_path):
         trained((others, labelled[1]))
     with pytest.raises(FileNotFoundError, match="is no folder of masks"):
         trained((labelled[0], tmp_path))
-
-
-def test_a_loss_that_is_not_finite_is_said(labelled):
-    net = IRN(classifier())
-    with torch.no_grad():
-        net.branches.boundary.weigh.bias.fill_(math.nan)
-    with pytest.raises(
-        FloatingPointError, match=r"the loss is nan at epoch 1, step 1 of 3\. Lower"
-    ):
-        trained(labelled, net=net)

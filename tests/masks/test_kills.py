@@ -30,7 +30,7 @@ from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import train_irn
 from ribnb.masks.saliency import saliency_masks
 from ribnb.masks.seeds import seed_masks
-from ribnb.segmentation.files import load_segmentation
+from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.training import train_segmentation
 
@@ -79,7 +79,7 @@ def segmentation_training(given, folder):
 
 
 def prediction(given, folder, crf=None):
-    net = load_segmentation(given / "net" / "segmentation.safetensors")
+    net = DeepLabV2.load(given / "net" / "segmentation.safetensors")
     segmentation_masks(net, Blocks(40), folder, few(), crf=crf)
 
 

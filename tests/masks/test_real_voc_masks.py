@@ -26,8 +26,8 @@ from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.saliency import saliency_masks, saliency_of
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.models import CAMNet
 from ribnb.scores import mask_miou, score_masks
 from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.settings import SegmentationSettings

@@ -17,7 +17,7 @@ from ribnb.masks.scene_masks import (
     unpack_masks,
 )
 from ribnb.nets.scene_nets import TRAINED
-from ribnb.segmentation.labels import TrainingMasks
+from ribnb.segmentation.training import TrainingMasks
 
 KINDS = ("cam_irn", "rib_irn")
 

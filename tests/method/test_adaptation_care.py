@@ -19,7 +19,7 @@ from plain_adaptation import (
 )
 
 from ribnb.method.cam import normalize
-from ribnb.nets.models import STAGES
+from ribnb.nets.cam_net import STAGES
 
 
 class Counted:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio, region_ratios
-from ribnb.nets.models import DigitNet
+from ribnb.nets.digit_net import DigitNet
 
 
 def images(*shape: int, seed: int = 0) -> torch.Tensor:

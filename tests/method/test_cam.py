@@ -7,7 +7,7 @@ import torch
 
 from ribnb.method.cam import class_activation_maps, normalize
 from ribnb.method.pooling import gap
-from ribnb.nets.models import CAMNet
+from ribnb.nets.cam_net import CAMNet
 
 
 @pytest.fixture

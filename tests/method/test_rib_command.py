@@ -20,7 +20,6 @@ from ribnb.data.voc import VOCImages
 from ribnb.method.localization import localization_maps
 from ribnb.method.rib import main
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.classifier import save_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [f"{name}={value}" for name, value in few_steps().as_dict().items() if name != "variant"]
@@ -51,7 +50,7 @@ def write_voc(root, labels=LABELS) -> None:
 def voc(tmp_path):
     """A folder in VOC's layout with a classifier in it."""
     write_voc(tmp_path / "voc")
-    save_classifier(net(), tmp_path / "net.safetensors", {"class_names": CLASSES})
+    net().save(tmp_path / "net.safetensors", {"class_names": CLASSES})
     return tmp_path / "voc"
 
 
@@ -179,14 +178,14 @@ def half_weights(voc):
 
 
 def other_classes(voc):
-    save_classifier(net(2), voc.parent / "net.safetensors", {"class_names": CLASSES[:2]})
+    net(2).save(voc.parent / "net.safetensors", {"class_names": CLASSES[:2]})
 
 
 def other_architecture(voc):
     """The weights of one net under the name of another."""
     model = net(arch="resnet18")
     model.arch = "resnet34"
-    save_classifier(model, voc.parent / "net.safetensors", {"class_names": CLASSES})
+    model.save(voc.parent / "net.safetensors", {"class_names": CLASSES})
 
 
 def other_run(voc):
@@ -303,7 +302,7 @@ def stop_after(process, folder, count, kind) -> tuple[int, str, str]:
 def test_killed_and_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path):
     voc, slow = tmp_path / "voc", [*SMALL, "iterations=30"]  # slower than signals are
     write_voc(voc, LABELS * 4)
-    save_classifier(net(), tmp_path / "net.safetensors", {"class_names": CLASSES})
+    net().save(tmp_path / "net.safetensors", {"class_names": CLASSES})
     assert main(words(voc, "whole", slow)) == 0
 
     maps = tmp_path / "killed" / "maps"

@@ -10,7 +10,8 @@ import torchvision
 from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, ResNet34_Weights
 
-from ribnb.nets.models import ARCHITECTURES, STAGES, CAMNet, SceneBackbone, read_state_dict
+from ribnb.nets.cam_net import ARCHITECTURES, STAGES, CAMNet, SceneBackbone
+from ribnb.nets.weights import read_state_dict
 
 RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
 

@@ -7,12 +7,10 @@ from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import small_net
 from torch import nn
 
-import ribnb.nets.models
+import ribnb.nets.weights
 from ribnb.core.devices import seeded
-from ribnb.nets.classifier import save_classifier
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import ATROUS_RATES, DeepLabV2
-from ribnb.nets.models import CAMNet
-from ribnb.segmentation.files import save_segmentation
 
 
 def convolutions(module: nn.Module) -> list[nn.Conv2d]:
@@ -115,7 +113,7 @@ def test_a_classifiers_backbone_is_taken(tmp_path):
     with seeded(1):
         classifier = CAMNet("scenes", 6)
     path = tmp_path / "classifier.safetensors"
-    save_classifier(classifier, path, {"class_names": list("abcdef")})
+    classifier.save(path, {"class_names": list("abcdef")})
     net = small_net(weights=path)  # of another number of classes
     wanted = classifier.backbone.state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in net.backbone.state_dict().items())
@@ -126,7 +124,7 @@ def test_a_classifiers_backbone_is_taken(tmp_path):
 def test_published_weights_go_into_the_dilated_net(monkeypatch):
     published = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
     state = torchvision.models.resnet18(weights=None).state_dict()
-    monkeypatch.setattr(ribnb.nets.models, "pretrained_state", {published: state}.__getitem__)
+    monkeypatch.setattr(ribnb.nets.weights, "pretrained_state", {published: state}.__getitem__)
     net = DeepLabV2("resnet18", weights=published)
     assert torch.equal(net.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
     with pytest.raises(ValueError, match="not weights of resnet50"):
@@ -135,8 +133,8 @@ def test_published_weights_go_into_the_dilated_net(monkeypatch):
 
 def test_a_whole_segmentation_network_is_no_start(tmp_path):
     path = tmp_path / "segmentation.safetensors"
-    save_segmentation(small_net(), path, {"class_names": list("abc")})
-    with pytest.raises(ValueError, match=r"segmentation\.safetensors.*load_segmentation"):
+    small_net().save(path, {"class_names": list("abc")})
+    with pytest.raises(ValueError, match=r"segmentation\.safetensors.*DeepLabV2.load"):
         small_net(weights=path)
 
 
@@ -152,9 +150,3 @@ def test_a_whole_segmentation_network_is_no_start(tmp_path):
 def test_arguments_that_make_no_sense_are_named(options, named):
     with pytest.raises(ValueError, match=named):
         DeepLabV2(**{"arch": "resnet18", **options})
-
-
-def test_the_net_is_found_among_the_models():
-    assert ribnb.nets.models.DeepLabV2 is DeepLabV2
-    with pytest.raises(AttributeError, match="DeepLabV3"):
-        ribnb.nets.models.DeepLabV3  # noqa: B018

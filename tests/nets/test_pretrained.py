@@ -10,7 +10,7 @@ from broken_server import serving
 from torchvision.models import Weights, WeightsEnum
 
 from ribnb.book.splits import IMAGENET, VOCClassifierSettings
-from ribnb.nets.pretrained import pretrained_state
+from ribnb.nets.weights import pretrained_state
 
 STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
 

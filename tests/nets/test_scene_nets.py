@@ -12,8 +12,9 @@ from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.data.views import multi_scale_views
 from ribnb.method.adaptation import adapt
-from ribnb.nets.classifier import classifier_metadata, load_classifier, mean_average_precision
+from ribnb.nets.classifier import load_classifier, mean_average_precision
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED, SceneSettings, scene_net, train_scene_net
+from ribnb.nets.weights import checkpoint_metadata
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def model():
 @pytest.mark.parametrize("seed", TRAINED)
 def test_a_net_that_comes_along_is_small_and_says_how_it_was_made(seed):
     path = CHECKPOINTS / f"scenes_{seed}.safetensors"
-    metadata = classifier_metadata(path)
+    metadata = checkpoint_metadata(path, "classifier")
     assert path.stat().st_size < 3_000_000
     assert metadata["command"] == f"python data_scripts/train_scene_nets.py --seeds {seed}"
     assert tuple(metadata["class_names"]) == CLASS_NAMES[:6]

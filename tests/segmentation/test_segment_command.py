@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from segment_tools import CLASSES, Blocks, same, write_masks
 
 from ribnb.core.voc import read_mask
-from ribnb.nets.classifier import save_classifier
-from ribnb.nets.models import CAMNet
-from ribnb.segmentation.segment import load_segmentation, main, segmentation_metadata
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.deeplab import DeepLabV2
+from ribnb.nets.weights import checkpoint_metadata
+from ribnb.segmentation.segment import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["steps=6", "batch_size=3", "crop_size=24", "learning_rate=1e-3", "test_scales=[1.0]"]
@@ -51,7 +52,7 @@ def data(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(7)
         classifier = CAMNet("scenes", 3)
-    save_classifier(classifier, tmp_path / "classifier.safetensors", {"class_names": CLASSES})
+    classifier.save(tmp_path / "classifier.safetensors", {"class_names": CLASSES})
     return root
 
 
@@ -73,7 +74,7 @@ def test_a_net_is_trained_then_loaded_and_predicts_a_split(data, capsys):
     output = data.parent / "net"
     assert main(arguments(data, "net")) == 0
     assert "trained in" in capsys.readouterr().out
-    identity = segmentation_metadata(output / RESULT)["identity"]
+    identity = checkpoint_metadata(output / RESULT)["identity"]
     assert identity["masks.settings.threshold"] == 0.3 and identity["steps"] == 6
     assert main(arguments(data, "net", "--predict", "val")) == 0
     printed = capsys.readouterr().out
@@ -88,7 +89,7 @@ def test_the_start_is_the_classifiers_and_the_heads_of_the_seed(data):
     main(arguments(data, "a", small=still))
     main(arguments(data, "b", small=still))
     main(arguments(data, "c", small=[*still, "seed=1"]))
-    one, again, other = (load_segmentation(data.parent / name / RESULT) for name in "abc")
+    one, again, other = (DeepLabV2.load(data.parent / name / RESULT) for name in "abc")
     assert same(one, again)
     backbone = load_file(data.parent / "classifier.safetensors")
     for net in (one, other):
@@ -98,7 +99,7 @@ def test_the_start_is_the_classifiers_and_the_heads_of_the_seed(data):
 
 def test_full_supervision_is_asked_for_by_name(data):
     assert main(arguments(data, "full", masks="truth")) == 0
-    identity = segmentation_metadata(data.parent / "full" / RESULT)["identity"]
+    identity = checkpoint_metadata(data.parent / "full" / RESULT)["identity"]
     assert identity["masks made by"] == "the truth"
 
 
@@ -189,6 +190,6 @@ def test_two_processes_killed_and_resumed_train_the_net_of_one(data):
     start = load_file(data.parent / "classifier.safetensors")["backbone.layer4.0.conv2.weight"]
     assert (one["backbone.layer4.0.conv2.weight"] - start).abs().max() > 1e-4
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-6
-    histories = [segmentation_metadata(folder / RESULT)["history"] for folder in (here, there)]
+    histories = [checkpoint_metadata(folder / RESULT)["history"] for folder in (here, there)]
     np.testing.assert_allclose(*histories, rtol=1e-4)
     assert len(list((there / "val" / "plain").glob("*.png"))) == 3

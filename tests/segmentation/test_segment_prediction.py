@@ -10,11 +10,11 @@ from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import Blocks, few, small_net
 from torch import nn
 
-import ribnb.masks.crf
 import ribnb.segmentation.prediction
 from ribnb.core.voc import read_mask
 from ribnb.masks.crf_settings import CRFSettings
-from ribnb.segmentation.segment import SegmentationSettings, predict, segmentation_masks
+from ribnb.segmentation.prediction import predict, segmentation_masks
+from ribnb.segmentation.settings import SegmentationSettings
 
 ONE = {"test_scales": (1.0,), "test_flip": False}
 CRFS = CRFSettings.scenes(iterations=1)
@@ -126,7 +126,7 @@ def smooth(monkeypatch):
 
     refine.fails, refine.images = None, images
     monkeypatch.setattr(ribnb.segmentation.prediction, "require_crf", lambda: None)
-    monkeypatch.setattr(ribnb.masks.crf, "crf_probabilities", refine)
+    monkeypatch.setattr(ribnb.segmentation.prediction, "crf_probabilities", refine)
     return refine
 
 

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 from segment_tools import COLOURS, Blocks
 
-from ribnb.data.views import MEAN, STD
-from ribnb.segmentation.views import SegmentationBatches, SegmentationView, SegmentationViews
+from ribnb.data.views import MEAN, STD, LabelledViews, ShuffledBatches
 
 
 def pixels(view: torch.Tensor) -> np.ndarray:
@@ -23,17 +22,38 @@ def painted(height=31, width=40) -> tuple[Image.Image, np.ndarray]:
     return Image.fromarray(COLOURS[mask]), mask
 
 
-def draw(view: SegmentationView, seed: int, image=None, mask=None):
-    image, mask = (image, mask) if image else painted()
-    return view(image, mask, np.random.default_rng(seed))
+class Single:
+    """One image with its mask."""
+
+    ids = ("one",)
+
+    def __init__(self, image=None, mask=None):
+        self.both = (image, mask) if image else painted()
+
+    def image(self, _):
+        return self.both[0]
+
+    def mask(self, _):
+        return self.both[1]
 
 
+def draws(count, crop, scales, flip=True, rows_first=False, source=None):
+    """Views with their masks, each of another random seed."""
+    source = source or Single()
+    return [
+        LabelledViews(source, source.mask, crop, scales, flip, seed, rows_first)[0, 0]
+        for seed in range(count)
+    ]
+
+
+ORDER = pytest.mark.parametrize("rows_first", [True, False])
+
+
+@ORDER
 @pytest.mark.parametrize("scales", [(1, 1), (0.5, 1.5)])
 @pytest.mark.parametrize("crop", [24, 64])
-def test_image_and_mask_stay_together(crop, scales):
-    view = SegmentationView(crop, scales)
-    for seed in range(20):
-        image, mask = draw(view, seed)
+def test_image_and_mask_stay_together(crop, scales, rows_first):
+    for image, mask in draws(20, crop, scales, rows_first=rows_first):
         assert image.shape == (3, crop, crop)
         assert mask.shape == (crop, crop) and mask.dtype == torch.uint8
         assert set(mask.unique().tolist()) <= {0, 1, 3, 255}
@@ -45,10 +65,10 @@ def test_image_and_mask_stay_together(crop, scales):
         assert agree == 1 if scales == (1, 1) else agree > 0.9  # edges are mixed by resizing
 
 
-def test_around_a_small_image_the_view_is_mean_colour_and_ignored():
-    view, places = SegmentationView(64, (1, 1), flip=False), set()
-    for seed in range(20):
-        image, mask = draw(view, seed)
+@ORDER
+def test_around_a_small_image_the_view_is_mean_colour_and_ignored(rows_first):
+    places = set()
+    for image, mask in draws(20, 64, (1, 1), flip=False, rows_first=rows_first):
         rows, columns = ((mask != 255).any(axis).nonzero()[:, 0] for axis in (1, 0))
         assert (len(rows), len(columns)) == (31, 40)  # the whole image is there, and in one piece
         assert (rows.diff() == 1).all() and (columns.diff() == 1).all()
@@ -57,21 +77,23 @@ def test_around_a_small_image_the_view_is_mean_colour_and_ignored():
     assert len(places) > 15
 
 
-def test_every_part_of_a_large_image_is_seen_and_half_of_the_views_are_mirrored():
+@ORDER
+def test_every_part_of_a_large_image_is_seen_and_half_of_the_views_are_mirrored(rows_first):
     column = np.tile(np.arange(50, dtype=np.uint8), (50, 1))
-    image = Image.fromarray(np.zeros((50, 50, 3), np.uint8))
-    view = SegmentationView(24, (1, 1))
-    drawn = [draw(view, seed, image, column)[1][0] for seed in range(200)]
+    source = Single(Image.fromarray(np.zeros((50, 50, 3), np.uint8)), column)
+    drawn = [mask[0] for _, mask in draws(200, 24, (1, 1), True, rows_first, source)]
     assert {int(row.min()) for row in drawn} == set(range(27))
     assert 70 < sum(int(row[0]) > int(row[-1]) for row in drawn) < 130
-    still = SegmentationView(24, (1, 1), flip=False)
-    assert all(draw(still, seed, image, column)[1][0].diff().eq(1).all() for seed in range(20))
+    still = draws(20, 24, (1, 1), False, rows_first, source)
+    assert all(mask[0].diff().eq(1).all() for _, mask in still)
 
 
 def test_scales_are_drawn_between_their_limits():
-    view = SegmentationView(100, (0.5, 1.5), flip=False)
-    heights = [int((draw(view, seed)[1] != 255).any(1).sum()) for seed in range(100)]
+    heights = [int((mask != 255).any(1).sum()) for _, mask in draws(100, 100, (0.5, 1.5), False)]
     assert 15 <= min(heights) < 19 and 43 < max(heights) <= 47
+    whole = [tuple(mask.shape) for _, mask in draws(100, 0, (0.5, 1.5))]
+    assert {height for height, _ in whole} >= {16, 46}
+    assert {view.shape[1:] == mask.shape for view, mask in draws(9, 0, (0.5, 1.5))} == {True}
 
 
 def test_a_view_depends_on_seed_pass_and_image_alone():
@@ -79,7 +101,7 @@ def test_a_view_depends_on_seed_pass_and_image_alone():
     state = torch.random.get_rng_state()
 
     def item(seed, key):
-        views = SegmentationViews(images, images.mask, SegmentationView(20, (0.5, 1.5)), seed)
+        views = LabelledViews(images, images.mask, 20, (0.5, 1.5), True, seed)
         views[0, 3], views[2, 1]  # what was asked for before does not matter
         return views[key][0]
 
@@ -89,11 +111,17 @@ def test_a_view_depends_on_seed_pass_and_image_alone():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_a_mask_of_another_size_is_named():
+    image, mask = painted()
+    with pytest.raises(ValueError, match="mask of one is 30 x 31 pixels, the image is 40 x 31"):
+        draws(1, 24, (1, 1), source=Single(image, mask[:, :30]))
+
+
 # The order --------------------------------------------------------------------------------
 
 
 def test_all_batches_are_full_and_every_pass_shows_every_image_in_another_order():
-    batches = list(SegmentationBatches(7, 3, 14, seed=0))
+    batches = list(ShuffledBatches(7, 3, steps=14))
     assert [len(batch) for batch in batches] == [3] * 14
     keys = [key for batch in batches for key in batch]
     orders = [[image for epoch, image in keys if epoch == number] for number in range(6)]
@@ -102,25 +130,38 @@ def test_all_batches_are_full_and_every_pass_shows_every_image_in_another_order(
 
 
 def test_a_batch_larger_than_the_image_set_shows_an_image_in_several_views():
-    (batch,) = SegmentationBatches(2, 5, 1, seed=0)
+    (batch,) = ShuffledBatches(2, 5, steps=1)
     assert len(set(batch)) == 5 and {image for _, image in batch} == {0, 1}
 
 
 def test_the_order_goes_on_from_any_step():
-    whole, rest = (SegmentationBatches(7, 3, 14, seed=4) for _ in range(2))
+    whole, rest = (ShuffledBatches(7, 3, seed=4, steps=14) for _ in range(2))
     rest.first = 5
     assert list(rest) == list(whole)[5:] and len(rest) == 9
 
 
 def test_processes_share_each_batch():
-    parts = [SegmentationBatches(7, 5, 4, seed=0, part=(rank, 2)) for rank in range(2)]
-    for whole, *shares in zip(SegmentationBatches(7, 5, 4, seed=0), *parts, strict=True):
+    parts = [ShuffledBatches(7, 5, steps=4, part=(rank, 2)) for rank in range(2)]
+    for whole, *shares in zip(ShuffledBatches(7, 5, steps=4), *parts, strict=True):
         assert [len(share) for share in shares] == [3, 2]
         assert sorted([*shares[0], *shares[1]]) == sorted(whole)
 
 
 def test_a_pass_ends_with_the_step_that_shows_its_last_image():
-    assert SegmentationBatches(7, 3, 10, seed=0).ends() == [3, 5, 7, 10]
-    assert SegmentationBatches(6, 3, 5, seed=0).ends() == [2, 4, 5]
-    assert SegmentationBatches(1, 4, 3, seed=0).ends() == [1, 2, 3]
-    assert SegmentationBatches(100, 4, 3, seed=0).ends() == [3]
+    assert ShuffledBatches(7, 3, steps=10).ends() == [3, 5, 7, 10]
+    assert ShuffledBatches(6, 3, steps=5).ends() == [2, 4, 5]
+    assert ShuffledBatches(1, 4, steps=3).ends() == [1, 2, 3]
+    assert ShuffledBatches(100, 4, steps=3).ends() == [3]
+
+
+def test_an_epoch_has_every_image_once_and_its_last_batch_may_be_smaller():
+    batches = list(ShuffledBatches(10, 4, seed=3, epochs=3))
+    assert [len(batch) for batch in batches] == [4, 4, 2] * 3
+    assert ShuffledBatches(10, 4, seed=3, epochs=3).ends() == [3, 6, 9]
+    orders = []
+    for epoch in range(3):
+        keys = [key for batch in batches[3 * epoch : 3 * epoch + 3] for key in batch]
+        assert {key[0] for key in keys} == {epoch}
+        orders.append(tuple(key[1] for key in keys))
+        assert sorted(orders[-1]) == list(range(10))
+    assert len(set(orders)) == 3

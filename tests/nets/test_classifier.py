@@ -1,18 +1,28 @@
-"""Training a classifier: its schedule, what moves, what is refused."""
-
-import math
+"""The classifier's recipe, what moves in its training, and its score."""
 
 import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
 from small_training import SMALL, Squares, fresh, same
+from torch import nn
 
 from ribnb.core.settings import SettingsError
 from ribnb.data.views import to_tensor
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.classifier import mean_average_precision, train_classifier
 from ribnb.nets.classifier_settings import ClassifierSettings
-from ribnb.nets.train import train_classifier
 
-# The schedule -----------------------------------------------------------------------------
+
+class Fixed(nn.Module):
+    """Logits that are handed in, one row an image, however the images are grouped."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        super().__init__()
+        self.rows, self.num_classes, self.calls = iter(rows), len(rows[0]), []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls.append(tuple(images.shape))
+        return torch.tensor([next(self.rows) for _ in images])
 
 
 def test_the_rate_warms_up_and_falls_as_a_polynomial():
@@ -55,43 +65,17 @@ def test_first_loss_is_the_mean_over_images_and_classes():
     assert train_classifier(net, images, settings).history == pytest.approx([expected], rel=1e-4)
 
 
-# Training ---------------------------------------------------------------------------------
-
-
 def test_learns_a_few_images_by_heart():
     images, net = Squares(10), fresh()
     settings = ClassifierSettings.scenes(epochs=40, batch_size=5, warm_up_steps=5)
     training = train_classifier(net, images, settings, validation=images)
-    assert training.model is net
+    assert training.net is net
     assert not any(module.training for module in net.modules())
     assert all(parameter.is_contiguous() for parameter in net.parameters())
     assert training.history[-1] < 0.2 * training.history[0]
     assert training.mean_average_precision == 1
     assert (len(training.history), training.loaded) == (40, False)
     assert training.seconds > 0
-
-
-def test_the_number_of_workers_changes_nothing():
-    """Nor does the state of the global generator, which is left as it was."""
-    settings = ClassifierSettings.scenes(
-        epochs=2, batch_size=4, crop_size=16, long_side_min=12, long_side_max=30
-    )
-    here = train_classifier(fresh(), Squares(), settings)
-    torch.manual_seed(9)
-    drawn = torch.rand(3)
-    torch.manual_seed(9)
-    ahead = train_classifier(fresh(), Squares(), settings, workers=2)
-    assert torch.equal(torch.rand(3), drawn)
-    assert same(here.model, ahead.model)
-    assert here.history == ahead.history
-
-
-def test_another_seed_gives_another_order():
-    first, other = (
-        train_classifier(fresh(), Squares(), ClassifierSettings.scenes(epochs=1, seed=seed))
-        for seed in (0, 1)
-    )
-    assert not same(first.model, other.model)
 
 
 def test_frozen_parameters_and_their_statistics_are_left_alone():
@@ -118,25 +102,6 @@ def test_running_statistics_stay_where_they_are_kept():
     assert all(torch.equal(value, buffers[name]) for name, value in net.named_buffers())
 
 
-def test_mixed_precision_stays_near_full_precision():
-    settings = ClassifierSettings.scenes(epochs=2, batch_size=5, precision="bfloat16")
-    full = ClassifierSettings.scenes(epochs=2, batch_size=5)
-    mixed = train_classifier(fresh(), Squares(), settings)
-    assert {p.dtype for p in mixed.model.parameters()} == {torch.float32}
-    exact = train_classifier(fresh(), Squares(), full)
-    assert mixed.history != exact.history
-    assert mixed.history == pytest.approx(exact.history, rel=0.02)
-
-
-def test_a_loss_that_is_not_a_number_stops_with_its_place():
-    net = fresh()
-    with torch.no_grad():
-        net.class_layer.weight[0, 0, 0, 0] = math.nan
-    with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 1, step 1 of 3\. Lower"):
-        train_classifier(net, Squares(), SMALL)
-    assert not net.training
-
-
 def test_nothing_left_to_train_is_said():
     with pytest.raises(ValueError, match="every parameter of the net is frozen"):
         train_classifier(fresh().requires_grad_(False), Squares(), SMALL)
@@ -161,26 +126,107 @@ def test_labels_of_another_number_of_classes_are_refused():
         train_classifier(fresh(), Squares(0), SMALL)
 
 
+def test_images_frozen_parameters_and_architecture_tell_trainings_apart(tmp_path):
+    train_classifier(fresh(), Squares(), SMALL, tmp_path)
+    renamed, relabelled, frozen = Squares(), Squares(), fresh()
+    renamed.ids = [f"new {name}" for name in renamed.ids]
+    relabelled.labels = 1 - relabelled.labels
+    frozen.backbone.conv1.requires_grad_(False)
+    for net, images, message in (
+        (fresh(), renamed, "images is '[0-9a-f]{12}' there, '[0-9a-f]{12}' here"),
+        (fresh(), relabelled, "images is"),
+        (fresh(), Squares(sizes=((32, 32),)), "images is"),
+        (frozen, Squares(), "frozen parameters is 0 there, 1 here"),
+        (CAMNet("resnet18", 3), Squares(), "arch is 'scenes' there, 'resnet18' here"),
+    ):
+        with pytest.raises(ValueError, match=f"is of another training: .*{message}"):
+            train_classifier(net, images, SMALL, tmp_path)
+
+
+# Validation -------------------------------------------------------------------------------
+
+
+def test_other_validation_images_are_scored_anew(tmp_path):
+    train_classifier(fresh(), Squares(), SMALL, tmp_path, validation=Squares(seed=1))
+    other = Squares(seed=2)
+    again = train_classifier(fresh(), Squares(), SMALL, tmp_path, validation=other)
+    assert again.loaded
+    assert again.mean_average_precision == mean_average_precision(again.net, other)
+
+
+def test_validates_after_each_epoch_if_asked(tmp_path):
+    settings = ClassifierSettings.scenes(epochs=2, validate_each_epoch=True)
+    held_out = Squares(seed=1)
+    training = train_classifier(fresh(), Squares(), settings, validation=held_out)
+    assert len(training.validation_history) == 2
+    assert training.validation_history[-1] == training.mean_average_precision
+    silent = train_classifier(fresh(), Squares(), ClassifierSettings.scenes(epochs=2))
+    assert same(silent.net, training.net)  # looking changes nothing
+    assert (silent.validation_history, silent.mean_average_precision) == ([], None)
+
+
+def test_a_score_is_kept_with_the_net(tmp_path):
+    held_out = Squares(seed=1)
+    first = train_classifier(fresh(), Squares(), SMALL, tmp_path, validation=held_out)
+    held_out.shown = 0
+    again = train_classifier(fresh(), Squares(), SMALL, tmp_path, validation=held_out)
+    assert again.mean_average_precision == first.mean_average_precision
+    assert held_out.shown == 1  # to compare its size
+    assert train_classifier(fresh(), Squares(), SMALL, tmp_path).mean_average_precision is None
+
+
+def with_labels(labels: list[list[int]], sizes=((24, 24),)) -> Squares:
+    images = Squares(len(labels), sizes=sizes)
+    images.labels = torch.tensor(labels, dtype=torch.uint8)
+    images.class_names = tuple(f"class {c}" for c in range(len(labels[0])))
+    return images
+
+
+def test_mean_average_precision_by_hand():
+    """Ranks of the positives: class 0 has 1 and 3, so (1/1 + 2/3) / 2; class 1 has 2, so 1/2."""
+    images = with_labels([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    logits = [[9.0, 3.0, 0.0], [1.0, 2.0, 0.0], [-4.0, 1.0, 0.0], [-5.0, -1.0, 0.0]]
+    expected = ((1 + 2 / 3) / 2 + 1 / 2) / 2  # class 2 does not occur, and does not count
+    assert mean_average_precision(Fixed(logits), images) == pytest.approx(expected)
+
+
+def test_large_logits_keep_their_order():
+    """Their sigmoid is 1 in float32; a tie would give 0.5."""
+    assert mean_average_precision(Fixed([[25.0], [26.0]]), with_labels([[0], [1]])) == 1
+
+
+def test_images_of_different_sizes_go_through_one_by_one():
+    labels = [[1], [0], [1], [0], [0]]
+    images = with_labels(labels, sizes=((24, 24), (24, 24), (24, 24), (30, 20)))
+    net = Fixed([[5.0], [4.0], [3.0], [2.0], [1.0]])
+    assert mean_average_precision(net, images, batch_size=3) == pytest.approx((1 + 2 / 3) / 2)
+    assert net.calls == [(3, 3, 24, 24), (1, 3, 20, 30), (1, 3, 24, 24)]
+
+
+def test_scoring_leaves_the_mode_and_the_statistics_alone():
+    net = fresh().train()
+    net.backbone.bn1.eval()
+    mean_average_precision(net, Squares())
+    assert net.training and not net.backbone.bn1.training
+    assert same(net, fresh())
+
+
+def test_images_without_any_label_have_no_score():
+    with pytest.raises(ValueError, match="no image has a label"):
+        mean_average_precision(Fixed([[1.0]]), with_labels([[0]]))
+
+
 # Settings ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"epochs": 0}, "epochs = 0 is not allowed; it must be at least 1"),
-        ({"batch_size": 0}, "batch_size = 0 is not allowed"),
-        ({"learning_rate": -0.1}, "learning_rate = -0.1 is not allowed"),
-        ({"momentum": 1.5}, "momentum = 1.5 is not allowed; it must be at most 1"),
+def test_settings_that_contradict_each_other_are_refused():
+    for wrong, message in (
         ({"momentum": 0.0}, "nesterov = True needs a momentum above 0"),
-        ({"precision": "float16"}, "precision = 'float16' is not allowed"),
         ({"long_side_min": 700}, "long_side_min = 700 and long_side_max = 640 are no range"),
         ({"long_side_min": 0}, "long_side_min = 0 and long_side_max = 640 are no range"),
-        ({"crop_size": 1.5}, "crop_size = 1.5 is of type float"),
-    ],
-)
-def test_settings_out_of_range_are_refused(wrong, message):
-    with pytest.raises(SettingsError, match=message):
-        ClassifierSettings(**wrong)
+    ):
+        with pytest.raises(SettingsError, match=message):
+            ClassifierSettings(**wrong)
 
 
 def test_the_recipes():

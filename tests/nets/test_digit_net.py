@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from ribnb.book.toy import ToySettings, toy_data
-from ribnb.nets.models import DigitNet
-from ribnb.nets.train import train_digit_net
+from ribnb.nets.digit_net import DigitNet, train_digit_net
 
 
 @pytest.fixture(scope="module")

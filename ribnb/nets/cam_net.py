@@ -1,12 +1,11 @@
-"""The networks of the book."""
+"""The classifiers that class activation maps are made with: residual networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torchvision
@@ -14,68 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from ribnb.nets.pretrained import pretrained_state
-
-POOLINGS = ("mean", "max")
-
-
-class DigitNet(nn.Module):
-    """Five convolutions and one fully connected layer, for digit scenes.
-
-    The 3 x 3 convolutions keep the resolution, halve it twice (the second and third) and are
-    each followed by a ReLU; the last feature map is pooled over its positions and enters the
-    fully connected layer. Without biases a black image gives the logits 0, and black background
-    passes on nothing. The paper gives only the number of layers (Figure 1); channels, strides,
-    pooling and the missing biases are this book's.
-
-    Args:
-        num_classes: length of the logits.
-        channels: output channels of the five convolutions.
-        pooling: ``"mean"`` (GAP, as in a network made for class activation maps) or ``"max"``.
-        bias: give every layer a bias.
-
-    Raises:
-        ValueError: an unknown pooling, or other than five numbers of channels.
-
-    Lee et al. 2021, Figure 1.
-    """
-
-    strides = (1, 2, 2, 1, 1)
-
-    def __init__(
-        self,
-        num_classes: int = 2,
-        channels: tuple[int, ...] = (8, 16, 32, 32, 32),
-        pooling: str = "mean",
-        bias: bool = False,
-    ) -> None:
-        super().__init__()
-        if len(channels) != len(self.strides):
-            raise ValueError(f"channels must be {len(self.strides)} numbers; got {channels}")
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
-        self.pooling = pooling
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=bias)
-            for (inputs, outputs), stride in zip(
-                pairwise((1, *channels)), self.strides, strict=True
-            )
-        )
-        self.class_layer = nn.Linear(channels[-1], num_classes, bias=bias)
-
-    def features(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C h w"]:
-        """The last feature map T_5, at a quarter of the image's resolution."""
-        for convolution in self.convolutions:
-            images = torch.relu_(convolution(images))
-        return images
-
-    def forward(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B num_classes"]:
-        """Logits y, before any sigmoid."""
-        features = self.features(images)
-        over = (2, 3)
-        pooled = features.mean(over) if self.pooling == "mean" else features.amax(over)
-        return self.class_layer(pooled)
-
+from ribnb.nets.weights import StoredNet, load_checked, starting_weights
 
 Architecture = Literal["scenes", "resnet18", "resnet34", "resnet50", "resnet101"]
 ARCHITECTURES = get_args(Architecture)
@@ -111,7 +49,23 @@ class SceneBackbone(nn.Module):
             channels = width
 
 
-class CAMNet(nn.Module):
+def new_backbone(arch: str) -> tuple[nn.Module, int]:
+    """A backbone with random weights, whose stages are named ``STAGES``; and its last channels.
+
+    Raises:
+        ValueError: an unknown ``arch``.
+    """
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
+    if arch == "scenes":
+        return SceneBackbone(), SceneBackbone.widths[-1]
+    resnet = torchvision.models.get_model(arch, weights=None)
+    channels = resnet.fc.in_features
+    del resnet.fc, resnet.avgpool
+    return resnet, channels
+
+
+class CAMNet(StoredNet):
     """A residual network whose class layer can be read at every position: made for CAMs.
 
     The class layer is a 1 x 1 convolution without bias on the last feature map. Averaging its
@@ -139,6 +93,8 @@ class CAMNet(nn.Module):
             another architecture or of another number of classes.
     """
 
+    kind = "classifier"
+
     def __init__(
         self,
         arch: str,
@@ -147,8 +103,7 @@ class CAMNet(nn.Module):
         weights: torchvision.models.WeightsEnum | str | Path | None = None,
     ) -> None:
         super().__init__()
-        if arch not in ARCHITECTURES:
-            raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
+        self.backbone, channels = new_backbone(arch)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
         own = SceneBackbone.output_stride if arch == "scenes" else output_stride
@@ -157,17 +112,20 @@ class CAMNet(nn.Module):
         self.arch, self.num_classes = arch, num_classes
         self.output_stride = own
         self.frozen_stages = FROZEN_STAGES
-        if arch == "scenes":
-            self.backbone, channels = SceneBackbone(), SceneBackbone.widths[-1]
-        else:
-            self.backbone = torchvision.models.get_model(arch, weights=None)
-            channels = self.backbone.fc.in_features
-            del self.backbone.fc, self.backbone.avgpool
+        if arch != "scenes":
             for stage in ("layer4", "layer3")[: 1 if output_stride == 16 else 2]:
                 _remove_stride(getattr(self.backbone, stage)[0])
         self.class_layer = nn.Conv2d(channels, num_classes, kernel_size=1, bias=False)
         if weights is not None:
             self._load(weights)
+
+    def design(self) -> dict[str, Any]:
+        """The arguments that build this net."""
+        return {
+            "arch": self.arch,
+            "num_classes": self.num_classes,
+            "output_stride": self.output_stride,
+        }
 
     @property
     def channels(self) -> int:
@@ -240,87 +198,8 @@ class CAMNet(nn.Module):
         load_checked(self if own else self.backbone, state, f"{weights}", self.arch)
 
 
-def starting_weights(
-    arch: str, weights: torchvision.models.WeightsEnum | str | Path
-) -> dict[str, Tensor]:
-    """The state dict of torchvision's weights of an architecture, or the one in a file.
-
-    Raises:
-        ValueError: weights of another architecture; a file that holds no whole state dict.
-        OSError: there is no such file, or published weights cannot be had.
-    """
-    if isinstance(weights, torchvision.models.WeightsEnum):
-        known = () if arch == "scenes" else torchvision.models.get_model_weights(arch)
-        if weights not in known:
-            raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
-        state = pretrained_state(weights)
-    else:
-        state = read_state_dict(weights)
-    if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
-        raise ValueError(f"{weights} is no state dict of names and tensors")
-    return state
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a whole state dict.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there are no weights at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a whole file of weights ({error})") from error
-    except Exception as error:  # unpickling raises its own kinds
-        raise ValueError(f"{path} is no state dict that is safe to read ({error})") from error
-
-
-def load_checked(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
-    """Load strictly; say in one line what does not fit.
-
-    Raises:
-        ValueError: names that are missing or unknown, or tensors of another shape.
-    """
-    wanted = module.state_dict()
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    missing = wanted.keys() - state.keys() - counters  # old files lack the counters
-    surplus = state.keys() - wanted.keys()
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & state.keys()
-        if state[name].shape != wanted[name].shape
-    ]
-    faults = [f"no {min(missing)}"] if missing else []
-    faults += [f"{min(surplus)} is unknown"] if surplus else []
-    faults += sorted(shapes)[:1]
-    if faults:
-        raise ValueError(
-            f"the weights of {source} do not fit {arch}: {'; '.join(faults)}. Is it of another "
-            "architecture or another number of classes?"
-        )
-    module.load_state_dict(dict(state), strict=False)
-
-
 def _remove_stride(block: nn.Module) -> None:
     """Stride 1 in the first block of a stage, so that its feature map keeps its resolution."""
     for module in block.modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)
-
-
-def __getattr__(name: str) -> type:
-    """The segmentation network is built on these, in a file of its own."""
-    if name == "DeepLabV2":
-        from ribnb.nets.deeplab import DeepLabV2
-
-        return DeepLabV2
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

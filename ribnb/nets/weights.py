@@ -1,0 +1,248 @@
+"""Weights in and out: published ones, plain state dicts, and the book's own checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum, get_model_weights
+
+from ribnb.core.files import weights_digest, whole_file
+from ribnb.core.settings import differences
+
+FORMAT = 2
+NEEDED = {"format", "kind", "design", "class_names", "digest"}
+Net = TypeVar("Net", bound="StoredNet")
+
+
+class StoredNet(nn.Module):
+    """A net that can be stored in a checkpoint: safetensors with JSON metadata beside the weights.
+
+    Attributes:
+        kind: what it is, such as ``"classifier"``; ``fit`` names its file ``<kind>.safetensors``.
+    """
+
+    kind: str
+
+    def design(self) -> dict[str, Any]:
+        """What it takes to build the net anew, ready for JSON."""
+        raise NotImplementedError
+
+    @property
+    def stored(self) -> nn.Module:
+        """The part whose weights are stored, and that is trained: all of it."""
+        return self
+
+    def save(
+        self,
+        path: str | Path,
+        metadata: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Write a checkpoint. Under its final name the file is whole.
+
+        Args:
+            path: the file; its folder is made.
+            metadata: ``class_names`` and whatever else tells how the net was made, ready for JSON.
+            dtype: of the stored weights; ``torch.float16`` halves the file and rounds them.
+
+        Raises:
+            ValueError: class names missing, or not as many as the net has classes.
+        """
+        metadata = metadata or {}
+        names = list(metadata.get("class_names", ()))
+        if len(names) != getattr(self, "num_classes", len(names)):
+            raise ValueError(
+                f"metadata['class_names'] must name the {self.num_classes} classes; got {names}"
+            )
+        own = self.stored.state_dict()
+        weights = {
+            name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+            for name, value in own.items()
+        }
+        rounded = {name: value.to(own[name]) for name, value in weights.items()}
+        header = {
+            **metadata,
+            "format": FORMAT,
+            "kind": self.kind,
+            "design": self.design(),
+            "class_names": names,
+            "digest": weights_digest(rounded),
+        }
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
+        with whole_file(path) as temporary:
+            temporary.write_bytes(save(weights, text))  # save_file makes it unreadable to others
+
+    @classmethod
+    def load(cls: type[Net], path: str | Path, **wanted: Any) -> Net:
+        """The net of a checkpoint: on the CPU, in float32, in eval mode.
+
+        Args:
+            path: the file.
+            wanted: parts of its design that it must have, such as ``arch``, if they matter; None
+                takes any.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, no checkpoint, or not of the kind asked for.
+        """
+        design = checkpoint_metadata(path, cls.kind)["design"]
+        other = {key: value for key, value in wanted.items() if value not in (None, design[key])}
+        if other:
+            raise ValueError(
+                f"{path} is another {cls.kind}: {differences(design, other)}. Ask for the one that "
+                "is there, or name another file"
+            )
+        with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
+            net = cls(**design)
+        net.load_weights(path)
+        return net.eval()
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take the weights of a checkpoint of this design over.
+
+        Raises:
+            ValueError: they are damaged, or of another design.
+        """
+        state = _fitting(self.stored, read_state_dict(path), f"{path}", f"this {self.kind}")
+        if weights_digest(state) != checkpoint_metadata(path, self.kind)["digest"]:
+            raise ValueError(
+                f"{path} is damaged: its weights are not those that were written. Move it away, "
+                "and fetch or train it anew"
+            )
+        self.stored.load_state_dict(state)
+
+
+def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, Any]:
+    """What stands beside the weights of a checkpoint; the weights are not read.
+
+    Args:
+        path: the file.
+        kind: that it must have, if that matters.
+
+    Returns:
+        ``format``, ``kind``, ``design``, ``class_names``, ``digest`` of the weights and, after a
+        training, ``identity``, ``history``, ``git_commit``, ``versions``, ``date`` and more.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole, no checkpoint, or one of another kind.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no {kind or 'checkpoint'} at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is not a whole {kind or 'checkpoint'} ({error}). Move it away, and fetch or "
+            "train it anew"
+        ) from error
+    if metadata.get("format") != FORMAT or not metadata.keys() >= NEEDED:
+        raise ValueError(
+            f"{path} is no checkpoint of format {FORMAT}, as save writes it; plain weights are "
+            "read by CAMNet(..., weights=path) and DeepLabV2(..., weights=path)"
+        )
+    if kind not in (None, metadata["kind"]):
+        found = metadata["kind"]
+        raise ValueError(f"{path} is of the kind {found!r}, not {kind!r}; name another file")
+    return metadata
+
+
+def pretrained_state(weights: WeightsEnum) -> dict[str, Tensor]:
+    """The state dict of published weights; downloaded once, its checksum compared.
+
+    Raises:
+        OSError: it is not in the cache and cannot be downloaded, or arrived damaged; says where
+            a file that was fetched by hand must lie.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    # a wrong checksum is a RuntimeError, a page in place of the file an UnpicklingError
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise OSError(
+            f"the weights {weights} could not be read from {path} or {weights.url} ({error}). "
+            f"Fetch that file by hand to {path}, or give a path of weights that you have"
+        ) from error
+
+
+def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
+    """The state dict of torchvision's weights of an architecture, or the one in a file.
+
+    Raises:
+        ValueError: weights of another architecture; a file that holds no whole state dict.
+        OSError: there is no such file, or published weights cannot be had.
+    """
+    if isinstance(weights, WeightsEnum):
+        known = () if arch == "scenes" else get_model_weights(arch)
+        if weights not in known:
+            raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
+        state = pretrained_state(weights)
+    else:
+        state = read_state_dict(weights)
+    if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
+        raise ValueError(f"{weights} is no state dict of names and tensors")
+    return state
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a whole state dict.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there are no weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is not a whole file of weights ({error})") from error
+    except Exception as error:  # unpickling raises its own kinds
+        raise ValueError(f"{path} is no state dict that is safe to read ({error})") from error
+
+
+def load_checked(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
+    """Load strictly; say in one line what does not fit.
+
+    Raises:
+        ValueError: names that are missing or unknown, or tensors of another shape.
+    """
+    module.load_state_dict(_fitting(module, state, source, arch))
+
+
+def _fitting(
+    module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str
+) -> dict[str, Tensor]:
+    """The state in the module's order and number formats, with counters that old files lack."""
+    wanted = module.state_dict()
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = wanted.keys() - state.keys() - counters
+    surplus = state.keys() - wanted.keys()
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & state.keys()
+        if state[name].shape != wanted[name].shape
+    ]
+    faults = [f"no {min(missing)}"] if missing else []
+    faults += [f"{min(surplus)} is unknown"] if surplus else []
+    faults += sorted(shapes)[:1]
+    if faults:
+        raise ValueError(
+            f"the weights of {source} do not fit {arch}: {'; '.join(faults)}. Is it of another "
+            "architecture or another number of classes?"
+        )
+    return {name: state.get(name, value).to(value) for name, value in wanted.items()}

@@ -23,8 +23,8 @@ from ribnb.core.settings import SettingsError, in_group, setting
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import multi_scale_views
 from ribnb.method.adaptation import Adaptation, adapt
-from ribnb.method.feed import AdaptationInputs
-from ribnb.method.map_sum import MapSum
+from ribnb.method.cam import MapSum
+from ribnb.method.inputs import AdaptationInputs
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet, SceneBackbone
 from ribnb.nets.scene_nets import SceneSettings

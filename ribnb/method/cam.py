@@ -1,13 +1,20 @@
-"""Class activation maps (Zhou et al. 2016)."""
+"""Class activation maps (Zhou et al. 2016), and M, the sum of an image's over the steps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import evaluation
+from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
+
+EPSILON = 1e-5  # what the authors' code adds to the maximum
 
 
 def class_activation_maps(
@@ -43,3 +50,60 @@ def normalize(cam: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:
     positive = cam.relu()
     maximum = positive.amax(dim=(-2, -1), keepdim=True)
     return positive / torch.where(maximum <= 0, 1.0, maximum)
+
+
+class MapSum:
+    """Adds up one image's CAMs, given scale by scale, and brings them to the image's size.
+
+    Raw maps are added at their own resolution and resized once, as in the authors' code; with
+    ``normalize_maps`` each step's map is resized and divided by its maximum first.
+
+    Args:
+        size: (H, W) of the image.
+        settings: ``normalize_maps`` and ``variant`` count.
+        stride: of the feature map, in pixels: maps cover whole multiples of it, and are cropped.
+
+    Lee et al. 2021: M = sum over k of CAM(x; theta_k).
+    """
+
+    def __init__(self, size: Sequence[int], settings: RIBSettings, stride: int = 16) -> None:
+        height, width = size
+        # (size to resize to, size to crop to) of the full and of the quarter resolution
+        padded = -(-height // stride) * stride, -(-width // stride) * stride
+        quarter = (height - 1) // 4 + 1, (width - 1) // 4 + 1
+        self.targets = [(padded, (height, width)), (quarter, quarter)]
+        self.settings = settings
+        self.by_scale: list[Tensor] = []
+        self.normalized: list[Tensor] = []
+
+    def add(self, cams: Sequence[Float[Tensor, "n h w"]]) -> None:
+        """One step's maps, one for each scale that ran, at least 0."""
+        if self.settings.normalize_maps:
+            step = [normalize(_resized_sum(cams, *target)) for target in self.targets]
+            self.normalized = _added(self.normalized, step)
+        else:
+            self.by_scale = _added(self.by_scale, cams)
+
+    def finish(self) -> tuple[Float[Tensor, "n H W"], Float[Tensor, "n h w"]]:
+        """M on the CPU at full and at a quarter of the resolution, each class over its maximum."""
+        sums = self.normalized or [_resized_sum(self.by_scale, *target) for target in self.targets]
+        if self.settings.variant == "released":
+            sums = [total / (total.amax(dim=(1, 2), keepdim=True) + EPSILON) for total in sums]
+        else:
+            sums = [normalize(total) for total in sums]
+        return sums[0].cpu(), sums[1].cpu()
+
+
+def _added(totals: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
+    """Sum of two lists item by item; the shorter one counts as 0 beyond its end."""
+    pairs = zip_longest(totals, maps)
+    return [b if a is None else a if b is None else a + b for a, b in pairs]
+
+
+def _resized_sum(
+    cams: Sequence[Tensor], size: tuple[int, int], crop: tuple[int, int]
+) -> Float[Tensor, "n H W"]:
+    resized = [
+        F.interpolate(cam[None], size, mode="bilinear", align_corners=False)[0] for cam in cams
+    ]
+    return torch.stack(resized).sum(dim=0)[:, : crop[0], : crop[1]]

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -17,38 +17,22 @@ from PIL import Image
 from ribnb.core.files import Maps, digest, images_digest, weights_digest, write_json
 from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import MAPS, RecordedFolder, Report, over_images, read_record, shard_of
-from ribnb.method.adaptation import adapt
-from ribnb.method.adaptation_record import Adaptation
-from ribnb.method.feed import AdaptationInputs, Feed
+from ribnb.method.adaptation import Adaptation, Course, adapt
+from ribnb.method.inputs import AdaptationInputs, Feed
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import check_labels
 
 
-@dataclass(frozen=True)
-class StepRecord:
+@dataclass(kw_only=True)
+class StepRecord(Course):
     """The course of one image's adaptation, as ``steps/<image id>.json`` holds it.
 
     Attributes:
-        losses: of each step, see ``Adaptation``.
-        target_losses: sums of the image's own logits at each step.
-        gap_logits: the mean GAP logit of its present classes at each step; none without labels.
-        stopped_at: the step at which it stopped early; None if it went to its end.
-        stop_reason: ``"margin"``, ``"flood"`` or None.
         seconds: that the image took, waiting for its data included.
     """
 
-    losses: list[float]
-    target_losses: list[float]
-    gap_logits: list[float]
-    stopped_at: int | None
-    stop_reason: str | None
     seconds: float
-
-    @property
-    def logit_growth(self) -> float:
-        """How far the mean GAP logit went from theta_0 to the last map; NaN without labels."""
-        return self.gap_logits[-1] - self.gap_logits[0] if self.gap_logits else math.nan
 
 
 def read_steps(path: str | Path) -> StepRecord | None:
@@ -147,8 +131,7 @@ def localization_maps(
             if not labels.any():
                 return _nothing(images.image(target)), time.perf_counter() - begin
             try:
-                batches = feed.batches(target)
-                adaptation = adapt(model, feed.views(target), labels, batches, settings)
+                adaptation = adapt(model, feed.views(target), labels, feed.batches(), settings)
             finally:
                 feed.finish(target)
             return adaptation, time.perf_counter() - begin
@@ -198,19 +181,19 @@ class _MapFolder(RecordedFolder):
         return super().has(image_id) and self.steps(image_id) is not None
 
     def write(self, image_id: str, item: tuple[Adaptation, float]) -> None:
-        found, seconds = item
-        course = (found.losses, found.target_losses, found.gap_logits)
-        record = StepRecord(*course, found.stopped_at, found.stop_reason, seconds)
-        write_json(self.steps_folder / f"{image_id}.json", asdict(record))
-        arrays = (found.class_ids, found.high_res, found.strided)
-        super().write(image_id, Maps(*(array.numpy() for array in arrays)))
+        adaptation, seconds = item
+        course = {part.name: getattr(adaptation, part.name) for part in fields(Course)}
+        write_json(self.steps_folder / f"{image_id}.json", {**course, "seconds": seconds})
+        arrays = {name: getattr(adaptation, name).numpy() for name in Maps._fields}
+        super().write(image_id, Maps(**arrays))
 
 
 def _nothing(image: Image.Image) -> Adaptation:
     """Of an image without labels."""
     sizes = (image.height, image.width), (-(-image.height // 4), -(-image.width // 4))
-    maps = (torch.zeros(0, *size) for size in sizes)
-    return Adaptation([], [], [], None, None, torch.zeros(0, dtype=torch.int64), *maps)
+    high_res, strided = (torch.zeros(0, *size) for size in sizes)
+    class_ids = torch.zeros(0, dtype=torch.int64)
+    return Adaptation(class_ids=class_ids, high_res=high_res, strided=strided)
 
 
 def maps_digest(maps_dir: str | Path, images: ImageSet) -> str:

@@ -12,8 +12,9 @@ from unittest import mock
 
 import torch
 
-from ribnb.method import adaptation, feed, localization
-from ribnb.method.map_sum import MapSum
+from ribnb.method import adaptation, inputs, localization
+from ribnb.method import walk as walking
+from ribnb.method.cam import MapSum
 
 
 class PartClock:
@@ -56,9 +57,9 @@ def in_the_engine(clock: PartClock) -> Iterator[None]:
     if not clock.on:
         yield
         return
-    walk = adaptation._Walk
+    walk = walking.Walk
     places = [  # owner, name, part
-        (feed.Feed, "views", "decode_and_resize"),
+        (inputs.Feed, "views", "decode_and_resize"),
         (adaptation, "_take", "decode_and_resize"),
         (walk, "frozen_features", "frozen_{}"),
         (walk, "class_maps", "moving_{}"),
@@ -66,7 +67,7 @@ def in_the_engine(clock: PartClock) -> Iterator[None]:
         (torch.optim.SGD, "step", "optimizer"),
         (MapSum, "add", "map_sum"),
         (MapSum, "finish", "map_sum"),
-        (localization, "write_maps", "writing"),
+        (localization._MapFolder, "write", "writing"),
     ]
     update = walk.update
 

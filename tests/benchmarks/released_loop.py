@@ -18,7 +18,7 @@ from part_clock import PartClock
 from torch import Tensor
 
 from ribnb.core.files import Maps, write_maps
-from ribnb.method.feed import VIEWS, AdaptationInputs
+from ribnb.method.inputs import VIEWS, AdaptationInputs
 from ribnb.nets.cam_net import CAMNet
 
 

@@ -41,7 +41,7 @@ from ribnb.core.provenance import git_commit, now, versions
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.views import multi_scale_views
 from ribnb.data.voc import VOCImages
-from ribnb.method.feed import AdaptationInputs
+from ribnb.method.inputs import AdaptationInputs
 from ribnb.method.localization import localization_maps
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import ARCHITECTURES

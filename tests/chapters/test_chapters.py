@@ -19,11 +19,11 @@ from ribnb.book.chapters import CHAPTERS as SETTINGS
 from ribnb.core.settings import SettingsError, flat, merged, nested
 from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
 from ribnb.data.digits import REGIONS
+from ribnb.method import RIBSettings, adapt
 from ribnb.method.bottleneck import gradient_maps
 from ribnb.method.cam import normalize
 from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import gndrp
-from ribnb.method.rib import RIBSettings, adapt
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.digit_net import DigitNet
 from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from ribnb.core.runner import MASKS, RecordedFolder, over_images, read_record
+from ribnb.core.runner import MASKS, RecordedFolder, over_images, parse_shard, read_record
 from ribnb.core.voc import read_mask
 
 RECORD = MASKS.record
@@ -204,3 +204,14 @@ def test_threads_make_the_same(tmp_path):
     report = over_images(partial(mask_of, broken=broken), IDS, files, threads=3)
     assert report.failed == {"i03": "odd"} and len(report.written) == 19
     assert masks_in(tmp_path) == {name: n for name, n in ALL.items() if name != "i03"}
+
+
+@pytest.mark.parametrize(("text", "shard"), [("0/1", (0, 1)), ("3/4", (3, 4)), ("07/10", (7, 10))])
+def test_a_shard_in_words(text, shard):
+    assert parse_shard(text) == shard
+
+
+@pytest.mark.parametrize("text", ["", "/", "1/", "1/1", "0/0", "-1/2", "1/2/3", "0.5/2", "½/2"])
+def test_what_is_no_shard(text):
+    with pytest.raises(ValueError, match="it must be i/n with 0 <= i < n, such as 0/4"):
+        parse_shard(text)

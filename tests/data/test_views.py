@@ -7,7 +7,7 @@ from PIL import Image
 from small_split import LABELS, Noise
 
 from ribnb.data.image_sets import Part, followed, readable, spread_out
-from ribnb.data.views import MEAN, STD, RandomView, Views, stack, to_tensor
+from ribnb.data.views import MEAN, STD, RandomView, Views, multi_scale_views, stack, to_tensor
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -189,3 +189,28 @@ def test_an_image_is_followed_that_can_be_read_with_several_classes_if_there_is_
     assert followed(Part(whole, [8, 7, 6, 3]), ["n003"]) == 3  # counted within its set
     with pytest.raises(ValueError, match=r"nothing to look at in the .*none shows a class"):
         followed(whole, ["n004"])
+
+
+# Views at several scales ------------------------------------------------------------------
+
+
+def test_each_scale_has_its_size_and_its_flip():
+    image, scales = picture(50, 37), (1, 0.5, 1.5, 2)
+    views = multi_scale_views(image, scales)
+    sizes = [(37, 50), (18, 25), (56, 75), (74, 100)]  # 18.5 and 55.5 rounded to even
+    assert [tuple(view.shape) for view in views] == [(2, 3, *size) for size in sizes]
+    for view in views:
+        assert torch.equal(view[1], view[0].flip(-1))
+        assert not torch.equal(view[1], view[0])
+    single = multi_scale_views(image, scales, flip=False)
+    assert all(torch.equal(one, view[:1]) for one, view in zip(single, views, strict=True))
+
+
+def test_a_view_is_resized_bicubically_and_not_at_scale_1():
+    image = picture(50, 37)
+    for scale, size in ((0.5, (25, 18)), (2, (100, 74))):
+        expected = to_tensor(image.resize(size, Image.Resampling.BICUBIC))
+        assert torch.equal(multi_scale_views(image, (scale,))[0][0], expected)
+    for scale in (1, 0.999, 1.001):  # the last two round to the same size
+        assert torch.equal(multi_scale_views(image, (scale,))[0][0], to_tensor(image))
+    assert multi_scale_views(image.crop((0, 0, 3, 1)), (0.1,))[0].shape == (2, 3, 1, 1)

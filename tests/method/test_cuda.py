@@ -5,7 +5,7 @@ import torch
 from plain_adaptation import small_net, some_views
 
 from ribnb.core.devices import PRECISIONS, autocast, float32_mode
-from ribnb.method.rib import RIBSettings, adapt
+from ribnb.method import RIBSettings, adapt
 from ribnb.nets.cam_net import CAMNet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

@@ -13,7 +13,7 @@ from small_split import LABELS, Noise, few_steps
 from torch.utils.data._utils import signal_handling
 
 from ribnb.data.views import multi_scale_views
-from ribnb.method.feed import VIEWS, AdaptationInputs, Feed
+from ribnb.method.inputs import VIEWS, AdaptationInputs, Feed
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
 
@@ -37,7 +37,7 @@ def test_gives_each_target_its_views_and_batches_in_order(workers):
     feed = Feed(inputs, targets, workers)
     for target in targets:
         assert has_views(feed.views(target), target)
-        batches = list(feed.batches(target))
+        batches = list(feed.batches())
         assert len(batches) == 2
         assert all(equal(batch, inputs, target, step) for step, batch in enumerate(batches))
         feed.finish(target)
@@ -52,23 +52,9 @@ def test_a_target_that_stops_early_does_not_disturb_the_next(workers):
     feed = Feed(inputs, range(9), workers)
     for target in range(9):
         assert has_views(feed.views(target), target)
-        batches = feed.batches(target)
+        batches = feed.batches()
         for step in range(target % 6):
             assert equal(next(batches), inputs, target, step)
-        feed.finish(target)
-    feed.close()
-
-
-@WORKERS
-def test_a_target_whose_image_cannot_be_read_does_not_disturb_the_next(workers):
-    feed = Feed(AdaptationInputs(Noise(broken=(1, 2, 8)), few_steps()), range(9), workers)
-    for target in range(9):
-        if target in (1, 2, 8):
-            with pytest.raises(OSError, match=f"^image n00{target} cannot be read$"):
-                feed.views(target)
-        else:
-            assert has_views(feed.views(target), target)
-            assert len(next(feed.batches(target))) == 2
         feed.finish(target)
     feed.close()
 
@@ -119,28 +105,12 @@ def test_workers_read_little_of_what_has_stopped():
     assert 20 <= images.count.value <= 20 * 5  # of 20 * 51: each worker is two items ahead
 
 
-def test_images_of_different_sizes_need_a_crop():
-    settings = few_steps(crop_size=0, long_side_min=0, long_side_max=0)
-    inputs, words = AdaptationInputs(Noise(sizes=((32, 24), (20, 28))), settings), []
-    for workers in (0, 2):
-        feed = Feed(inputs, [0], workers)
-        feed.views(0)
-        with pytest.raises(ValueError, match="set crop_size") as caught:
-            list(feed.batches(0))
-        words.append(str(caught.value))
-        feed.close()
-    assert "24 x 32, 28 x 20 pixels among them" in words[0]
-    assert words[0] == words[1]  # nothing of the worker's traceback
-    whole = AdaptationInputs(Noise(), settings)
-    assert whole.batch(0, 0)[0][0].shape == (3, 3, 24, 32)
-
-
 def test_ctrl_c_does_not_reach_the_workers():
     """They would end in the middle of an item, with a traceback of their own."""
     inputs = AdaptationInputs(Noise(), few_steps())
     feed = Feed(inputs, range(9), 2)
     feed.views(0)
-    batches = feed.batches(0)
+    batches = feed.batches()
     found = [next(batches)]  # now both workers have begun
     for worker in multiprocessing.active_children():
         os.kill(worker.pid, signal.SIGINT)
@@ -148,7 +118,7 @@ def test_ctrl_c_does_not_reach_the_workers():
     assert all(equal(batch, inputs, 0, step) for step, batch in enumerate(found))
     for target in range(1, 9):
         assert has_views(feed.views(target), target)
-        assert len(list(feed.batches(target))) == 2
+        assert len(list(feed.batches())) == 2
     feed.close()
 
 
@@ -200,7 +170,7 @@ def test_feeding_leaves_the_global_generators_alone(workers):
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     feed = Feed(AdaptationInputs(Noise(), few_steps()), [0, 1], workers)
     for target in (0, 1):
-        assert feed.views(target) and list(feed.batches(target))
+        assert feed.views(target) and list(feed.batches())
     feed.close()
     assert torch.equal(torch.rand(2), drawn)
     assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002

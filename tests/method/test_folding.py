@@ -8,7 +8,7 @@ from plain_adaptation import (
 )
 from torch import nn
 
-from ribnb.method.folding import folded
+from ribnb.method.walk import folded
 
 
 @pytest.mark.parametrize("arch", ["scenes", "resnet18", "resnet50"])

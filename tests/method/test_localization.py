@@ -17,7 +17,7 @@ from ribnb.core.files import read_maps
 from ribnb.data.views import multi_scale_views
 from ribnb.method import localization
 from ribnb.method.adaptation import adapt
-from ribnb.method.feed import AdaptationInputs
+from ribnb.method.inputs import AdaptationInputs
 from ribnb.method.localization import MapsReport, StepRecord, read_steps
 
 # What a run gives -------------------------------------------------------------------------

@@ -8,10 +8,13 @@ import torch
 from PIL import Image
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import LABELS, Noise, few_steps
+from small_voc import SAMPLE
+from torch.utils.data import DataLoader
 
 from ribnb.data.views import multi_scale_views, to_tensor
-from ribnb.method.feed import VIEWS, AdaptationInputs, Feed
-from ribnb.method.method_inputs import class_disjoint
+from ribnb.data.voc import VOCImages
+from ribnb.method import inputs as inputs_module
+from ribnb.method.inputs import AdaptationInputs, Feed, class_disjoint
 
 CHOICES = pytest.mark.parametrize("choice", ["random", "disjoint"])
 
@@ -42,54 +45,11 @@ def plain_batch(target, step, labels=LABELS, broken=(), **settings):
     return inputs.batch(target, step)[0]
 
 
-# The views of the target ------------------------------------------------------------------
-
-
-def picture(width, height):
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return Image.fromarray(noise)
-
-
-def test_each_scale_has_its_size_and_its_flip():
-    image, scales = picture(50, 37), (1, 0.5, 1.5, 2)
-    views = multi_scale_views(image, scales)
-    sizes = [(37, 50), (18, 25), (56, 75), (74, 100)]  # 18.5 and 55.5 rounded to even
-    assert [tuple(view.shape) for view in views] == [(2, 3, *size) for size in sizes]
-    for view in views:
-        assert torch.equal(view[1], view[0].flip(-1))
-        assert not torch.equal(view[1], view[0])
-    single = multi_scale_views(image, scales, flip=False)
-    assert all(torch.equal(one, view[:1]) for one, view in zip(single, views, strict=True))
-
-
-def test_at_scale_1_nothing_is_resized():
-    image = picture(9, 7)
-    for scale in (1, 0.99, 1.01):  # the last two round to the same size
-        assert torch.equal(multi_scale_views(image, (scale,))[0][0], to_tensor(image))
-
-
-def test_a_view_is_resized_bicubically():
-    image = picture(50, 37)
-    for scale, size in ((0.5, (25, 18)), (2, (100, 74))):
-        expected = to_tensor(image.resize(size, Image.Resampling.BICUBIC))
-        assert torch.equal(multi_scale_views(image, (scale,))[0][0], expected)
-
-
-def test_a_view_has_at_least_one_pixel():
-    assert multi_scale_views(picture(3, 1), (0.1,))[0].shape == (2, 3, 1, 1)
-
-
-def test_a_view_of_an_image_that_is_not_rgb_is_refused():
-    with pytest.raises(ValueError, match="make it RGB"):
-        multi_scale_views(Image.new("L", (4, 4)), (1,))
-
-
 def test_the_views_of_an_item_follow_the_settings():
     images = Noise()
     for settings in (few_steps(), few_steps(flip=False, scales=(1, 2, 0.5))):
-        key, views, unreadable = AdaptationInputs(images, settings)[3, VIEWS]
+        views = AdaptationInputs(images, settings).views(3)
         expected = multi_scale_views(images.image(3), settings.scales, settings.flip)
-        assert key == (3, VIEWS) and unreadable == {}
         assert all(torch.equal(a, b) for a, b in zip(views, expected, strict=True))
 
 
@@ -110,6 +70,27 @@ def test_class_disjoint_is_that_of_a_loop():
 def test_class_disjoint_does_not_overflow(dtype):
     """256 common classes are 0 in uint8."""
     assert not class_disjoint(torch.ones(2, 256).to(dtype)).any()
+
+
+def test_pairs_beyond_one_block_of_rows(monkeypatch):
+    labels = (torch.rand(50, 4, generator=torch.Generator().manual_seed(0)) < 0.3).to(torch.uint8)
+    expected = labels.float() @ labels.float().T == 0
+    for rows in (1, 7, 50, 1024):
+        monkeypatch.setattr(inputs_module, "_ROWS", rows)
+        assert torch.equal(class_disjoint(labels), expected)
+
+
+def test_no_block_is_as_large_as_all_pairs(monkeypatch):
+    """All of VOC's pairs as numbers would be 450 MB."""
+    sizes, compare = [], torch.eq
+
+    def counted(block, *rest, **out):
+        sizes.append(len(block))
+        return compare(block, *rest, **out)
+
+    monkeypatch.setattr(torch, "eq", counted)
+    assert class_disjoint(torch.zeros(3000, 2)).all()
+    assert sum(sizes) == 3000 and max(sizes) <= 1024
 
 
 # The other images of a batch --------------------------------------------------------------
@@ -198,15 +179,6 @@ def test_without_a_crop_and_a_long_side_the_others_are_whole():
     assert any(torch.equal(views[0], view) for view in (whole, whole.flip(-1)))
 
 
-def test_the_global_generator_is_left_alone():
-    inputs = AdaptationInputs(Noise(), few_steps())
-    torch.manual_seed(1)
-    drawn = torch.rand(2)
-    torch.manual_seed(1)
-    assert inputs[0, VIEWS][1] and inputs[0, 0][1]
-    assert torch.equal(torch.rand(2), drawn)
-
-
 # Images that cannot be read ---------------------------------------------------------------
 
 
@@ -242,8 +214,23 @@ class Grey(Noise):
 def test_an_image_of_another_mode_counts_as_unreadable():
     feed = Feed(AdaptationInputs(Grey(), few_steps(batch_size=5)), [0, 2])
     assert len(feed.views(0)) == 2
-    assert [len(images) for images, _ in feed.batches(0)] == [4, 4]
+    assert [len(images) for images, _ in feed.batches()] == [4, 4]
     assert list(feed.unreadable) == ["n002"]
     assert "make it RGB" in feed.unreadable["n002"]
     with pytest.raises(OSError, match="make it RGB"):
         feed.views(2)
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")
+def test_real_images_feed_the_method_with_any_workers():
+    images = VOCImages(SAMPLE, "val", labels_from="masks")
+    inputs = AdaptationInputs(images, few_steps(batch_size=1))
+    # bottle and person; chair, person and sofa; bus and car
+    assert [inputs.candidates(target).tolist() for target in range(3)] == [[2], [2], [0, 1]]
+    keys = [(0, 0), (2, 1)]
+    loader = DataLoader(inputs, sampler=keys, batch_size=None, num_workers=2)
+    for key, (_, batch, _) in zip(keys, loader, strict=True):
+        assert all(map(torch.equal, batch, inputs.batch(*key)[0]))
+        assert batch[0].shape == (1, 3, 24, 24)
+    width, height = images.image(0).size
+    assert inputs.views(0)[0].shape == (2, 3, height, width)

@@ -1,4 +1,4 @@
-"""`python -m ribnb.method.rib`: a split of a folder in VOC's layout, from the command line."""
+"""`ribnb maps`: a split of a folder in VOC's layout, from the command line."""
 
 import contextlib
 import json
@@ -11,14 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import CLASSES, LABELS, Noise, few_steps, maps_in, net
 
-from ribnb.core.runner import parse_shard
+from ribnb.__main__ import main
 from ribnb.data.voc import VOCImages
 from ribnb.method.localization import localization_maps
-from ribnb.method.rib import main
 from ribnb.method.settings import RIBSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +61,7 @@ def words(voc, output="out", settings=SMALL, **options) -> list[str]:
         "device": "cpu",
         **options,
     }
-    arguments = [str(voc)]
+    arguments = ["maps", str(voc)]
     for name, value in given.items():
         arguments += [f"--{name.replace('_', '-')}", str(value)]
     for pair in settings:
@@ -86,13 +84,6 @@ def test_makes_the_maps_of_a_split(voc, capsys):
     assert len(maps_in(voc.parent / "out")) == 9
 
 
-def test_the_second_time_all_is_there(voc, capsys):
-    main(words(voc, split="few"))
-    capsys.readouterr()
-    assert main(words(voc, split="few", workers=1)) == 0
-    assert capsys.readouterr().out.startswith("0 images in 0 s, 3 were there")
-
-
 def test_shards_and_workers(voc, capsys):
     for shard, count in (("1/2", 4), ("0/2", 5)):
         assert main(words(voc, "sharded", shard=shard, workers=2)) == 0
@@ -111,21 +102,6 @@ def test_the_settings_are_those_of_the_variant_with_what_is_given(voc, variant):
     changes = {"iterations": 0, "scales": (1, 0.5), "loss_scales": (0.5,), "flood_share": None}
     settings = getattr(RIBSettings, variant or "released")(**changes)
     assert record["settings"] == settings.as_dict()
-
-
-def test_a_path_may_name_the_split(voc, capsys):
-    (voc.parent / "mine.txt").write_text("n005\n")
-    assert main(words(voc, split=voc.parent / "mine.txt")) == 0
-    assert list(maps_in(voc.parent / "out")) == ["n005.npz"]
-
-
-def test_help_names_every_option(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["--help"])
-    assert stopped.value.code == 0
-    said = capsys.readouterr().out
-    for option in ("--split", "--weights", "--output-dir", "--variant", "--shard", "--workers"):
-        assert option in said
 
 
 # Images that fail -------------------------------------------------------------------------
@@ -154,46 +130,12 @@ def test_a_broken_image_is_named_and_the_status_is_1(voc, capsys):
 # Refusals ---------------------------------------------------------------------------------
 
 
-def no_images(voc):
-    for path in (voc / "JPEGImages").iterdir():
-        path.unlink()
-    (voc / "JPEGImages").rmdir()
-
-
 def without_annotation(voc):
     (voc / "Annotations" / "n003.xml").unlink()
 
 
-def unknown_class(voc):
-    (voc / "classes.txt").write_text("red\nblue\nyellow\n")
-
-
-def garbage_weights(voc):
-    (voc.parent / "net.safetensors").write_bytes(b"hello")
-
-
-def half_weights(voc):
-    path = voc.parent / "net.safetensors"
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def other_classes(voc):
-    net(2).save(voc.parent / "net.safetensors", {"class_names": CLASSES[:2]})
-
-
-def other_architecture(voc):
-    """The weights of one net under the name of another."""
-    model = net(arch="resnet18")
-    model.arch = "resnet34"
-    model.save(voc.parent / "net.safetensors", {"class_names": CLASSES})
-
-
 def other_run(voc):
     assert main(words(voc, split="few", settings=[*SMALL, "seed=8"])) == 0
-
-
-def a_file_in_the_way(voc):
-    (voc.parent / "out").write_text("a file")
 
 
 def nothing(voc):
@@ -202,23 +144,12 @@ def nothing(voc):
 
 REFUSED = {
     "no such option": (nothing, {"settings": ["iteratons=3"]}, "did you mean 'iterations'"),
-    "a value out of range": (nothing, {"settings": ["iterations=-1"]}, "it must be at least 0"),
-    "a value of another type": (nothing, {"settings": ["iterations=ten"]}, "of type str"),
-    "long sides that are none": (nothing, {"settings": ["long_side_min=0"]}, "must lie from 1"),
+    "a value out of range": (nothing, {"settings": ["iterations=-1"]}, "iterations"),
     "no shard": (nothing, {"shard": "2/2"}, "it must be i/n with 0 <= i < n"),
-    "workers": (nothing, {"workers": -1}, "num_workers"),
     "device": (nothing, {"device": "tpu"}, "device = 'tpu'"),
-    "split": (nothing, {"split": "trian"}, "holds few, train"),
-    "no folder": (no_images, {}, "is no folder in VOC 2012's layout"),
     "no annotation": (without_annotation, {}, "image n003 has no annotation"),
-    "another class": (unknown_class, {}, "names an unknown class 'green'"),
     "no weights": (nothing, {"weights": "none.safetensors"}, "no classifier at none.safetensors"),
-    "garbage": (garbage_weights, {}, "is not a whole classifier"),
-    "half of the weights": (half_weights, {}, "is not a whole classifier"),
-    "another number of classes": (other_classes, {}, "num_classes is 2 there, 3 here"),
-    "another architecture": (other_architecture, {}, "do not fit resnet34"),
     "another run": (other_run, {}, "seed is 8 there, 0 here"),
-    "a file in the way": (a_file_in_the_way, {}, "out"),
 }
 
 
@@ -231,42 +162,9 @@ def test_what_makes_no_sense_is_said_in_one_line(voc, case, capsys):
     assert main(words(voc, **options)) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("ribnb.method.rib: ") and said.err.count("\n") == 1, said.err
+    assert said.err.count("\n") == 1, said.err
     assert reason in said.err
     assert set(voc.parent.rglob("*.npz")) == there
-
-
-@pytest.mark.parametrize("missing", ["--weights", "--output-dir"])
-def test_a_missing_option_is_named(voc, missing, capsys):
-    arguments = words(voc)
-    place = arguments.index(missing)
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments[:place] + arguments[place + 2 :])
-    assert stopped.value.code == 2
-    assert missing in capsys.readouterr().err
-
-
-def test_images_of_different_sizes_without_a_crop_are_said_in_one_line(voc, capsys):
-    """Which a worker finds out."""
-    Noise(sizes=((20, 28),)).image(7).save(voc / "JPEGImages" / "n007.jpg")
-    whole = ["crop_size=0", "long_side_min=0", "long_side_max=0"]
-    assert main(words(voc, settings=[*SMALL, *whole], workers=1)) == 2
-    error = capsys.readouterr().err
-    assert "set crop_size" in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize(("text", "shard"), [("0/1", (0, 1)), ("3/4", (3, 4)), ("07/10", (7, 10))])
-def test_a_shard_in_words(text, shard):
-    assert parse_shard(text) == shard
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1", "/", "1/", "/2", "1/1", "2/1", "0/0", "-1/2", "1/2/3", "a/b", "0.5/2", "½/2"]
-)
-def test_what_is_no_shard(text):
-    with pytest.raises(ValueError, match="it must be i/n with 0 <= i < n, such as 0/4"):
-        parse_shard(text)
 
 
 # Stopped ----------------------------------------------------------------------------------
@@ -275,7 +173,7 @@ def test_what_is_no_shard(text):
 def started(arguments) -> subprocess.Popen:
     """The command as a process, in a group of its own, as a terminal starts it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "ribnb.method.rib", *arguments],
+        [sys.executable, "-m", "ribnb", *arguments],
         cwd=ROOT,
         env={**os.environ, "RIBNB_PROGRESS": "off", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -315,18 +213,10 @@ def test_killed_and_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path
     code, out, error = stop_after(process, maps, killed + 3, signal.SIGINT)
     assert code == 130, error
     # a worker that is handing over an item when it is ended may add lines of its own
-    assert "ribnb.method.rib: stopped; the same command goes on from here" in error
+    assert "stopped; the same command goes on from here" in error
     assert "KeyboardInterrupt" not in error
     assert out == ""
     assert killed + 3 <= len(maps_in(tmp_path / "killed")) < 36
 
     assert main(words(voc, "killed", slow)) == 0
     assert maps_in(tmp_path / "killed") == maps_in(tmp_path / "whole")
-
-
-def test_the_command_leaves_torchs_generator_alone(voc):
-    torch.manual_seed(1)
-    drawn = torch.rand(2)
-    torch.manual_seed(1)
-    assert main(words(voc, split="few")) == 0
-    assert torch.equal(torch.rand(2), drawn)

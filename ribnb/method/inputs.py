@@ -1,42 +1,61 @@
-"""What the adaptation of a split needs, read and decoded ahead of the device by workers."""
+"""What the adaptation looks at: an image at several scales, random other images; read ahead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int, Num
+from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ribnb.core.devices import worker_init
+from ribnb.core.devices import seeded, worker_init
 from ribnb.core.image_set import ImageSet
-from ribnb.method.method_inputs import Batch, MultiScaleViews, RandomBatches
+from ribnb.data.views import RandomView, multi_scale_views, stack
 from ribnb.method.settings import RIBSettings
 
+Batch = tuple[Tensor, Tensor]  # images (b, 3, H, W), labels (b, C)
 VIEWS = -1  # in the place of a step: the item is the target's views
+_ROWS = 1024  # of the product that are held as numbers; all of VOC's would be 450 MB
+
+
+def class_disjoint(labels: Num[Tensor, "N C"]) -> Bool[Tensor, "N N"]:
+    """Which images share no class, for all pairs at once, by one matrix product."""
+    labels = labels.float()
+    disjoint = torch.empty(len(labels), len(labels), dtype=torch.bool)
+    for rows, target in zip(labels.split(_ROWS), disjoint.split(_ROWS), strict=True):
+        torch.eq(rows @ labels.T, 0, out=target)
+    return disjoint
 
 
 class AdaptationInputs(Dataset):
-    """The target's views, and the other images of each step's batch, under one kind of key.
+    """The views of each image, and the other images of each step of the adaptation to it.
 
-    Item ``(target, VIEWS)`` holds the views of image ``target``, see ``MultiScaleViews``; item
-    ``(target, k)`` the batch of its step k, see ``RandomBatches``. Both come with the ids of
-    images that could not be read.
+    Item ``(target, VIEWS)`` holds the views of image ``target``; item ``(target, k)`` the batch of
+    its step k. Each batch has a generator of its own, which depends only on the settings' seed,
+    ``target`` and k: neither workers, nor shards, nor a resumed run change it, and no global
+    generator is touched.
 
     Args:
         images: an image set, such as ``SceneImages`` or ``VOCImages``.
-        settings: how.
+        settings: scales and flip of the views; seed, size and choice of the batch, ``crop_size``
+            and the range of long sides.
     """
 
     def __init__(self, images: ImageSet, settings: RIBSettings) -> None:
         self.images, self.settings = images, settings
-        self.views = MultiScaleViews(images, settings.scales, settings.flip)
-        self.batches = RandomBatches(images, settings)
+        self.labels = images.labels  # read now, not by each worker anew
+        sides = settings.long_side_min, settings.long_side_max
+        self.view = RandomView(settings.crop_size, sides if sides[1] else None, flip=True)
+        if settings.batch_choice == "disjoint":  # an image without labels is so even from itself
+            self.disjoint = class_disjoint(self.labels).fill_diagonal_(False)
 
     def __getitem__(
         self, key: tuple[int, int]
     ) -> tuple[tuple[int, int], list[Tensor] | Batch | ValueError | None, dict[str, str]]:
-        """The key itself, what it stands for, and unreadable ids -> why."""
+        """The key itself, what it stands for, and ids of unreadable images -> why."""
         target, step = key
         if step != VIEWS:
             try:
@@ -44,17 +63,48 @@ class AdaptationInputs(Dataset):
             except ValueError as error:  # who asked raises it, without a worker's traceback
                 return key, error, {}
         try:
-            return key, self.views[target], {}
+            return key, self.views(target), {}
         except (OSError, ValueError) as error:
             return key, None, {self.images.ids[target]: str(error)}
 
+    def views(self, target: int) -> list[Float[Tensor, "2 3 h w"]]:
+        """The image at each of the scales; see ``multi_scale_views``."""
+        settings = self.settings
+        return multi_scale_views(self.images.image(target), settings.scales, settings.flip)
+
     def batch(self, target: int, step: int) -> tuple[Batch, dict[str, str]]:
-        """The other images of one step, without those that cannot be read, and these.
+        """The other images of one step, without those that cannot be read, and these -> why.
+
+        They are ``settings.num_others`` random images, or as many as there are to draw from, none
+        twice and never the target, each in a random view. With ``batch_choice="disjoint"`` none
+        has a class of the target's.
 
         Raises:
             ValueError: views of different sizes, which ``crop_size=0`` may leave.
         """
-        return self.batches.batch(target, step)
+        generator = np.random.default_rng([self.settings.seed, target, step])
+        candidates = self.candidates(target)
+        size = min(self.settings.num_others, len(candidates))
+        chosen = generator.choice(candidates, size, replace=False)
+        items, unreadable = [], {}
+        with seeded(int(generator.integers(2**62))):
+            for index in chosen.tolist():
+                try:
+                    view = self.view(self.images.image(index))
+                except (OSError, ValueError) as error:
+                    unreadable[self.images.ids[index]] = str(error)
+                else:
+                    items.append((view, self.labels[index]))
+        if not items:
+            none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
+            return none, unreadable
+        return stack(items), unreadable
+
+    def candidates(self, target: int) -> Int[ndarray, " n"]:
+        """Indices of the images that a batch of this target may hold."""
+        if self.settings.batch_choice == "disjoint":
+            return self.disjoint[target].nonzero()[:, 0].numpy()
+        return np.delete(np.arange(len(self.images)), target)
 
 
 class Feed:
@@ -114,8 +164,8 @@ class Feed:
             raise OSError("; ".join(unreadable.values()))
         return views
 
-    def batches(self, target: int) -> Iterator[Batch]:
-        """The batches of this target, one a step.
+    def batches(self) -> Iterator[Batch]:
+        """The batches of the target whose views came last, one a step.
 
         Raises:
             ValueError: views of different sizes; says what to do.

@@ -75,7 +75,7 @@ class RecordedFolder(Generic[Item]):
         if record_path(folder, kind).exists():
             kept = read_record(folder, kind)
             if kept != given:
-                different = differences(_flat(kept, given), _flat(given, kept))
+                different = differences(kept, given)
                 raise ValueError(
                     f"{self.folder} holds {kind.what} that were made otherwise "
                     f"({different or 'its record has other entries'}). {remedy}"
@@ -335,18 +335,3 @@ def shard_of(ids: Sequence[str], shard: tuple[int, int]) -> list[str]:
     if not 0 <= index < count:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
     return list(ids[index::count])
-
-
-def _flat(record: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"settings": {"rate": 1}}`` as ``{"settings.rate": 1}``, so that what differs is short.
-
-    What the other record does not hold as a dictionary too ("no CRF") stays whole.
-    """
-    flat = {}
-    for name, value in record.items():
-        beside = other.get(name)
-        if value and isinstance(value, dict) and isinstance(beside, dict):
-            flat |= {f"{name}.{inner}": one for inner, one in _flat(value, beside).items()}
-        else:
-            flat[name] = value
-    return flat

@@ -16,9 +16,9 @@ from small_split import LABELS, Noise, few_steps, maps_in, net
 from ribnb.core.files import read_maps
 from ribnb.data.views import multi_scale_views
 from ribnb.method import localization
-from ribnb.method.adaptation import adapt
+from ribnb.method.adaptation import Course, adapt
 from ribnb.method.inputs import AdaptationInputs
-from ribnb.method.localization import MapsReport, StepRecord, read_steps
+from ribnb.method.localization import MapsReport, read_steps
 
 # What a run gives -------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ def test_the_steps_of_each_image_are_on_record(tmp_path):
         assert (there.stopped_at, there.stop_reason) == (found.stopped_at, found.stop_reason)
         assert there.gap_logits == found.gap_logits
     assert math.isnan(records["n004"].logit_growth)
-    assert StepRecord([], [], [1.0, 0.5, 2.5], None, None, 0.1).logit_growth == 1.5
+    assert Course(gap_logits=[1.0, 0.5, 2.5]).logit_growth == 1.5
     assert (records["n004"].losses, records["n004"].stop_reason) == ([], None)  # has no labels
     mean = statistics.fmean(record.seconds for record in records.values())
     assert report.seconds_per_image == mean > 0

@@ -20,7 +20,7 @@ from ribnb.book.splits import (
 from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
-from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn_net import IRN, load_irn
 from ribnb.masks.irn_settings import LABELS, PRESETS, IRNSettings
 from ribnb.masks.irn_training import train_irn

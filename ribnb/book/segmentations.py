@@ -20,7 +20,7 @@ from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
 from ribnb.data.image_sets import Part
-from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.crf import CRFSettings
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
 from ribnb.nets.cam_net import Architecture
 from ribnb.nets.deeplab import DeepLabV2

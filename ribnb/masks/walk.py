@@ -3,7 +3,7 @@
 Two positions nearer than a radius are a pair. Their affinity is 1 minus the largest boundary on the
 path between them: IRN learns boundaries from it, and its powers are the steps of the walk.
 ``random_walk`` takes sparse steps with SciPy, for one image on a CPU; ``random_walks`` does the
-same for a batch with torch, for a GPU. ``walk_step`` is one step written out, for a tiny grid.
+same for a batch with torch, for a GPU.
 """
 
 from __future__ import annotations
@@ -159,24 +159,6 @@ def _paths(radius: float) -> tuple[Int[ndarray, "L 2"], ...]:
     return tuple(path(dy, dx) for dy, dx in pair_offsets(radius).tolist())
 
 
-def walk_step(
-    values: Float[Tensor, "*n h w"], affinity: Float[Tensor, "h*w h*w"], beta: float
-) -> Float[Tensor, "*n h w"]:
-    """One step of the walk: each position takes the mean over the positions like it.
-
-    Args:
-        values: one or more maps.
-        affinity: a_ij in [0, 1], symmetric, of all positions in the order of ``flatten``; a
-            position is like itself, a_ii = 1.
-        beta: power of the affinities; the larger, the less goes through a weak boundary.
-
-    Ahn et al. 2019, equation 8: T = D^-1 A^beta, element by element, D_ii = sum_j a_ij^beta.
-    """
-    weights = affinity**beta
-    transition = weights / weights.sum(dim=1, keepdim=True)
-    return (values.flatten(-2) @ transition.T).view(values.shape)
-
-
 def random_walk(
     values: Float[ndarray, "n h w"],
     boundary: Float[ndarray, "h w"],
@@ -185,6 +167,8 @@ def random_walk(
     steps: int = 256,
 ) -> Float[ndarray, "n h w"]:
     """Maps after ``steps`` steps of the walk, by sparse products; one image.
+
+    A step takes at each position the mean over the positions like it, itself included.
 
     Args:
         values: the maps, n may be 0.
@@ -249,7 +233,8 @@ def random_walks(
 def transition_matrix(boundary: Float[ndarray, "h w"], radius: float, beta: float) -> csr_array:
     """T = D^-1 A^beta of one boundary map, with an entry for each position and its neighbours.
 
-    (h w, h w), each row with the sum 1. A position reaches itself with affinity 1.
+    (h w, h w), each row with the sum 1: A^beta is element by element, D_ii = sum_j a_ij^beta, and
+    a position reaches itself with affinity 1. Ahn et al. 2019, equation 8.
     """
     from scipy.sparse import csr_array
 

@@ -25,8 +25,7 @@ from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, RecordedFolder, Report
 from ribnb.data.views import multi_scale_views
-from ribnb.masks.crf import crf_probabilities, require_crf
-from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.crf import CRFSettings, crf_probabilities, require_crf
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.training_folder import image_set_digest
 from ribnb.segmentation.settings import SegmentationSettings

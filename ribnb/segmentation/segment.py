@@ -110,7 +110,7 @@ def _predict(
     settings: SegmentationSettings,
     device: torch.device,
 ) -> int:
-    from ribnb.masks.crf_settings import CRFSettings
+    from ribnb.masks.crf import CRFSettings
 
     crf = getattr(CRFSettings, {"voc": "deeplab"}.get(given.variant, given.variant))()
     folder = os.path.join(given.output_dir, os.path.basename(given.predict))

@@ -7,7 +7,7 @@ import pytest
 from ribnb.book.chapters import CHAPTERS
 from ribnb.book.splits import IMAGENET
 from ribnb.core.settings import SHARED, Settings, SettingsError, flat, merged, nested
-from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier_settings import ClassifierSettings

@@ -17,7 +17,6 @@ from ribnb.exercises import (
     check_rib_loss,
     check_rib_step,
 )
-from ribnb.masks.walk import walk_step
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio
 from ribnb.method.cam import normalize
 from ribnb.method.losses import rib_loss
@@ -381,7 +380,6 @@ def by_rows(values, affinity, beta):
 
 
 RIGHT[check_random_walk_step] = [
-    walk_step,
     by_rows,
     lambda v, a, b: ((a**b @ v.flatten()) / (a**b).sum(dim=1)).view(v.shape),
     lambda v, a, b: (v.view(1, -1) @ (a**b / (a**b).sum(dim=0))).view(v.shape),  # as IRN's code

@@ -6,13 +6,16 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from small_voc import SAMPLE
 
 from ribnb.core.settings import SettingsError
-from ribnb.data.voc import VOCImages
-from ribnb.masks.crf import CRFMissing, crf_available, crf_mask, crf_probabilities, require_crf
-from ribnb.masks.crf_settings import CRFSettings
-from ribnb.scores.iou import mask_miou
+from ribnb.masks.crf import (
+    CRFMissing,
+    CRFSettings,
+    crf_available,
+    crf_mask,
+    crf_probabilities,
+    require_crf,
+)
 
 needs_crf = pytest.mark.skipif(
     not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
@@ -96,16 +99,6 @@ def test_the_formula_that_it_meets_is_not_met_by_its_neighbours():
         return np.abs(found - exact_mean_field(image, probabilities, settings, **options)).mean()
 
     assert 5 * off() < min(off(normalise=False), off(itself=False))
-
-
-@needs_crf
-@pytest.mark.parametrize("settings", [CRFSettings(), CRFSettings.deeplab(), CRFSettings.scenes()])
-def test_the_labels_of_each_preset_agree_with_the_exact_ones(settings):
-    """On an image of noise that has no clear labels, so that rounding turns some of them."""
-    image, probabilities = noisy_edge(24, 32)
-    found = crf_probabilities(image, probabilities, settings)
-    exact = exact_mean_field(image, probabilities, settings)
-    assert (found.argmax(axis=0) == exact.argmax(axis=0)).mean() > 0.94
 
 
 # Masks ------------------------------------------------------------------------------------
@@ -195,28 +188,6 @@ def test_the_same_again_and_what_is_given_stays():
     assert np.array_equal(probabilities, before)
 
 
-@needs_crf
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of VOC images is not here")
-@pytest.mark.parametrize("side", [24, 40])
-def test_photographs_in_blocks_get_their_outlines_back(side):
-    """Objects that are shrunk do not grow again: where a seed is in the minority it shrinks."""
-    images = VOCImages(SAMPLE, "val", labels_from="masks")
-    truths = [images.mask(index) for index in range(len(images))]
-    seeds = [in_blocks(np.where(truth == 255, 0, truth), side) for truth in truths]
-    refined = [crf_mask(np.asarray(images.image(i)), seed) for i, seed in enumerate(seeds)]
-    before, after = (
-        mask_miou(masks, truths, class_names=images.class_names).miou for masks in (seeds, refined)
-    )
-    assert after > before + 1
-
-
-def in_blocks(mask, side):
-    """Each block of pixels as its middle is."""
-    blocks = np.kron(mask[side // 2 :: side, side // 2 :: side], np.ones((side, side), np.uint8))
-    short = [max(0, whole - part) for whole, part in zip(mask.shape, blocks.shape, strict=True)]
-    return np.pad(blocks, [(0, one) for one in short], "edge")[: mask.shape[0], : mask.shape[1]]
-
-
 # What it refuses --------------------------------------------------------------------------
 
 IMAGE, MASK = np.zeros((6, 8, 3), np.uint8), np.zeros((6, 8), np.uint8)
@@ -245,12 +216,6 @@ def test_refuses_a_confidence_that_prefers_the_other_labels():
     assert not crf_mask(IMAGE, MASK, [0, 1, 2], CRFSettings(confidence=0.5)).any()
     with pytest.raises(SettingsError, match="must be less than 1"):
         CRFSettings(confidence=1)
-
-
-@pytest.mark.parametrize("name", ["smooth_width", "near_width", "colour_width"])
-def test_refuses_widths_that_would_end_the_process(name):
-    with pytest.raises(SettingsError, match=rf"{name} = 1e-06.*0\.1"):
-        CRFSettings(**{name: 1e-6})
 
 
 @needs_crf

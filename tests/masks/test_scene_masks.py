@@ -17,7 +17,6 @@ from ribnb.masks.scene_masks import (
     unpack_masks,
 )
 from ribnb.nets.scene_nets import TRAINED
-from ribnb.segmentation.training import TrainingMasks
 
 KINDS = ("cam_irn", "rib_irn")
 
@@ -73,11 +72,6 @@ def test_unpacked_masks_are_those_of_their_images(images, tmp_path, kind):
         assert np.array_equal(read_mask(folder / f"{name}.png", 6), mask(kind, index))
 
 
-def test_unpacked_masks_can_be_trained_on(images, tmp_path):
-    identity = TrainingMasks(images, unpack_masks(3, "cam_irn", images, tmp_path / "out")).check()
-    assert identity["masks made by"] == "the package's cam_irn"
-
-
 def test_a_folder_of_other_masks_is_refused(images, tmp_path):
     """Of another kind, or of a package whose masks were made anew."""
     unpack_masks(3, "rib_irn", images, tmp_path / "out")
@@ -107,13 +101,6 @@ def test_an_unknown_kind_is_named_with_those_there(images, tmp_path):
     with pytest.raises(ValueError, match=r"no masks 'rib' .* only cam_irn, rib_irn;.*masks=FOLDER"):
         unpack_masks(3, "rib", images, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_seed_without_masks_is_named(images, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no masks of scenes of the seed 4 come with"):
-        packaged_masks(4)
-    with pytest.raises(FileNotFoundError, match="seed 4"):
-        unpack_masks(4, "rib_irn", images, tmp_path / "out")
 
 
 def test_what_cannot_be_packed_whole_is_not_packed(images, tmp_path):

@@ -12,7 +12,7 @@ from torch import nn
 
 import ribnb.segmentation.prediction
 from ribnb.core.voc import read_mask
-from ribnb.masks.crf_settings import CRFSettings
+from ribnb.masks.crf import CRFSettings
 from ribnb.segmentation.prediction import predict, segmentation_masks
 from ribnb.segmentation.settings import SegmentationSettings
 

@@ -6,20 +6,25 @@ whatever is missing or does not count is named in its place.
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ribnb.book.chapter_settings import chapter_settings, settings_class
+import pandas as pd
+
+from ribnb.core.settings import Settings
 from ribnb.core.settings import flat as flat_settings
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
-from ribnb.evidence.ablation_results import Published
-from ribnb.evidence.scoreboard_stages import STAGES, Row
+from ribnb.evidence.claims import Claim, Side, best, compare, side
+from ribnb.evidence.differences import Difference
+from ribnb.evidence.reported import OTHERS, reported
+from ribnb.evidence.results import Published
+from ribnb.evidence.stages import STAGES, Row
+from ribnb.runs.ablations import Ablation
 from ribnb.runs.results import flat
+from ribnb.scores.image_scores import FILE, load_image_scores
 
 NETS = (3, 4, 5)  # seeds of the scenes' runs, each with a classifier of its own
 SCENES: Mapping[str, Mapping[str, Any]] = {  # the runs that the rows are planned with
@@ -28,11 +33,12 @@ SCENES: Mapping[str, Mapping[str, Any]] = {  # the runs that the rows are planne
     "voc_segmentation": {},
 }
 TOYS: Mapping[str, Mapping[str, Any]] = {
-    "digits of MNIST": {"digits": "mnist", "seeds": 5},
+    "MNIST": {"digits": "mnist", "seeds": 5},
     "embedded digits": {"digits": "embedded", "seeds": 5},
 }
 SCORED_ON = {"voc_rib": "train", "voc_masks": "train", "voc_segmentation": "val"}
 WHOLE = "0/1"  # the only shard of a split that is not shared out
+NOTHING = "–"
 Result = Mapping[str, Any]
 
 
@@ -55,11 +61,9 @@ class Cell:
     def __str__(self) -> str:
         if self.missing or not self.values:
             return "; ".join(self.missing) or "not run yet"
-        mean = f"{statistics.fmean(self.values):.1f}"
+        spread = f" ± {statistics.stdev(self.values):.1f}" if len(self.values) > 1 else ""
         label = f" ({self.label})" if self.label else ""
-        if len(self.values) == 1:
-            return f"{mean}, n = 1{label}"
-        return f"{mean} ± {statistics.stdev(self.values):.1f}, n = {len(self.values)}{label}"
+        return f"{statistics.fmean(self.values):.1f}{spread}, n = {len(self.values)}{label}"
 
 
 @dataclass(frozen=True)
@@ -68,25 +72,21 @@ class Board:
 
     Attributes:
         published: the whole results of settings that this version knows, and the problems.
-        folder: where they lie.
-        not_voc: path -> why a result with VOC's settings is not one of VOC.
+        chapters: chapter -> the class of its settings.
     """
 
     published: Published
-    folder: Path
-    not_voc: Mapping[str, str] = field(default_factory=dict)
+    chapters: Mapping[str, type[Settings]]
 
     @classmethod
-    def read(cls, folder: str | Path) -> Board:
+    def read(cls, folder: str | Path, chapters: Mapping[str, type[Settings]]) -> Board:
         """Read all results below a folder; of two that contradict each other neither counts."""
-        published = Published.read(folder)
-        of_voc = [one for one in published.results.values() if _for_voc(one)]
-        not_voc = {one["path"]: why for one in of_voc if (why := _not_voc(one))}
-        return cls(published, Path(folder), not_voc)
+        return cls(Published.read(folder, chapters), chapters)
 
     def run(self, chapter: str, parameters: Mapping[str, Any]) -> Result | None:
         """The result of a chapter with these parameters, if it is there."""
-        return self.published.results.get((chapter, _hash(chapter, json.dumps(parameters))))
+        settings = self.chapters[chapter].from_mapping(parameters)
+        return self.published.results.get((chapter, settings.hash()))
 
     def net(self, chapter: str, seed: int) -> Result | None:
         """The result on scenes that the rows are planned with."""
@@ -97,25 +97,34 @@ class Board:
         if row.scenes is None:
             return None
         chapter, metric = row.scenes
-        results = {seed: self.net(chapter, seed) for seed in NETS}
-        return _cell(results, chapter, metric)
+        return _cell({seed: self.net(chapter, seed) for seed in NETS}, chapter, metric)
 
     def voc(self, row: Row) -> list[Cell] | None:
         """Ours on VOC, a cell for each setting that somebody ran; None where nothing is planned."""
         if row.voc is None:
             return None
         chapter, metric = row.voc
-        groups: dict[str, dict[Any, Result]] = {}
-        for (name, _), one in self.published.results.items():
-            if name == chapter and _for_voc(one) and one["path"] not in self.not_voc:
-                groups.setdefault(_without_seed(one), {})[one["settings"]["seed"]] = one
-        settings = [json.loads(key) for key in groups]
+        groups: list[tuple[dict[str, Any], dict[int, Result]]] = []
+        for (name, _), result in self.published.results.items():
+            if name != chapter or not _for_voc(result) or self._why_not_voc(result):
+                continue
+            settings = flat_settings(self.chapters[chapter].identity_of(result["settings"]))
+            seed = settings.pop("seed")
+            group = next((results for own, results in groups if own == settings), None)
+            if group is None:
+                groups.append((settings, group := {}))
+            group[seed] = result
         cells = []
-        for own, results in zip(settings, groups.values(), strict=True):
-            others = [name for name in own if any(own[name] != one[name] for one in settings)]
-            label = ", ".join(f"{name} = {own[name]}" for name in others)
+        for own, results in groups:
+            varied = [name for name in own if any(own[name] != other[name] for other, _ in groups)]
+            label = ", ".join(f"{name} = {own[name]}" for name in varied)
             cells.append(_cell(results, chapter, metric, label))
         return cells
+
+    def not_voc(self) -> dict[str, str]:
+        """Path -> why a result with VOC's settings is not one of the whole split of VOC."""
+        found = [result for result in self.published.results.values() if _for_voc(result)]
+        return {result["path"]: why for result in found if (why := self._why_not_voc(result))}
 
     def plans(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Chapter and parameters of every run that the page is planned with, ablations aside."""
@@ -128,49 +137,49 @@ class Board:
 
     def missing(self) -> dict[str, str]:
         """What the page is planned with and is not there: in words -> the command that makes it."""
-        return {
-            f"{chapter}: {_words(parameters)}": command(chapter, parameters)
-            for chapter, parameters in self.plans()
-            if self.run(chapter, parameters) is None
-        }
+        commands = {}
+        for chapter, parameters in self.plans():
+            if self.run(chapter, parameters) is None:
+                given = [f"{name}={value}" for name, value in parameters.items()]
+                apart = [str(parameters[name]) for name in ("digits", "seed") if name in parameters]
+                folder = f"output_dir=runs/scoreboard/{'_'.join([chapter, *apart])}"
+                words = " ".join(f"-p {one}" for one in (*given, folder))
+                commands[f"{chapter}: {', '.join(given)}"] = f"ribnb run {chapter} {words}"
+        return commands
 
     def used(self) -> list[Result]:
         """The results behind the table, each once."""
-        found: dict[str, Result] = {}
+        results: dict[str, Result] = {}
         for stage in STAGES:
             for row in stage.rows:
                 for cell in [self.scenes(row), *(self.voc(row) or [])]:
                     for source in cell.sources if cell else ():
-                        found.setdefault(source["path"], source)
-        return list(found.values())
+                        results.setdefault(source["path"], source)
+        return list(results.values())
+
+    def _why_not_voc(self, result: Result) -> str:
+        chapter, metrics = result["chapter"], result["metrics"]
+        split = SCORED_ON.get(chapter)
+        if split is None:
+            return ""
+        of_networks = metrics.get("val_iou_per_class", {}).values()
+        by_class = next(iter(of_networks), result.get("per_class_iou"))
+        if set(by_class or ()) - {"background"} != set(CLASS_NAMES):
+            return "is of other classes than VOC's"
+        if result["split"] != split:
+            return f"is scored on {result['split']}; the table is of {split}"
+        if result["images"] != LIST_COUNTS[split]:
+            return f"is scored on {result['images']} of {LIST_COUNTS[split]} images"
+        return ""
 
 
-def command(chapter: str, parameters: Mapping[str, Any]) -> str:
-    """The command that makes a run of a chapter."""
-    apart = [str(parameters[one]) for one in ("digits", "seed") if one in parameters]
-    name = "_".join([chapter, *apart])
-    given = " ".join(f"-p {key}={value}" for key, value in parameters.items())
-    command = f"ribnb run {chapter} {given}"
-    return f"{command} -p output_dir=runs/scoreboard/{name}"
-
-
-@cache  # looking at a chapter's settings takes as long as loading its modules
-def _hash(chapter: str, parameters: str) -> str:
-    return chapter_settings(chapter, json.loads(parameters)).hash()
-
-
-def _words(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in parameters.items())
-
-
-def _cell(results: Mapping[Any, Result | None], chapter: str, metric: str, label: str = "") -> Cell:
+def _cell(results: Mapping[int, Result | None], chapter: str, metric: str, label: str = "") -> Cell:
     values, missing = [], []
     for seed, result in results.items():
+        value = None if result is None else flat(result["metrics"]).get(metric)
         if result is None:
             missing.append(f"{chapter} of seed {seed} is missing")
-            continue
-        value = flat(result["metrics"]).get(metric)
-        if value is None:
+        elif value is None:
             missing.append(f"{chapter} of seed {seed} has no {metric}")
         else:
             values.append(value)
@@ -179,32 +188,160 @@ def _cell(results: Mapping[Any, Result | None], chapter: str, metric: str, label
     return Cell(tuple(values), tuple(filter(None, results.values())), label=label)
 
 
-def _without_seed(result: Result) -> str:
-    """The settings that decide a result, but for its seed; equal text for equal settings."""
-    kind = settings_class(result["chapter"])
-    settings = flat_settings(kind.identity_of(result["settings"]))
-    return json.dumps({k: v for k, v in settings.items() if k != "seed"}, sort_keys=True)
-
-
 def _for_voc(result: Result) -> bool:
     """Whether a result has VOC's settings; a shard is a part of one, and does not count."""
     settings = result["settings"]
     return settings.get("dataset") == "voc" and settings.get("shard", WHOLE) == WHOLE
 
 
-def _not_voc(result: Result) -> str:
-    """Why a result with VOC's settings is none of the whole split of VOC; empty if it is one."""
-    chapter, metrics = result["chapter"], result["metrics"]
-    split = SCORED_ON.get(chapter)
-    if split is None:
-        return ""
-    by_class = next(
-        iter(metrics.get("val_iou_per_class", {}).values()), result.get("per_class_iou")
+# Claims -----------------------------------------------------------------------------------------
+
+# What is compared, chapter, metric and name of RIB's maps or masks and of the CAM's, row reported.
+RIB_AND_CAM = (
+    ("seeds on 100 scenes, RIB in the paper's variant", "voc_rib",
+     ("seed_miou", "seeds"), ("cam_seed_miou", "cam"), "seed"),
+    ("seeds", "voc_masks", ("mask_miou.rib", "rib"), ("mask_miou.cam", "cam"), "seed"),
+    ("seeds after a dense CRF", "voc_masks",
+     ("mask_miou.rib_crf", "rib_crf"), ("mask_miou.cam_crf", "cam_crf"), "crf"),
+    ("masks after IRN", "voc_masks",
+     ("mask_miou.rib_irn", "rib_irn"), ("mask_miou.cam_irn", "cam_irn"), "irn"),
+    ("networks on val, without CRF", "voc_segmentation",
+     ("val_miou.rib_irn", "rib_irn"), ("val_miou.cam_irn", "cam_irn"), ""),
+    ("networks on val, with CRF", "voc_segmentation",
+     ("val_miou.rib_irn_crf", "rib_irn_crf"), ("val_miou.cam_irn_crf", "cam_irn_crf"), ""),
+)  # fmt: skip
+# What is compared, what the paper says, chapter, and two entries of lists of HGRs of R_ND.
+ON_DIGITS = (
+    ("HGR of R_ND, the last layer against the one below", "lower: the last layer is the bottleneck",
+     "toy_bottleneck", ("hgr", -1), ("hgr", -2)),
+    ("HGR of R_ND, after steps of L_RIB against before", "higher", "rib_loss",
+     ("rib", -1), ("rib", 0)),
+    ("HGR of R_ND, after steps of L_RIB against as many of L_BCE", "higher", "rib_loss",
+     ("rib", -1), ("bce", -1)),
+)  # fmt: skip
+
+
+def board_claims(board: Board, ablations: Mapping[str, Ablation]) -> list[Claim]:
+    """Every claim of the list, in the order of the book, by the one rule of all chapters.
+
+    Args:
+        board: the results.
+        ablations: by name, as ``read_ablations`` gives them.
+    """
+    found = {name: board.published.of(ablation) for name, ablation in ablations.items()}
+    claims = []
+    for asked, paper, chapter, first, second in ON_DIGITS:
+        claims += [_on_digits(board, asked, paper, chapter, kind, first, second) for kind in TOYS]
+    for asked, chapter, rib, cam, key in RIB_AND_CAM:
+        scores = [reported(f"{key} {kind}") for kind in ("rib", "cam")]
+        paper = f"higher: {scores[0].score} against {scores[1].score}" if all(scores) else "higher"
+        rows = [Row("", "", (chapter, metric), (chapter, metric)) for metric, _ in (rib, cam)]
+        pairs = [("RIB against the CAM", *map(board.scenes, rows))]
+        for cells in zip(*(board.voc(row) or [] for row in rows), strict=True):
+            label = f", {cells[0].label}" if cells[0].label else ""
+            pairs.append((f"RIB against the CAM on VOC{label}", *cells))
+        for words, *cells in pairs:
+            sides = (_side(cell, maps) for cell, (_, maps) in zip(cells, (rib, cam), strict=True))
+            claims.append(compare(chapter, f"{asked}: {words}", *sides, paper))
+    if "loss" in found:
+        losses = [best(found["loss"], loss=loss) for loss in ("rib", "bce")]
+        words = "seeds: L_RIB against as many steps of L_BCE, each at its best rate"
+        claims.append(compare("loss", words, *losses, "higher"))
+    if "tau" in found:
+        pair = (side(found["tau"], threshold=tau) for tau in (0.4, 1.0))
+        claims.append(compare("tau", "seeds: GNDRP against GAP", *pair, "higher"))
+    for pooling, paper in (("gndrp", "not lower"), ("gap", "lower")):
+        if "k_and_pooling" in found:
+            steps = found["k_and_pooling"]
+            pair = (side(steps, pooling=pooling, iterations=k) for k in (20, 5))
+            words = f"seeds: K = 20 against K = 5, {pooling.upper()}"
+            claims.append(compare("k_and_pooling", words, *pair, paper))
+    return claims
+
+
+def _side(cell: Cell | None, maps: str) -> Side:
+    """The scores of a cell's images, where its runs kept them; else their mIoU alone."""
+    if cell is None or cell.missing or not cell.values:
+        return Side(missing=str(cell or NOTHING))
+    folders = [Path(source["path"]).parent for source in cell.sources]
+    scores = tuple(load_image_scores(one) for one in folders if (one / FILE).is_file())
+    kept = len(scores) == len(folders) and all(maps in one.confusions for one in scores)
+    return Side(scores if kept else (), maps=maps, values=cell.values)
+
+
+def _on_digits(
+    board: Board,
+    asked: str,
+    paper: str,
+    chapter: str,
+    kind: str,
+    first: tuple[str, int],
+    second: tuple[str, int],
+) -> Claim:
+    """Two means over nets; their interval is the one between mean ± standard deviation of each.
+
+    In hundredths, of which results keep mean and standard deviation over the nets only.
+    """
+    asked, result = f"{asked}, {kind}", board.run(chapter, TOYS[kind])
+    if result is None:
+        return Claim(chapter, asked, paper, None, f"{chapter} of {kind} is missing")
+    (x, dx), (y, dy) = (
+        (
+            100 * result["metrics"][name]["non_discriminative"][place],
+            100 * result["spread"][name]["non_discriminative"][place],
+        )
+        for name, place in (first, second)
     )
-    if set(by_class or ()) - {"background"} != set(CLASS_NAMES):
-        return "is of other classes than VOC's"
-    if result["split"] != split:
-        return f"is scored on {result['split']}; the table is of {split}"
-    if result["images"] != LIST_COUNTS[split]:
-        return f"is scored on {result['images']} of {LIST_COUNTS[split]} images"
-    return ""
+    ends = (x - dx) - (y + dy), (x + dx) - (y - dy)
+    return Claim(chapter, asked, paper, Difference(x - y, *ends, (), len(result["seed"])))
+
+
+# Tables -----------------------------------------------------------------------------------------
+
+
+def scores_table(board: Board) -> pd.DataFrame:
+    """One row for each kind of maps at each stage: what others report, and ours."""
+    rows = []
+    for stage in STAGES:
+        how = [stage.post_processing, stage.threshold and f"threshold: {stage.threshold}"]
+        for row in stage.rows:
+            on_voc, on_scenes = board.voc(row), board.scenes(row)
+            rows.append(
+                {
+                    "stage": f"{stage.name}, {stage.split}",
+                    "post-processing": "; ".join(filter(None, how)),
+                    "began with": row.maps,
+                    "reported": reported(row.key) or NOTHING,
+                    "re-run by others": reported(row.key, OTHERS) or NOTHING,
+                    "ours on VOC": NOTHING
+                    if on_voc is None
+                    else "; ".join(map(str, on_voc)) or str(Cell()),
+                    "ours on scenes": on_scenes or NOTHING,
+                }
+            )
+    return pd.DataFrame(rows).astype(str)
+
+
+def notes(board: Board) -> str:
+    """In Markdown: what is left out, missing or not counted, why, and what makes it."""
+    lines = [f"- Left out: {path} {why}." for path, why in board.published.problems.items()]
+    lines += [f"- Missing: {words}: `{command}`" for words, command in board.missing().items()]
+    lines += [f"- Not counted as VOC: {path} {why}." for path, why in board.not_voc().items()]
+    text = "\n".join(lines).replace(f"{board.published.folder}/", "")
+    return text or "Nothing is missing, stale, broken or edited among the results of this page."
+
+
+def origins(board: Board) -> pd.DataFrame:
+    """Where each result behind the table comes from."""
+    return pd.DataFrame(
+        {
+            "result": Path(result["path"]).relative_to(board.published.folder).parent.as_posix(),
+            "seed": str(result["seed"]),
+            "images": result["images"],
+            "commit": str(result.get("git_commit") or "unknown")[:7],
+            "device": result["device"],
+            "date": str(result["date"])[:10],
+            "digest": result["digest"][:12],
+        }
+        for result in board.used()
+    )

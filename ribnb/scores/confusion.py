@@ -178,10 +178,14 @@ def read_map(
     if class_ids.size:  # an empty list becomes an array of float
         _check_class_ids(class_ids, num_classes, name)
     lowest, highest = (high_res.min(), high_res.max()) if high_res.size else (0, 0)
-    if not (lowest >= -_ROUNDING and highest <= 1 + _ROUNDING):  # nor is a NaN within
+    if np.isnan(lowest):
         raise ValueError(
-            f"{name} must lie in [0, 1], each class divided by its maximum, or 0 if that is 0; "
-            f"it reaches from {lowest:g} to {highest:g}"
+            f"{name} holds NaN; a map without a positive value must stay 0, not be divided by 0"
+        )
+    if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
+        raise ValueError(
+            f"{name} must lie in [0, 1], each class divided by its maximum; it reaches from "
+            f"{lowest:g} to {highest:g}"
         )
     return class_ids.astype(np.int64), high_res.astype(np.float32, copy=False)
 

@@ -9,20 +9,10 @@ from small_results import CHAPTERS, made_up, put
 from ribnb.book.scoreboard_settings import ScoreboardSettings
 from ribnb.core.settings import SettingsError
 from ribnb.core.voc import CLASS_NAMES
-from ribnb.evidence.reported import OTHERS, PAPER, reported, rerun
-from ribnb.evidence.scoreboard import SCENES, TOYS, Board
-from ribnb.evidence.scoreboard_claims import (
-    FAILS,
-    HOLDS,
-    MIXED,
-    UNTESTED,
-    claims,
-    status_of,
-)
-from ribnb.evidence.scoreboard_classes import iou_of_networks, iou_of_seeds
-from ribnb.evidence.scoreboard_page import claim_list, notes, origins, scores
-from ribnb.evidence.scoreboard_stages import STAGES
-from ribnb.runs.ablations import read_ablation
+from ribnb.evidence.reported import OTHERS, PAPER, reported
+from ribnb.evidence.scoreboard import TOYS, Board, board_claims, notes, origins, scores_table
+from ribnb.evidence.stages import STAGES
+from ribnb.runs.ablations import read_ablations
 from ribnb.runs.results import book_folder, write_result
 
 ROWS = {row.key: row for stage in STAGES for row in stage.rows}
@@ -31,12 +21,14 @@ VOC = {"dataset": "voc", "data_root": "data", "num_images": 0, "classifier": "th
 BY_CLASS = dict.fromkeys(("background", *CLASS_NAMES), 50.0)
 
 
+def read(folder) -> Board:
+    return Board.read(folder, CHAPTERS)
+
+
 def masks(seed, rib=0.0, irn=0.0, **parameters):
     """A made-up result of voc_masks."""
     miou = {**MASKS, "rib": 54.0 + rib, "rib_irn": 60.0 + irn, "rib_saliency": 78.0}
-    recall = {"cam": 60.0, "cam_irn": 70.0, "rib": 70.0, "rib_irn": 70.0, "rib_saliency": 3.0}
-    metrics = {"mask_miou": miou, "non_salient_recall": recall}
-    return made_up("voc_masks", metrics, seed=seed, **{"num_images": 400, **parameters})
+    return made_up("voc_masks", {"mask_miou": miou}, seed=seed, **{"num_images": 400, **parameters})
 
 
 @pytest.fixture
@@ -47,19 +39,19 @@ def folder(tmp_path):
     return tmp_path
 
 
-def word(folder, *parts):
-    """Status and evidence of the claim whose text holds all ``parts``."""
-    every = claims(Board.read(folder), {})
-    found = [one for one in every if all(part in one.text for part in parts)]
-    assert len(found) == 1
-    return found[0].status, [line for line, _ in found[0].evidence]
+def claim(folder, asked, ablations=None):
+    """The claim of the list that begins with these words."""
+    (found,) = [
+        one for one in board_claims(read(folder), ablations or {}) if one.asked.startswith(asked)
+    ]
+    return found
 
 
 def test_a_cell_is_mean_and_sample_deviation_over_the_nets(folder):
-    cell = Board.read(folder).scenes(ROWS["seed rib"])
+    cell = read(folder).scenes(ROWS["seed rib"])
     assert cell.values == (53.0, 54.0, 55.0)
     assert str(cell) == "54.0 ± 1.0, n = 3"
-    assert "54.0 ± 1.0, n = 3" in scores(Board.read(folder)).text
+    assert "54.0 ± 1.0, n = 3" in list(scores_table(read(folder))["ours on scenes"])
 
 
 def edit(path):
@@ -80,159 +72,78 @@ def older(path):
     path.write_text(path.read_text().replace('"format": 3', '"format": 1'))
 
 
-def remove(path):
-    path.unlink()
-
-
 @pytest.mark.parametrize(
     ("damage", "why"),
     [(edit, "edited"), (halve, "half-written"), (age, "is stale"), (older, "of format 1")],
 )
 def test_what_is_damaged_is_no_number_and_is_named(folder, damage, why):
     damage(folder / "masks_4" / "result.json")
-    board = Board.read(folder)
+    board = read(folder)
     cell = board.scenes(ROWS["seed rib"])
     assert not cell.values
     assert str(cell) == "voc_masks of seed 4 is missing"
     said = notes(board)
-    for text in (said.text, said.html):
-        assert "masks_4/result.json" in text
-        assert why in text
-        assert "-p num_images=400 -p seed=4" in text
-    for shown in (scores(board), origins(board), claim_list(board, claims(board, {}))):
-        assert "54.0 ± " not in shown.text
-        assert "64.0" not in shown.html
-    assert word(folder, "Seeds of RIB score above", "0.20")[0] == UNTESTED
+    assert "masks_4/result.json" in said and why in said
+    assert "-p num_images=400 -p seed=4" in said
+    assert "54.0 ± " not in scores_table(board).to_string()
+    assert origins(board).empty
+    found = claim(folder, "seeds: RIB against the CAM")
+    assert (found.verdict, found.missing) == ("no result yet", "voc_masks of seed 4 is missing")
 
 
 def test_what_is_missing_is_named_with_its_command(folder):
-    remove(folder / "masks_4" / "result.json")
-    said = notes(Board.read(folder)).text
+    (folder / "masks_4" / "result.json").unlink()
+    said = notes(read(folder))
     assert "ribnb run voc_masks -p num_images=400 -p seed=4" in said
     assert said.count("ribnb run voc_masks") == 1
 
 
 def test_two_that_contradict_each_other_do_not_count(folder):
     put(folder / "again", masks(4, 7.0))
-    board = Board.read(folder)
+    board = read(folder)
     assert "seed 4 is missing" in str(board.scenes(ROWS["seed rib"]))
-    assert {"again", "masks_4"} == {path.split("/")[-2] for path in board.published.problems}
+    assert {"again", "masks_4"} == {path.split("/")[0] for path in board.published.problems}
     put(folder / "again", masks(4))  # the same numbers twice
-    assert Board.read(folder).scenes(ROWS["seed rib"]).values
+    assert read(folder).scenes(ROWS["seed rib"]).values
 
 
-def test_a_claim_holds_only_if_every_net_agrees(folder):
-    assert word(folder, "Seeds of RIB score above", "0.20")[0] == HOLDS
-    status, evidence = word(folder, "After IRN, pseudo masks")
-    assert status == MIXED
-    assert evidence == ["net 3: +1.0", "net 4: +0.0", "net 5: -1.0", "mean +0.0 points"]
-    assert status_of([1, 2]) == UNTESTED
-    assert status_of([-1, -2, -3]) == FAILS
-    assert status_of([1, 2, 0]) == MIXED
-    assert status_of([0.5, 0, -0.9], margin=1) == HOLDS
-    assert status_of([-2, -3, -1.5], margin=1) == FAILS
+def test_claims_have_the_differences_of_their_nets(folder):
+    found = claim(folder, "seeds: RIB against the CAM")
+    assert found.difference.by_seed == (3, 4, 5)
+    assert found.paper == "higher: 56.5 against 48.3"
+    assert "no interval" in str(found) and found.verdict == "undecided"  # no scores of images
+    assert claim(folder, "masks after IRN").difference.by_seed == (1, 0, -1)
 
 
 def test_digits_are_judged_by_ranges_that_do_not_touch(tmp_path):
     def digits(name, high, low):
         metrics = {"hgr": {"non_discriminative": [1, 1, 1, 1, high, low]}}
         result = made_up("toy_bottleneck", metrics, **TOYS[name])
-        put(tmp_path / name, {**result, "spread": {"hgr": {"non_discriminative": [0.1] * 6}}})
+        spread = {"hgr": {"non_discriminative": [0.1] * 6}}
+        put(tmp_path / name, {**result, "spread": spread, "seed": [0, 1, 2, 3, 4]})
 
-    digits("digits of MNIST", 0.8, 0.3)
-    assert word(tmp_path, "The last layer")[0] == UNTESTED
+    asked = "HGR of R_ND, the last layer against the one below, embedded digits"
+    assert claim(tmp_path, asked).missing == "toy_bottleneck of embedded digits is missing"
     digits("embedded digits", 0.5, 0.2)
-    status, evidence = word(tmp_path, "The last layer")
-    assert status == HOLDS
-    assert evidence[0] == "digits of MNIST: 0.80 ± 0.10 at G_5, 0.30 ± 0.10 at G_6"
+    assert claim(tmp_path, asked).verdict == "lower"
+    assert claim(tmp_path, asked).difference.interval == "-30.00 [-50.00, -10.00]"
     digits("embedded digits", 0.5, 0.4)
-    assert word(tmp_path, "The last layer")[0] == MIXED
+    assert claim(tmp_path, asked).verdict == "undecided"
 
 
-def test_in_the_wide_range_a_claim_has_numbers_and_rates_of_its_own(tmp_path):
-    ablation = read_ablation(book_folder("settings") / "ablations" / "loss.yml", CHAPTERS)
-    for number, point in enumerate(ablation.points):
-        for seed in ablation.seeds:
-            rib, rate = point.label["loss"] == "rib", point.label["learning_rate"]
-            metrics = {
-                "seed_miou": (54.0 if rib else 51.0) - rate,  # the lowest rate is best
-                "wide_seed_miou": 50.0 + (seed - 4 if rib else 0) + rate,  # the highest is
-            }
-            values = {**point.parameters, "seed": seed}
-            put(tmp_path / f"{number}_{seed}", made_up("voc_rib", metrics, **values))
-    near, wide = (
-        one
-        for one in claims(Board.read(tmp_path), {"loss": ablation})
-        if one.text.startswith("Seeds of L_RIB")
-    )
-    rates = sorted({point.label["learning_rate"] for point in ablation.points})
-    for claim, status, each, rate in (
-        (near, HOLDS, ("+3.0", "+3.0", "+3.0"), rates[0]),
-        (wide, MIXED, ("-1.0", "+0.0", "+1.0"), rates[-1]),
-    ):
-        assert claim.status == status
-        lines = [line for line, _ in claim.evidence]
-        assert lines[:3] == [f"net {net}: {one}" for net, one in zip((3, 4, 5), each, strict=True)]
-        assert lines[-1] == f"L_RIB at {rate:g}, L_BCE at {rate:g}"
-
-
-def test_claims_about_seeds_are_told_for_either_range(tmp_path):
-    about = "Seeds of RIB score above"
-    assert word(tmp_path, about, "of 0.02 to 0.60")[0] == UNTESTED
-    for seed, lead in ((3, 2.0), (4, 1.0), (5, -0.5)):
-        found = masks(seed, 0, 0)
-        found["metrics"]["mask_miou"] |= {"rib_wide": 50 + lead, "cam_wide": 50.0}
-        put(tmp_path / str(seed), found)
-    status, evidence = word(tmp_path, about, "of 0.02 to 0.60")
-    assert status == MIXED
-    assert evidence == ["net 3: +2.0", "net 4: +1.0", "net 5: -0.5", "mean +0.8 points"]
-    assert word(tmp_path, about, "of 0.20 to 0.49")[0] == HOLDS
-    papers = "the paper's variant"
-    assert word(tmp_path, papers, "of 0.02 to 0.60")[0] == UNTESTED
-    for seed, lead in ((3, 2.0), (4, 1.0), (5, 0.5)):
-        metrics = {"wide_seed_miou": 50 + lead, "wide_cam_seed_miou": 50.0}
-        result = made_up("voc_rib", metrics, **SCENES["voc_rib"], seed=seed)
-        put(tmp_path / f"rib_{seed}", result)
-    assert word(tmp_path, papers, "of 0.02 to 0.60")[0] == HOLDS
-    assert word(tmp_path, papers, "of 0.20 to 0.49")[0] == UNTESTED
-
-
-def test_ablations_settle_claims_only_when_whole(tmp_path):
-    ablation = read_ablation(book_folder("settings") / "ablations" / "k_and_pooling.yml", CHAPTERS)
-    for number, point in enumerate(ablation.points):
-        for seed in ablation.seeds:
-            steps, gap = point.label["iterations"], point.label["pooling"] == "gap"
-            metrics = {
-                "seed_miou": 60 - steps * (0.1 if gap else 0.05),
-                "wide_seed_miou": 60 + steps * (0.1 if gap else -0.1),
-            }
-            values = {**point.parameters, "seed": seed}
-            put(tmp_path / f"{number}_{seed}", made_up("voc_rib", metrics, **values))
-
-    def words():
-        board = Board.read(tmp_path)
-        found = claims(board, {ablation.name: ablation})[-4:]
-        assert not board.published.problems
-        for one, thresholds in zip(found, 2 * ("0.20 to 0.49).", "0.02 to 0.60)."), strict=True):
-            assert one.text.endswith(f"thresholds of {thresholds}")
-        return [(one.status, one.evidence[0][0]) for one in found]
-
-    gndrp, gap = [(HOLDS, "net 3: -0.8"), (FAILS, "net 3: -1.5")], [(HOLDS, "net 3: -1.5")]
-    assert words() == [*gndrp, *gap, (FAILS, "net 3: +1.5")]
-    numbers = {
-        pooling: next(
-            n
-            for n, point in enumerate(ablation.points)
-            if point.label == {"iterations": 5, "pooling": pooling}
-        )
-        for pooling in ("gndrp", "gap")
-    }
-    shutil.rmtree(tmp_path / f"{numbers['gap']}_3")
-    (whole, _), _, (word, why), _ = words()
-    assert (whole, word) == (HOLDS, UNTESTED)  # each claim by its own runs
-    assert why == "the ablation k_and_pooling lacks iterations = 5, pooling = 'gap', seed 3"
-    shutil.rmtree(tmp_path / f"{numbers['gap']}_4")
-    assert words()[2][1].endswith(" and 1 more")
+def test_the_book_s_own_ablations_settle_claims_only_when_whole(tmp_path):
+    """Each claim has its own runs: what GNDRP is said to do does not need GAP's."""
+    ablations = read_ablations(book_folder("settings") / "ablations", CHAPTERS)
+    copied = shutil.copytree(book_folder("results"), tmp_path / "results")
+    words = [f"seeds: K = 20 against K = 5, {pooling}" for pooling in ("GNDRP", "GAP")]
+    whole = [claim(copied, asked, ablations) for asked in words]
+    assert all(len(one.difference.by_seed) == 3 and one.difference.low for one in whole)
+    steps = read(copied).published.of(ablations["k_and_pooling"])
+    runs = steps.frame.set_index(["pooling", "iterations", "seed"])
+    shutil.rmtree(runs.loc[("gap", 5, 3), "path"].removesuffix("/result.json"))
+    again, lacking = (claim(copied, asked, ablations) for asked in words)
+    assert again == whole[0]
+    assert lacking.verdict == "no result yet" and lacking.missing.endswith("seed 3")
 
 
 def voc(folder, images=1464, classes=BY_CLASS, value=56.0, **parameters):
@@ -240,14 +151,13 @@ def voc(folder, images=1464, classes=BY_CLASS, value=56.0, **parameters):
     metrics = {"seed_miou": value, "cam_seed_miou": 48.0}
     result = made_up("voc_rib", metrics, **{**VOC, "seed": 0, **parameters})
     put(folder, {**result, "images": images, "per_class_iou": classes})
-    board = Board.read(folder.parent)
-    return [str(cell) for cell in board.voc(ROWS["seed rib"])], notes(board).text
+    board = read(folder.parent)
+    return [str(cell) for cell in board.voc(ROWS["seed rib"])], notes(board)
 
 
 def test_voc_is_empty_until_all_of_it_was_run(tmp_path):
-    assert scores(Board.read(tmp_path)).text.count("not run yet") == len(
-        [row for row in ROWS.values() if row.voc]
-    )
+    empty = scores_table(read(tmp_path))["ours on VOC"]
+    assert (empty == "not run yet").sum() == len([row for row in ROWS.values() if row.voc])
     cells, said = voc(tmp_path / "part", images=100)
     assert cells == []
     assert "scored on 100 of 1464 images" in said
@@ -274,35 +184,19 @@ def test_voc_with_other_settings_is_a_line_of_its_own(tmp_path):
 def test_reported_numbers_belong_to_rows(folder):
     assert {one.row for one in (*PAPER, *OTHERS)} <= ROWS.keys()
     assert len({one.row for one in PAPER}) == len(PAPER)
-    assert reported("irn rib").value == 70.6
-    assert rerun("irn rib").link.endswith("/issues/5")
+    assert reported("irn rib").score == "70.6"
+    assert reported("irn rib", OTHERS).link.endswith("/issues/5")
     assert reported("val crf rib") is None  # the paper's post-processing is not known
-    html = scores(Board.read(folder)).html
-    assert all(str(one.value) in html for one in (*PAPER, *OTHERS))
+    text = scores_table(read(folder)).to_string()
+    assert all(one.score in text for one in (*PAPER, *OTHERS))
 
 
-def test_the_book_s_own_results(tmp_path):
-    board = Board.read(book_folder("results"))
-    text, html = scores(board).text, scores(board)._repr_html_()
+def test_the_book_s_own_results():
+    board = read(book_folder("results"))
     assert not board.published.problems
-    assert 'href="results/' in html
-    assert "<script" not in html
-    assert str(book_folder("results")) not in html + text + notes(board).html
-    copied = shutil.copytree(book_folder("results"), tmp_path / "results")
-    path = next(copied.rglob("voc_segmentation*/result.json"))
-    path.write_text(path.read_text()[:-40])
-    damaged = Board.read(copied)
-    assert "voc_segmentation of seed" in scores(damaged).text
-    with pytest.raises(LookupError, match=r"voc_segmentation of seed \d is missing"):
-        iou_of_networks(damaged)
-    assert set(iou_of_networks(board)) == {"CAM", "RIB"}
-
-
-def test_seeds_by_class_need_the_scores_of_images(folder):
-    for seed in (3, 4, 5):
-        put(folder / f"rib_{seed}", made_up(variant="paper", num_images=100, seed=seed))
-    with pytest.raises(LookupError, match=r"seed 3: .* holds no image_scores\.npz"):
-        iou_of_seeds(Board.read(folder))
+    text = scores_table(board).to_string() + notes(board) + origins(board).to_string()
+    assert str(book_folder("results")) not in text
+    assert "voc_segmentation of seed" not in text
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):

@@ -1,12 +1,11 @@
 """Results of an ablation: each in its place, and what does not count is named."""
 
-
 import numpy as np
 import pytest
 import yaml
 from small_results import CHAPTERS, made_up, put
 
-from ribnb.evidence.ablation_results import Published
+from ribnb.evidence.results import Published
 from ribnb.runs.ablations import read_ablation
 from ribnb.scores.image_scores import ImageScores, load_image_scores
 
@@ -56,27 +55,26 @@ def folder(tmp_path):
 
 
 def test_each_run_has_its_row_and_what_is_missing_is_named(ablation, folder):
-    found = Published.read(folder).of(ablation)
+    found = Published.read(folder, CHAPTERS).of(ablation)
     assert found.frame[["iterations", "seed"]].to_numpy().tolist() == [[1, 3], [1, 4], [2, 3]]
-    assert found.missing == ("iterations = 2, seed 4",)
-    assert found.complete(0)
-    assert not found.complete(1)
-    assert not found.complete()
-    assert found.number_of(iterations=2) == 1
+    (gap,) = found.missing()
+    assert gap.endswith("iterations = 2, seed 4")
+    assert not found.missing(0) and found.missing(1) == [gap]
+    assert found.points(iterations=2) == [1]
     assert [scores.miou() for scores in found.of(0)] == pytest.approx(found.frame["seed_miou"][:2])
     add(folder / "late", 2, 4)
-    assert Published.read(folder).of(ablation).complete()
+    assert not Published.read(folder, CHAPTERS).of(ablation).missing()
 
 
 def test_without_any_result_all_is_missing(ablation, tmp_path):
-    found = Published.read(tmp_path / "nothing").of(ablation)
-    assert (len(found.missing), len(found.frame)) == (4, 0)
+    found = Published.read(tmp_path / "nothing", CHAPTERS).of(ablation)
+    assert (len(found.missing()), len(found.frame)) == (4, 0)
 
 
 def test_other_settings_do_not_count(ablation, folder):
     put(folder / "other", made_up(**COMMON, iterations=9, seed=4))
-    published = Published.read(folder)
-    assert published.of(ablation).missing == ("iterations = 2, seed 4",)
+    published = Published.read(folder, CHAPTERS)
+    assert len(published.of(ablation).missing()) == 1
     assert published.unplanned([ablation]) == [str(folder / "other" / "result.json")]
 
 
@@ -88,9 +86,9 @@ def test_a_stale_a_broken_and_an_edited_result_are_problems_and_no_rows(ablation
     path.write_text(path.read_text()[:50])
     path = folder / "2_3" / "result.json"
     path.write_text(path.read_text().replace('"seed_miou": ', '"seed_miou": 1'))
-    published = Published.read(folder)
+    published = Published.read(folder, CHAPTERS)
     assert len(published.of(ablation).frame) == 0
-    why = {path.split("/")[-2]: reason for path, reason in published.problems.items()}
+    why = {path.split("/")[0]: reason for path, reason in published.problems.items()}
     assert "stale" in why["1_3"]
     assert "margin_rule" in why["1_3"]
     assert "whole" in why["1_4"] or "JSON" in why["1_4"]
@@ -102,30 +100,29 @@ def test_scores_of_images_that_are_not_the_results_do_not_count(ablation, folder
         (folder / "1_4" / "image_scores.npz").read_bytes()
     )
     (folder / "1_4" / "image_scores.npz").unlink()
-    published = Published.read(folder)
+    published = Published.read(folder, CHAPTERS)
     found = published.of(ablation)
     assert [*found.scores] == [(1, 3)]
     assert len(found.frame) == 2  # without 1_3, whose number is in doubt
-    said = {path.removeprefix(f"{folder}/"): why for path, why in published.problems.items()}
-    assert said.keys() == {"1_3/result.json", "1_4"}
-    assert "they are not of one run" in said["1_3/result.json"]
+    assert published.problems.keys() == {"1_3/result.json", "1_4"}
+    assert "they are not of one run" in published.problems["1_3/result.json"]
 
 
 @pytest.mark.parametrize("value", [None, "50"])
 def test_a_score_that_is_no_number_does_not_count(ablation, folder, value):
     metrics = {"seed_miou": value}
-    path = put(folder / "1_3", made_up(metrics=metrics, **COMMON, iterations=1, seed=3))
-    published = Published.read(folder)
-    assert list(published.problems) == [str(path)]
+    put(folder / "1_3", made_up(metrics=metrics, **COMMON, iterations=1, seed=3))
+    published = Published.read(folder, CHAPTERS)
+    assert list(published.problems) == ["1_3/result.json"]
     assert len(published.of(ablation).frame) == 2
 
 
 def test_two_results_of_one_run_must_agree(ablation, folder):
     add(folder / "again", 1, 3)
-    assert not Published.read(folder).problems
+    assert not Published.read(folder, CHAPTERS).problems
     add(folder / "differs", 1, 3, shift=1)
-    published = Published.read(folder)
-    problems = {path.split("/")[-2]: why for path, why in published.problems.items()}
+    published = Published.read(folder, CHAPTERS)
+    problems = {path.split("/")[0]: why for path, why in published.problems.items()}
     assert problems.keys() == {"1_3", "again", "differs"}  # which one is right cannot be known
     assert "differs/result.json, and other metrics" in problems["1_3"]
     assert "1_3/result.json, and other metrics" in problems["differs"]

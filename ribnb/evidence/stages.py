@@ -69,27 +69,9 @@ STAGES = (
         ),
     ),
     Stage(
-        "Seeds, any threshold", "train", "none", "oracle, of 0.02 to 0.60",
-        "The same seeds, where the best threshold may lie below or above the released range.",
-        (
-            Row("wide cam", "CAM", ("voc_masks", "mask_miou.cam_wide"),
-                ("voc_rib", "wide_cam_seed_miou")),
-            Row("wide rib", "RIB", ("voc_masks", "mask_miou.rib_wide"),
-                ("voc_rib", "wide_seed_miou")),
-        ),
-    ),
-    Stage(
         "Seeds with CRF", "train", "dense CRF",
         "ours: the seeds' oracle, of 0.20 to 0.49; reported: not known",
         "The settings of the reported CRF are not known to us.", _two("crf", "_crf"),
-    ),
-    Stage(
-        "Seeds with CRF, any threshold", "train", "dense CRF", "the seeds' oracle, of 0.02 to 0.60",
-        "On scenes only: on VOC it would double the hours of the CRF.",
-        (
-            Row("wide crf cam", "CAM", ("voc_masks", "mask_miou.cam_wide_crf")),
-            Row("wide crf rib", "RIB", ("voc_masks", "mask_miou.rib_wide_crf")),
-        ),
     ),
     Stage(
         "Pseudo masks", "train", "ours: IRN; reported: IRN, perhaps a CRF too", "a setting",

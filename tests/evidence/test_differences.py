@@ -1,11 +1,24 @@
-"""Paired differences: known ones come out, and intervals are of what they say."""
+"""Paired differences: known ones come out, intervals are of what they say, one rule judges."""
 
-import json
+import math
 
 import numpy as np
 import pytest
 
-from ribnb.evidence.paired import PairedDifference, paired_difference, paired_scores, signed
+from ribnb.evidence.differences import (
+    HIGHER,
+    LEAST_SEEDS,
+    LOWER,
+    MARGIN,
+    RULE,
+    SAME,
+    UNDECIDED,
+    Difference,
+    combined_difference,
+    paired_difference,
+    paired_scores,
+    signed,
+)
 from ribnb.scores.image_scores import ImageScores
 from ribnb.scores.iou import mean_iou
 
@@ -60,7 +73,7 @@ def test_the_difference_is_of_sums_over_images_and_a_mean_over_seeds():
     assert found.difference == pytest.approx(np.mean(expected))
     assert found.std == pytest.approx(np.std(expected, ddof=1))
     assert found.low < found.difference < found.high
-    assert found.images == (IMAGES,) * 3
+    assert found.seeds == 3
 
 
 def test_identical_sides_differ_by_exactly_0():
@@ -68,7 +81,6 @@ def test_identical_sides_differ_by_exactly_0():
     found = paired_difference(sides, sides, rng())
     assert (found.difference, found.low, found.high) == (0, 0, 0)
     assert found.by_seed == (0, 0, 0)
-    assert (found.std, found.above, found.below, found.same_sign) == (0, 0, 0, 0)
 
 
 def test_exchanged_sides_turn_everything_round():
@@ -121,7 +133,6 @@ def test_seeds_may_have_another_number_of_images_each():
     firsts = [side(0.2, k, truth=k, images=n) for k, n in enumerate((10, 40, 25))]
     seconds = [side(0.4, 9 + k, truth=k, images=n) for k, n in enumerate((10, 40, 25))]
     found = paired_difference(firsts, seconds, rng())
-    assert found.images == (10, 40, 25)
     assert found.difference == pytest.approx(  # each seed counts alike
         np.mean([miou(a) - miou(b) for a, b in zip(firsts, seconds, strict=True)])
     )
@@ -158,42 +169,67 @@ def test_draws_of_images_that_are_ignored_altogether_do_not_count():
     assert found.low == pytest.approx(found.difference) == found.high
 
 
-# In words and for tables ------------------------------------------------------------------
+def test_a_weighted_sum_of_settings_is_taken_on_the_same_draws():
+    """What is not additive is what is left between a sum of switches and all of them together."""
+    settings = [side(wrong, 10 * k, truth=3) for k, wrong in enumerate((0.4, 0.3, 0.35, 0.2))]
+    base, one, two, both = map(miou, settings)
+    found = combined_difference([settings], (1, -1, -1, 1), rng())
+    assert found.difference == pytest.approx((both - base) - (one - base) - (two - base))
+    assert found.low < found.difference < found.high
+    plain = paired_difference([settings[0]], [settings[1]], rng())
+    assert combined_difference([settings], (1, -1, 0, 0), rng()) == plain
 
 
-def made(*by_seed: float) -> PairedDifference:
-    mean = float(np.mean(by_seed))
-    return PairedDifference(mean, mean - 0.5, mean + 0.5, by_seed, (9,) * len(by_seed), False)
+# The verdict ------------------------------------------------------------------------------
+
+
+def made(low: float, high: float, *by_seed: float) -> Difference:
+    return Difference(sum(by_seed) / len(by_seed), low, high, by_seed, len(by_seed))
 
 
 @pytest.mark.parametrize(
-    ("by_seed", "above", "below", "sign", "words"),
+    ("difference", "word"),
     [
-        ((1.0, 2.0, 3.0), 3, 0, 3, "above 0 in 3 of 3 seeds"),
-        ((-1.0, -2.0, 0.5), 1, 2, 2, "below 0 in 2 of 3 seeds"),
-        ((1.0, 0.0), 1, 0, 1, "above 0 in 1 of 2 seeds"),
-        ((-1.0,), 0, 1, 1, "below 0 in 1 of 1 seed"),
-        ((0.0, 0.0), 0, 0, 0, "above 0 in 0 of 2 seeds"),
+        (made(0.2, 1.8, 0.5, 1.0, 1.5), HIGHER),
+        (made(-1.8, -0.2, -0.5, -1.0, -1.5), LOWER),
+        (made(1.2, 3.0, 1.5, 2.0, 2.5), HIGHER),
+        (made(0.2, 1.8, -0.1, 1.4, 1.7), UNDECIDED),  # a seed below
+        (made(-0.1, 1.8, 0.5, 1.0, 1.5), UNDECIDED),  # an interval with 0
+        (made(0.0, 1.8, 0.5, 1.0, 1.5), UNDECIDED),  # 0 is not above 0
+        (made(0.2, 1.8, 0.0, 1.0, 1.5), UNDECIDED),
+        (made(-0.4, 0.6, -0.2, 0.1, 0.4), SAME),
+        (made(0.1, 0.6, 0.2, 0.3, 0.4), SAME),  # above, but not by a point
+        (made(-1.0, 1.0, -1.0, 0.0, 1.0), SAME),  # on the edge is within
+        (made(-0.4, 0.6, -2.2, 0.1, 2.4), UNDECIDED),  # seeds apart
+        (made(0.0, 0.0, 0.0, 0.0, 0.0), SAME),
+        (made(math.nan, math.nan, 5.0, 6.0, 7.0), UNDECIDED),  # no scores of images
+        (made(4.9, 5.1, 5.0, 5.0), UNDECIDED),  # two seeds
+        (made(-0.1, 0.1, 0.0), UNDECIDED),
+        (made(0.2, 1.8, 1.0, 1.0, 1.0, 1.0, 1.0), HIGHER),
+        (made(0.2, 1.8, 1.0, 1.0, 1.0, 1.0, -0.1), UNDECIDED),  # all seeds are asked
+        (Difference(30.0, 5.0, 55.0, (), 5), HIGHER),  # only the mean over seeds was kept
+        (Difference(30.0, -5.0, 65.0, (), 5), UNDECIDED),
     ],
 )
-def test_seeds_with_the_sign_are_counted(by_seed, above, below, sign, words):
-    found = made(*by_seed)
-    assert (found.above, found.below, found.same_sign) == (above, below, sign)
-    assert found.signs == words
-    assert words in str(found)
+def test_the_rule(difference, word):
+    assert difference.verdict == word
+    assert str(difference).endswith(f": {word}")
+    turned = {HIGHER: LOWER, LOWER: HIGHER}.get(word, word)
+    by_seed = tuple(-value for value in difference.by_seed)
+    ends = -difference.high, -difference.low
+    assert Difference(-1.0, *ends, by_seed, difference.seeds).verdict == turned
 
 
-def test_in_words_and_as_json():
-    assert str(made(1.0, 2.0, 3.0)) == (
-        "+2.00 points, 95 % interval over images [+1.50, +2.50], std over seeds 1.00, "
-        "above 0 in 3 of 3 seeds"
-    )
-    row = made(1.0).as_dict()
-    assert json.loads(json.dumps(row, allow_nan=False)) == row
-    assert (row["std"], row["by_seed"], row["seeds"]) == (None, [1.0], 1)
-    assert [signed(value) for value in (-0.001, 0.0, 1.005, -2.0)] == [
-        "+0.00", "+0.00", f"{1.005:+.2f}", "-2.00"
-    ]  # fmt: skip
+def test_the_rule_in_words_names_its_words_and_numbers():
+    words = (HIGHER, LOWER, SAME, UNDECIDED, f"{MARGIN:g} point", str(LEAST_SEEDS))
+    assert all(word in RULE for word in words)
+
+
+def test_numbers_are_told_with_interval_and_seeds():
+    found = made(1.5, 2.5, 1.0, 2.0, 3.0)
+    assert str(found) == "+2.00 [+1.50, +2.50]; by seed +1.00 +2.00 +3.00: higher"
+    assert made(math.nan, math.nan, 1.0).interval == "+1.00 [no interval]"
+    assert [signed(value) for value in (-0.001, 0.0, -2.0)] == ["+0.00", "+0.00", "-2.00"]
 
 
 # Scores from files ------------------------------------------------------------------------
@@ -231,9 +267,9 @@ def test_the_seeds_are_compared_with_the_cams_of_the_same_runs():
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ([scores(3, 0.4)], "the same seeds, at least one; got 2 and 1"),
+        ([scores(3, 0.4)], "shorter"),
         ([scores(4, 0.4), scores(3, 0.4)], "seed 0 .*: 80 images are on one side only, such as s3"),
-        ([scores(3, 0.4), scores(4, 0.4, range(1, 40))], "seed 1 .*1 images .* s4_000, on the fir"),
+        ([scores(3, 0.4), scores(4, 0.4, range(1, 40))], "seed 1 .*1 images .* s4_000; compare"),
         ([scores(3, 0.4), scores(4, 0.4, class_names=("x", "b", "c"))], "seed 1 .*other classes"),
     ],
 )
@@ -245,7 +281,7 @@ def test_sides_of_other_seeds_images_or_classes_are_refused(second, message):
 def test_other_masks_are_named_by_image_and_unknown_maps_by_those_there_are():
     ids = scores(3, 0.2).ids
     other = scores(3, 0.2, ids=(ids[1], ids[0], *ids[2:]))
-    with pytest.raises(ValueError, match=r"seed 0 .*truth of image s3_000 differs"):
+    with pytest.raises(ValueError, match=r"seed 0 .*truth of image 0 differs"):
         paired_scores([scores(3, 0.2)], [other], rng())
     with pytest.raises(ValueError, match="no maps 'irn' were scored, but seeds, cam"):
         paired_scores([other], [other], rng(), ("seeds", "irn"))
@@ -254,7 +290,7 @@ def test_other_masks_are_named_by_image_and_unknown_maps_by_those_there_are():
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ([], [], "at least one; got 0 and 0"),
+        ([], [], "no seed to compare"),
         ([side(0.2, 1)], [side(0.2, 1)[1:]], r"seed 0 .*\(40, 4, 4\) and \(39, 4, 4\)"),
         ([side(0.2, 1)[:1]], [side(0.2, 1)[:1]], "N >= 2"),
         ([side(0.2, 1)], [side(0.2, 1)[::-1]], "truth of image 0 differs"),
@@ -264,8 +300,3 @@ def test_other_masks_are_named_by_image_and_unknown_maps_by_those_there_are():
 def test_arrays_that_do_not_fit_are_refused(first, second, message):
     with pytest.raises(ValueError, match=message):
         paired_difference(first, second, rng())
-
-
-def test_it_takes_a_resample():
-    with pytest.raises(ValueError, match="resamples must be at least 1; got 0"):
-        paired_difference([side(0.2, 1)], [side(0.3, 2)], rng(), 0)

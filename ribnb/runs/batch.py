@@ -7,8 +7,6 @@ share are one, and settings that change are another folder.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +16,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from ribnb.core.files import whole_file
 from ribnb.core.settings import Settings, SettingsError, merged, nested, setting
 from ribnb.core.settings_files import BATCH, for_chapter, read_settings_file
 from ribnb.runs.ablations import (
@@ -29,13 +26,10 @@ from ribnb.runs.ablations import (
     ablation_files,
     read_ablations,
 )
-from ribnb.runs.results import RESULT
+from ribnb.runs.jobs import DATA, SHARDED, Job
 
 Stage = Literal["voc_classifier", "voc_rib", "voc_masks", "voc_segmentation"]
 STAGES = get_args(Stage)  # each needs the one before
-SHARDED = "voc_rib"  # the stage whose images are shared out
-DATA, DONE = "data", "done.json"  # a job that is no chapter, and the file that it ends with
-PARAMETERS = "parameters.yml"
 CLASSIFIER = ("voc_classifier", "classifier.safetensors")
 # Parameters of a stage that those before it make: stage, file in its folder ("": the folder).
 MADE = {
@@ -75,72 +69,6 @@ class BatchSettings(Settings):
                 f"of {', '.join(STAGES)}, in this order"
             )
         return self
-
-
-@dataclass(frozen=True)
-class Job:
-    """One step of a batch.
-
-    Attributes:
-        kind: a chapter's name, or ``"data"``.
-        given: parameters of the chapter; for ``"data"`` the command.
-        settings: the chapter's, where what other jobs make stands as a word; None for ``"data"``.
-        made: parameter -> (the job that makes its value, the file in that job's folder; "" for
-            the folder itself).
-        after: jobs that must have ended before, whose folders no parameter names.
-        shards: how many processes share its images.
-    """
-
-    kind: str
-    given: Mapping[str, Any]
-    settings: Settings | None = None
-    made: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
-    after: tuple[Job, ...] = ()
-    shards: int = 1
-
-    @cached_property
-    def name(self) -> str:
-        """The kind, and ten digits that change with all that the result depends on."""
-        own = self.settings.hash() if self.settings else dict(self.given)
-        made = {name: [job.name, file] for name, (job, file) in self.made.items()}
-        text = json.dumps([self.kind, own, made, [job.name for job in self.after]], sort_keys=True)
-        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-    @property
-    def needs(self) -> list[Job]:
-        """The jobs that must have ended before this one."""
-        return [*(job for job, _ in self.made.values()), *self.after]
-
-    @property
-    def done(self) -> str:
-        """Path of the file that says it has ended well, below the batch's folder."""
-        return f"{self.name}/{RESULT if self.settings else DONE}"
-
-    @property
-    def shards_done(self) -> list[str]:
-        """Paths of the files that say that a shard has ended; none if it is not shared out."""
-        count = self.shards if self.shards > 1 else 0
-        return [f"{self.name}/shard_{index}_of_{count}.done" for index in range(count)]
-
-    def parameters(self, folder: Path) -> dict[str, Any]:
-        """All parameters, with the paths of what other jobs make below the batch's folder."""
-        if not self.settings:
-            return dict(self.given)
-        made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
-        return merged(self.given, nested(made), {"output_dir": str(folder / self.name)})
-
-    def write(self, folder: Path) -> None:
-        """Leave its parameters in its folder below the batch's, for ``jobs.run_job``.
-
-        The file is YAML, so that ``ribnb run CHAPTER -f FILE`` reads it too.
-        """
-        path = folder / self.name / PARAMETERS
-        text = json.dumps(self.parameters(folder), indent=1) + "\n"
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return  # another process may be reading it
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)

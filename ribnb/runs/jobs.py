@@ -1,4 +1,4 @@
-"""Running the jobs of a batch: what is looked at before the first, and one job in its folder.
+"""Jobs of a batch: what each is, what is looked at before the first, and one in its folder.
 
 The Snakefile calls ``python -m ribnb.runs.jobs FOLDER [SHARD]`` for each. A job goes on where an
 earlier call was stopped, waits for one that is still at work on it, and has a GPU for itself.
@@ -7,30 +7,104 @@ earlier call was stopped, waits for one that is still at work on it, and has a G
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from ribnb.core.files import whole_file
+from ribnb.core.settings import Settings, merged, nested
 from ribnb.core.settings_files import read_settings_file
-from ribnb.runs.batch import DATA, DONE, PARAMETERS, SHARDED, Batch, Job
 from ribnb.runs.execution import BOOK, execute_chapter
 from ribnb.runs.results import IMAGE_SCORES, RESULT, read_result
 from ribnb.scores.image_scores import scores_fault
 
+if TYPE_CHECKING:
+    from ribnb.runs.batch import Batch
+
+SHARDED = "voc_rib"  # the stage whose images are shared out
+DATA, DONE = "data", "done.json"  # a job that is no chapter, and the file that it ends with
+PARAMETERS = "parameters.yml"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOG = "log.txt"
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/kfd")  # of GPUs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step of a batch.
+
+    Attributes:
+        kind: a chapter's name, or ``"data"``.
+        given: parameters of the chapter; for ``"data"`` the command.
+        settings: the chapter's, where what other jobs make stands as a word; None for ``"data"``.
+        made: parameter -> (the job that makes its value, the file in that job's folder; "" for
+            the folder itself).
+        after: jobs that must have ended before, whose folders no parameter names.
+        shards: how many processes share its images.
+    """
+
+    kind: str
+    given: Mapping[str, Any]
+    settings: Settings | None = None
+    made: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
+    after: tuple[Job, ...] = ()
+    shards: int = 1
+
+    @cached_property
+    def name(self) -> str:
+        """The kind, and ten digits that change with all that the result depends on."""
+        own = self.settings.hash() if self.settings else dict(self.given)
+        made = {name: [job.name, file] for name, (job, file) in self.made.items()}
+        text = json.dumps([self.kind, own, made, [job.name for job in self.after]], sort_keys=True)
+        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    @property
+    def needs(self) -> list[Job]:
+        """The jobs that must have ended before this one."""
+        return [*(job for job, _ in self.made.values()), *self.after]
+
+    @property
+    def done(self) -> str:
+        """Path of the file that says it has ended well, below the batch's folder."""
+        return f"{self.name}/{RESULT if self.settings else DONE}"
+
+    @property
+    def shards_done(self) -> list[str]:
+        """Paths of the files that say that a shard has ended; none if it is not shared out."""
+        count = self.shards if self.shards > 1 else 0
+        return [f"{self.name}/shard_{index}_of_{count}.done" for index in range(count)]
+
+    def parameters(self, folder: Path) -> dict[str, Any]:
+        """All parameters, with the paths of what other jobs make below the batch's folder."""
+        if not self.settings:
+            return dict(self.given)
+        made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
+        return merged(self.given, nested(made), {"output_dir": str(folder / self.name)})
+
+    def write(self, folder: Path) -> None:
+        """Leave its parameters in its folder below the batch's, for ``run_job``.
+
+        The file is YAML, so that ``ribnb run CHAPTER -f FILE`` reads it too.
+        """
+        path = folder / self.name / PARAMETERS
+        text = json.dumps(self.parameters(folder), indent=1) + "\n"
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return  # another process may be reading it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 # Before the first job ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ribnb.core.settings import Settings, SettingsError
+from ribnb.core.settings import flat as flat_settings
 from ribnb.runs.results import ORIGIN, flat
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:
 
 def fields_of(result: Result) -> dict[str, Any]:
     """The fields of a result, and its settings as ``settings.x``; lists as text."""
-    settings = {f"settings.{name}": value for name, value in _dotted(result["settings"]).items()}
+    settings = {
+        f"settings.{name}": value for name, value in flat_settings(result["settings"]).items()
+    }
     row = {name: result.get(name) for name in FIELDS}
     return {name: _cell(value) for name, value in {**row, **settings}.items()}
 
@@ -195,17 +198,6 @@ def full_name(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _cell(value: Any) -> Any:
     """A list, which is nothing to compare or group by, as text."""
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _dotted(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings of any depth by dotted names; lists stay."""
-    values: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            values |= _dotted(value, f"{before}{name}.")
-        else:
-            values[f"{before}{name}"] = value
-    return values
 
 
 def _numbers(results: Sequence[Result], wanted: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -289,7 +281,7 @@ def _free(result: Result, chapters: Mapping[str, type[Settings]]) -> set[str]:
     if kind:
         with suppress(SettingsError):  # of older settings: everything counts
             identity = kind.from_mapping(settings).identity()
-    free = _dotted(settings).keys() - _dotted(identity).keys()
+    free = flat_settings(settings).keys() - flat_settings(identity).keys()
     return {"settings.seed", *(f"settings.{name}" for name in free)}
 
 

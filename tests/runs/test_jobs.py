@@ -12,9 +12,9 @@ from small_results import made_up, put, put_scores
 from ribnb.book import CHAPTERS
 from ribnb.core.settings_files import read_settings_file
 from ribnb.runs import jobs
-from ribnb.runs.batch import Job, read_batch
+from ribnb.runs.batch import read_batch
 from ribnb.runs.execution import execute_chapter
-from ribnb.runs.jobs import not_done, prepare, set_broken_aside, wants_gpu
+from ribnb.runs.jobs import Job, not_done, prepare, set_broken_aside, wants_gpu
 from ribnb.scores.image_scores import FILE
 
 HOLD = """

@@ -37,7 +37,7 @@ SHARDED = "voc_rib"  # the stage whose images are shared out
 DATA, DONE = "data", "done.json"  # a job that is no chapter, and the file that it ends with
 PARAMETERS = "parameters.yml"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-LOG = "log.txt"
+LOG, FAILED = "log.txt", "FAILED: "  # the log's name, and what its last words begin with
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/kfd")  # of GPUs
 
 
@@ -166,13 +166,15 @@ def prepare(batch: Batch, local: bool) -> FileLock:
 
 
 def not_done(batch: Batch) -> list[str]:
-    """The jobs that were begun and are not done, in words, each with where to look."""
-    logs = {name: batch.folder / name / LOG for name in batch.jobs}
-    return [
-        f"not done: {batch.labels[name]}\n  log: {logs[name]}"
-        for name, job in batch.jobs.items()
-        if logs[name].is_file() and not (batch.folder / job.done).is_file()
-    ]
+    """The jobs that were begun and are not done, in words, each with why and where to look."""
+    said = []
+    for name, job in batch.jobs.items():
+        log = batch.folder / name / LOG
+        if log.is_file() and not (batch.folder / job.done).is_file():
+            _, failed, why = log.read_text(encoding="utf-8").rpartition(FAILED)
+            lines = [f"not done: {batch.labels[name]}", *(why.splitlines() if failed else [])]
+            said.append("\n  ".join([*lines, f"log: {log}"]))
+    return said
 
 
 def wants_gpu(job: Job) -> bool:
@@ -295,7 +297,7 @@ def main(words: list[str]) -> int:
     try:
         run_job(Path(folder), *shard)
     except Exception as error:
-        print(f"FAILED: {error}", flush=True)
+        print(f"{FAILED}{error}", flush=True)
         return 1
     print(f"done in {time.perf_counter() - start:.0f} s", flush=True)
     return 0

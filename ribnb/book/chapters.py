@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from ribnb.book.classifier import VOCClassifierSettings
 from ribnb.book.masks import VOCMasksSettings
 from ribnb.book.reading import AblationsSettings, PaperAndCodeSettings, ScoreboardSettings
 from ribnb.book.scenes import SceneCAMSettings, SceneRIBSettings
 from ribnb.book.segmentations import VOCSegmentationSettings
-from ribnb.book.splits import VOCClassifierSettings, VOCRIBSettings
+from ribnb.book.splits import VOCRIBSettings
 from ribnb.book.toy import RibLossSettings, ToySettings
 from ribnb.core.settings import Settings, flat, refuse_unknown
 from ribnb.runs.run import Run

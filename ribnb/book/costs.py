@@ -1,16 +1,13 @@
 """Floating-point operations that each stage of the method takes, counted without running it.
 
-    python -m ribnb.book.costs [--arch resnet50] [--size 375x500]
-
 Only convolutions and matrix products count, a multiplication and an addition as two. The rest
 (batch norm, ReLU, pooling) is small in number, though not always in time.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import ARCHITECTURES, CAMNet
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.settings import SegmentationSettings
 
@@ -171,17 +168,3 @@ def _passes(model: CAMNet, images: Tensor) -> tuple[int, int, int]:
         count(lambda: model.class_layer(model.moving_features(frozen))),
         count(lambda: maps.sum().backward()),
     )
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--arch", default="resnet50", choices=ARCHITECTURES)
-    parser.add_argument("--size", default="375x500", metavar="HxW", help="of the image, pixels")
-    arguments = parser.parse_args(words)
-    height, width = map(int, arguments.size.lower().split("x"))
-    for stage, flops in stage_flops(arguments.arch, size=(height, width)).items():
-        print(f"{stage:20} {flops / 1e12:8.3f} TFLOP")
-
-
-if __name__ == "__main__":
-    main()

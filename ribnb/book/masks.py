@@ -14,6 +14,8 @@ from ribnb.book.splits import (
     ScoredDataSettings,
     SplitSettings,
     no_classifier,
+    refuse_other_training,
+    refuse_unused_classifier,
     scenes_theta_0,
     torchvision_weights,
 )
@@ -158,12 +160,8 @@ class VOCMasksSettings(SplitSettings):
         known = self.dataset == "scenes" and self.seed in TRAINED
         if needed and not (net.classifier or known):
             raise no_classifier("net.classifier", self.dataset, self.seed)
-        if net.classifier and not needed:
-            raise SettingsError(
-                f"net.classifier = {net.classifier!r} would not be used: maps_run names the maps, "
-                f"and IRN's trunk has weights = {net.weights!r}. Leave net.classifier out, or take "
-                "net.weights = 'theta_0'"
-            )
+        if not needed:
+            refuse_unused_classifier(net)
         if net.weights == "theta_0" and not net.classifier and net.arch != "scenes":
             raise SettingsError(
                 f"net.arch = {net.arch!r} with net.weights = 'theta_0': the classifier that comes "
@@ -182,13 +180,10 @@ class VOCMasksSettings(SplitSettings):
             return
         preset = _irn_preset(self.dataset, "rib")
         names = [name for name in (*preset.for_training(), *LABELS) if name not in SHARED]
-        here = {f"irn.{name}": getattr(self.irn, name) for name in names}
-        other = differences({f"irn.{name}": getattr(preset, name) for name in names}, here)
-        if other:
-            raise SettingsError(
-                f"the IRN that comes with these scenes was trained otherwise: {other}. With "
-                "net.retrain = True one is trained here"
-            )
+        there, here = (
+            {"irn": {name: getattr(irn, name) for name in names}} for irn in (preset, self.irn)
+        )
+        refuse_other_training("the IRN", there, here)
 
 
 def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:

@@ -13,12 +13,15 @@ from ribnb.book.splits import (
     IMAGENET,
     DataSettings,
     SplitSettings,
+    no_classifier,
+    refuse_other_training,
+    refuse_unused_classifier,
     scenes_theta_0,
     torchvision_weights,
 )
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
+from ribnb.core.settings import SHARED, Settings, SettingsError, in_group, setting
 from ribnb.data.image_sets import Part
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
@@ -162,40 +165,25 @@ class VOCSegmentationSettings(SplitSettings):
         net = self.net
         known = self.dataset == "scenes" and self.seed in TRAINED
         if net.weights == "theta_0" and not (net.classifier or known):
-            raise SettingsError(
-                f"net.weights = 'theta_0' with dataset = {self.dataset!r} and seed = {self.seed}: "
-                "name a classifier.safetensors with net.classifier, or take net.weights = "
-                f"'random'. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
-            )
-        if net.classifier and net.weights != "theta_0":
-            raise SettingsError(
-                f"net.classifier = {net.classifier!r} would not be used: the networks start from "
-                f"net.weights = {net.weights!r}. Leave net.classifier out, or take net.weights = "
-                "'theta_0'"
-            )
+            raise no_classifier("net.classifier", self.dataset, self.seed)
+        if net.weights != "theta_0":
+            refuse_unused_classifier(net)
         torchvision_weights(net.arch, net.weights)
 
     def _refuse_training_settings_without_training(self) -> None:
         if not self.packaged:
             return
-        names = [name for name in self.segment.training() if name not in SHARED]
-        here, there = (
+        there, here = (
             {
-                **{f"segment.{name}": getattr(recipe, name) for name in names},
-                "net.arch": net.arch,
-                "net.weights": net.weights,
+                "segment": {k: v for k, v in recipe.training().items() if k not in SHARED},
+                "net": {"arch": net.arch, "weights": net.weights},
             }
             for recipe, net in (
-                (self.segment, self.net),
                 (_preset(self.dataset), _net_preset(self.dataset)),
+                (self.segment, self.net),
             )
         )
-        other = differences(there, here)
-        if other:
-            raise SettingsError(
-                f"the networks that come with these scenes were trained otherwise: {other}. With "
-                "net.retrain = True they are trained here"
-            )
+        refuse_other_training("the network", there, here)
 
 
 def _preset(dataset: str | None) -> SegmentationSettings:

@@ -177,7 +177,12 @@ REFUSED = [
     ("voc_segmentation", {"supervision": []}, "supervision", "at least 1"),
     ("voc_segmentation", {"supervision": ["truth", "truth"]}, "", "names one kind twice"),
     ("voc_segmentation", {"seed": 9}, "", "masks = '': name the folder"),
-    ("voc_segmentation", {"seed": 9, "supervision": ["truth"]}, "", "with net.classifier, or"),
+    (
+        "voc_segmentation",
+        {"seed": 9, "supervision": ["truth"]},
+        "",
+        "net.classifier = '' with dataset",
+    ),
     ("voc_segmentation", {**VOC}, "", "masks = '': name the folder"),
     (
         "voc_segmentation",

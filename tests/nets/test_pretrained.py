@@ -9,7 +9,8 @@ import torchvision
 from broken_server import serving
 from torchvision.models import Weights, WeightsEnum
 
-from ribnb.book.splits import IMAGENET, VOCClassifierSettings
+from ribnb.book.classifier import VOCClassifierSettings
+from ribnb.book.splits import IMAGENET
 from ribnb.nets.weights import pretrained_state
 
 STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}

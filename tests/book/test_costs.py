@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from ribnb.book import costs as flops
 from ribnb.book.costs import (
     cam_flops,
     classifier_flops,
@@ -107,10 +106,3 @@ def test_the_net_is_left_alone():
 def test_whole_images_have_no_size_to_count():
     with pytest.raises(ValueError, match=r"crop_size = 0.*set crop_size"):
         rib_flops(CAMNet("scenes", 3), (64, 64), RIBSettings.scenes())
-
-
-def test_the_command_prints_every_stage(capsys):
-    flops.main(["--arch", "scenes", "--size", "64x96"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(stage_flops("scenes", size=(64, 96)))
-    assert all(line.endswith(" TFLOP") for line in lines)

@@ -1,0 +1,329 @@
+"""What the chapters on a whole split start from: nets, maps and masks that are named, made here or
+come along.
+"""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from plain_adaptation import one_thread  # noqa: F401
+from segment_tools import same, small_net, write_masks
+from small_results import in_groups
+
+from ribnb.book import CHAPTERS, masks, segmentations, splits
+from ribnb.book.classifier import VOCClassifierSettings, trained_classifier
+from ribnb.book.masks import KINDS, VOCMasksSettings, inputs_of, irn_net, maps_of
+from ribnb.book.segmentations import (
+    IN_VIEW,
+    SUPERVISION,
+    TRUTH,
+    VOCSegmentationSettings,
+    masks_for,
+    segmentation_net,
+    with_masks,
+)
+from ribnb.core.files import read_maps, weights_digest
+from ribnb.core.settings import SettingsError
+from ribnb.core.voc import read_mask
+from ribnb.data.image_sets import Part
+from ribnb.data.scenes.images import SceneImages
+from ribnb.masks import scene_masks
+from ribnb.masks.irn import irn_labels
+from ribnb.masks.irn_net import IRN
+from ribnb.masks.scene_masks import masks_path, network_path, pack_masks
+from ribnb.method.localization import maps_digest
+from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.weights import checkpoint_metadata
+
+CPU = torch.device("cpu")
+IMAGES = SceneImages(4, seed=3)
+SMALL = {
+    "voc_classifier": {"num_training": 40, "num_validation": 30, "epochs": 2, "batch_size": 8},
+    "voc_masks": {"retrain": True, "epochs": 2, "batch_size": 2, "crop_size": 48},
+    "voc_segmentation": {"num_images": 4, "steps": 4, "batch_size": 2, "crop_size": 48},
+}
+HISTORY = [1.5, 0.5]
+
+
+def few(chapter, **changes):
+    """A chapter's settings with a short training."""
+    return CHAPTERS[chapter].from_mapping(in_groups(chapter, {**SMALL[chapter], **changes}))
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    monkeypatch.setenv("RIBNB_PROGRESS", "off")
+
+
+# theta_0 ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="theta_0", scope="module")
+def trained_theta_0(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("theta_0")
+    return folder, trained_classifier(few("voc_classifier"), folder, CPU)
+
+
+def test_the_recipe_trains_the_net_once(theta_0):
+    folder, training = theta_0
+    settings = few("voc_classifier")
+    assert not training.loaded
+    assert len(training.history) == len(training.validation_history) == 2
+    assert not same(training.net, settings.first_net(6))
+    again = trained_classifier(settings, folder, CPU)
+    assert again.loaded
+    assert same(again.net, training.net)
+    with pytest.raises(ValueError, match=r"learning_rate is 0\.05 there, 0.01 here"):
+        trained_classifier(few("voc_classifier", learning_rate=0.01), folder, CPU)
+
+
+def test_a_net_that_is_named_is_scored_and_not_trained(theta_0, tmp_path):
+    folder, training = theta_0
+    path = str(folder / "classifier.safetensors")
+    named = trained_classifier(few("voc_classifier", classifier=path), tmp_path / "other", CPU)
+    assert named.loaded
+    assert same(named.net, training.net)
+    assert named.mean_average_precision == training.mean_average_precision
+    assert not (tmp_path / "other").exists()
+
+
+def test_released_leaves_its_frozen_stages_as_they_were(tmp_path):
+    """On images of 96 pixels, with random weights, to see which parameters move."""
+    from ribnb.data.scenes.layout import write_scenes
+
+    write_scenes(tmp_path / "scenes", 6)
+    small = {"epochs": 1, "batch_size": 2, "crop_size": 48}
+    settings = VOCClassifierSettings(
+        dataset="voc",
+        data_root=str(tmp_path / "scenes"),
+        variant="released",
+        net={"arch": "resnet18", "weights": "random"},
+        recipe={**small, "long_side_min": 48, "long_side_max": 64},
+    )
+    start = settings.first_net(6).state_dict()
+    found = trained_classifier(settings, tmp_path / "run", CPU).net.state_dict()
+    moved = {name.split(".")[1] for name in found if not torch.equal(found[name], start[name])}
+    assert moved == {"layer3", "layer4", "weight"}  # the last is the class layer's
+
+
+# Maps, and an IRN for each kind -----------------------------------------------------------
+
+
+@pytest.fixture(name="run", scope="module")
+def run_folder(tmp_path_factory):
+    """A folder with both kinds of maps, as a run of voc_rib leaves them, and confident labels."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = few("voc_masks")
+    maps = maps_of(settings, IMAGES, CPU, folder)
+    for kind in KINDS:
+        irn_labels(IMAGES, maps[kind], folder / f"labels_{kind}", settings.irn_for(kind))
+    return folder
+
+
+@pytest.fixture(name="trained", scope="module")
+def trained_irn(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    labels = run / "labels_rib"
+    return irn_net(few("voc_masks"), "rib", IMAGES, labels, folder, CPU), folder
+
+
+def test_maps_of_both_kinds_are_made_and_found_as_a_run(run):
+    for name in IMAGES.ids:
+        cam, rib = read_maps(run / f"cam/maps/{name}.npz"), read_maps(run / f"maps/{name}.npz")
+        assert cam.class_ids.tolist() == rib.class_ids.tolist()
+        assert (rib.high_res != cam.high_res).any()
+    records = [json.loads((run / one / "maps.json").read_text()) for one in ("cam", ".")]
+    assert [one["settings"]["iterations"] for one in records] == [0, 10]
+    times = {path: path.stat().st_mtime_ns for path in run.rglob("*.npz")}
+    named = maps_of(few("voc_masks", maps_run=str(run)), IMAGES, CPU, "nowhere")
+    assert named == maps_of(few("voc_masks"), IMAGES, CPU, run)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*.npz")} == times
+
+
+def test_a_run_on_other_images_or_without_maps_of_a_kind_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="cam/maps holds maps of other images than the 3"):
+        maps_of(few("voc_masks", maps_run=str(run)), SceneImages(3, seed=3), CPU, "nowhere")
+    shutil.copytree(run / "maps", tmp_path / "run" / "maps")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder of maps .*cam"):
+        maps_of(few("voc_masks", maps_run=str(tmp_path / "run")), IMAGES, CPU, "nowhere")
+
+
+def named_irn(trained, kind="rib", **changes) -> VOCMasksSettings:
+    path = str(trained[1] / "irn.safetensors")
+    return few("voc_masks", **{f"irn_{kind}": path, **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_irn_that_is_named_is_loaded(trained, kind, tmp_path):
+    training, _ = trained
+    assert not training.loaded
+    found = irn_net(named_irn(trained, kind), kind, IMAGES, "nowhere", tmp_path, CPU)
+    assert found.loaded
+    assert not found.net.training
+    assert same(found.net, training.net)
+    assert (found.history, found.seconds) == (training.history, training.seconds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_irn_that_was_trained_otherwise_is_refused(trained, tmp_path):
+    """Else the result would name parameters that no net was trained with."""
+    message = r"irn\.safetensors was trained otherwise: epochs is 2 there, 3 here\. .* net.irn_rib,"
+    with pytest.raises(ValueError, match=message):
+        irn_net(named_irn(trained, epochs=3), "rib", IMAGES, "nowhere", tmp_path, CPU)
+    with pytest.raises(ValueError, match="trained on other weights of a scenes"):
+        irn_net(named_irn(trained, seed=4), "rib", IMAGES, "nowhere", tmp_path, CPU)
+    walked = named_irn(trained, walk_exponent=1, foreground_threshold=0.9, precision="bfloat16")
+    assert irn_net(walked, "rib", IMAGES, "nowhere", tmp_path, CPU).loaded
+
+
+def test_the_packages_own_irn_is_taken(trained, tmp_path, monkeypatch):
+    """A net without a history too."""
+    shutil.copy(CHECKPOINTS / "scenes_3.safetensors", tmp_path)
+    monkeypatch.setattr(splits, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(masks, "CHECKPOINTS", tmp_path)
+    trained[0].net.save(tmp_path / "scenes_3_irn_cam.safetensors")
+    found = irn_net(VOCMasksSettings(), "cam", IMAGES, "nowhere", tmp_path / "out", CPU)
+    assert same(found.net, trained[0].net)
+    assert (found.loaded, found.history, found.seconds) == (True, [], 0.0)
+    with pytest.raises(FileNotFoundError, match=r"no irn at .*scenes_3_irn_rib"):
+        irn_net(VOCMasksSettings(), "rib", IMAGES, "nowhere", tmp_path / "out", CPU)
+
+
+def test_inputs_tell_maps_and_nets_apart(run, trained):
+    maps = {"cam": run / "cam/maps", "rib": run / "maps"}
+    other = IRN(few("voc_masks").trunk(6), seed=9)
+    found = inputs_of(IMAGES, maps, {"cam": trained[0].net, "rib": other})
+    assert found.keys() == {"maps of cam", "maps of rib", "IRN for cam", "IRN for rib"}
+    assert len({*found.values()}) == 4
+    assert found["maps of rib"] == maps_digest(run / "maps", IMAGES)
+
+
+@pytest.mark.parametrize("seed", TRAINED)
+def test_the_package_has_irns_of_todays_settings(seed, tmp_path):
+    """One that was trained with other parameters is refused."""
+    settings, images = VOCMasksSettings(seed=seed), SceneImages(1, seed=seed)
+    for kind in KINDS:
+        found = irn_net(settings, kind, images, "nowhere", tmp_path, CPU)
+        assert found.loaded
+        assert len(found.history) == settings.irn.epochs
+
+
+# Masks, and a network for each kind -------------------------------------------------------
+
+
+@pytest.fixture(name="mask_run")
+def masks_run(tmp_path):
+    """The folder of a run of voc_masks with two kinds of masks."""
+    for kind in ("cam_irn", "rib_irn"):
+        write_masks(tmp_path / "run" / "masks" / kind, IMAGES)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch, mask_run):
+    """Masks and networks of seed 3 that come along: of three kinds, each another network."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    monkeypatch.setattr(scene_masks, "CHECKPOINTS", folder)
+    of_run = {kind: mask_run / "masks" / kind for kind in ("cam_irn", "rib_irn")}
+    pack_masks(masks_path(3), IMAGES.ids, of_run)
+    record = {"class_names": list(IMAGES.class_names), "history": HISTORY, "seconds": 9.0}
+    for seed, kind in enumerate(SUPERVISION):
+        small_net(seed, 6).save(network_path(3, kind), record)
+    return folder
+
+
+def test_masks_are_those_of_the_run_that_is_named_and_the_truth_needs_none(mask_run, tmp_path):
+    named = few("voc_segmentation", masks=str(mask_run))
+    assert masks_for(named, TRUTH, IMAGES, tmp_path / "out") is None
+    assert masks_for(named, "rib_irn", IMAGES, tmp_path / "out") == mask_run / "masks" / "rib_irn"
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(FileNotFoundError, match=r"'rib': .* kinds cam_irn, rib_irn, and truth"):
+        masks_for(named, "rib", IMAGES, tmp_path)
+
+
+@pytest.mark.usefixtures("package")
+def test_the_packages_masks_are_laid_out_by_kind(tmp_path):
+    part = Part(IMAGES, [0, 2])
+    for kind in ("cam_irn", "rib_irn"):
+        folder = masks_for(VOCSegmentationSettings(), kind, part, tmp_path / "out")
+        assert folder == tmp_path / "out" / "masks" / kind
+        assert len(list(folder.glob("*.png"))) == 2
+        found = read_mask(folder / f"{part.ids[1]}.png")
+        assert np.array_equal(found, IMAGES.mask(2))
+
+
+@pytest.mark.usefixtures("package")
+def test_one_network_is_trained_in_view_and_the_others_come_along(tmp_path, monkeypatch, mask_run):
+    asked = []
+    monkeypatch.setattr(segmentations, "train_segmentation", lambda *given: asked.append(given))
+    settings = VOCSegmentationSettings()
+    for seed, kind in enumerate(SUPERVISION):
+        along = segmentation_net(settings, kind)
+        assert weights_digest(along.net) == weights_digest(small_net(seed, 6))
+        assert (along.loaded, along.history, along.seconds) == (True, HISTORY, 9.0)
+        of_kind = None if kind == TRUTH else mask_run / "masks" / kind
+        found = segmentation_net(settings, kind, IMAGES, of_kind, tmp_path / "out")
+        assert (found is None) == (kind == IN_VIEW)
+    ((net, images, given, recipe, folder, *_),) = asked
+    assert same(net, settings.first_net(6))
+    assert (images, given, recipe) == (IMAGES, mask_run / "masks" / IN_VIEW, settings.segment)
+    assert folder == tmp_path / "out" / f"segmentation_{IN_VIEW}"
+    with pytest.raises(SettingsError, match="no network of the seed 3 that learned from 'by_hand'"):
+        segmentation_net(settings, "by_hand")
+
+
+def test_each_kind_has_a_training_of_its_own_which_is_loaded_the_next_time(mask_run, tmp_path):
+    settings, out = few("voc_segmentation", masks=str(mask_run)), tmp_path / "out"
+    made_by = {"rib_irn": "by hand", TRUTH: "the truth"}
+    for kind, who in made_by.items():
+        of_kind = masks_for(settings, kind, IMAGES, out)
+        first = segmentation_net(settings, kind, IMAGES, of_kind, out)
+        again = segmentation_net(settings, kind, IMAGES, of_kind, out)
+        assert (first.loaded, again.loaded) == (False, True)
+        assert same(first.net, again.net)
+        path = out / f"segmentation_{kind}" / "segmentation.safetensors"
+        assert checkpoint_metadata(path)["identity"]["masks made by"] == who
+
+
+def test_no_network_learns_from_other_masks_than_it_is_named_after(mask_run, tmp_path):
+    """Without masks it would learn from the truth."""
+    settings = few("voc_segmentation")
+    with pytest.raises(ValueError, match="'rib_irn' with masks_dir = None"):
+        segmentation_net(settings, "rib_irn", IMAGES, None, tmp_path)
+    with pytest.raises(ValueError, match=r"'truth' with masks_dir = .*run"):
+        segmentation_net(settings, TRUTH, IMAGES, mask_run / "masks" / "rib_irn", tmp_path)
+
+
+@pytest.mark.parametrize("kind", SUPERVISION)
+@pytest.mark.parametrize("seed", TRAINED)
+def test_the_package_has_networks_of_todays_settings(seed, kind):
+    settings = VOCSegmentationSettings(seed=seed)
+    found = segmentation_net(settings, kind)
+    assert (found.net.arch, found.net.num_classes) == ("scenes", 6)
+    assert found.history
+    identity = checkpoint_metadata(network_path(seed, kind))["identity"]
+    recipe = settings.segment.training()
+    assert {name: identity[name] for name in recipe} == recipe
+
+
+def masks_of(folder, ids):
+    folder.mkdir()
+    for name in ids:
+        (folder / f"{name}.png").touch()
+    return folder
+
+
+def test_only_images_with_every_mask_are_learned_from(tmp_path):
+    images = SceneImages(40, seed=3)
+    one = masks_of(tmp_path / "one", images.ids[1:])
+    two = masks_of(tmp_path / "two", images.ids[:-1])
+    part, lacking = with_masks(images, [one, None, two])
+    assert part.ids == images.ids[1:-1]
+    assert lacking.keys() == {images.ids[0], images.ids[-1]}
+    assert str(one) in lacking[images.ids[0]]
+    assert with_masks(part, [one, None, two]) == (part, {})
+    with pytest.raises(ValueError, match=r"10 of the 10 images have no mask.*another split"):
+        with_masks(SceneImages(10, seed=4), [one])

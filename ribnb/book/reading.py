@@ -43,8 +43,6 @@ class ReadingSettings(Settings):
 
 
 PUBLISHED = Path("ablations") / "cpu"  # below the book's folder of results
-COMMAND = "make ablations"
-PUBLISH = f"ribnb publish runs/ablations book/results/{PUBLISHED.as_posix()}"
 
 
 class AblationsSettings(ReadingSettings):

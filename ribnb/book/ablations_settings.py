@@ -1,5 +1,0 @@
-"""Moved to ``reading``."""
-
-from ribnb.book.reading import COMMAND, PUBLISH, AblationsSettings
-
-__all__ = ["COMMAND", "PUBLISH", "AblationsSettings"]

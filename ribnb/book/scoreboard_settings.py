@@ -1,5 +1,0 @@
-"""Moved to ``reading``."""
-
-from ribnb.book.reading import ScoreboardSettings
-
-__all__ = ["ScoreboardSettings"]

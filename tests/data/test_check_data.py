@@ -141,14 +141,11 @@ def test_one_thing_wrong_is_counted_and_named(voc, wrong):
     assert check_voc(voc, quick=True).good is not quickly
 
 
-def test_damage_that_no_list_needs_is_shown_but_does_no_harm(voc):
+def test_an_id_listed_twice_is_named_and_damage_that_no_list_needs_does_no_harm(voc):
     write(voc / "JPEGImages" / f"{NO_LIST[0]}.jpg", b"no image")
     report = check_voc(voc)
     assert rows(report)["JPEGImages"].unreadable == 1
     assert report.good
-
-
-def test_an_id_listed_twice_is_named(voc):
     path = voc / "ImageSets" / "Segmentation" / "val.txt"
     path.write_text(path.read_text() + f"{VAL[0]}\n")
     report = check_voc(voc)

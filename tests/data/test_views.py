@@ -168,7 +168,7 @@ def test_what_is_looked_at_can_be_read():
     """The image with index 4 has no label."""
     whole = Masked(broken=(0, 5), maskless=(2,))
     assert readable(whole, 3) == [1, 3, 4]
-    assert whole.shown == [1, 2, 3, 4]  # and no more
+    assert whole.shown == [0, 1, 2, 3, 4]  # and no more
     assert readable(whole, 3, labelled=True) == [1, 3, 6]
     assert readable(whole, 100) == [1, 3, 4, 6, 7, 8]
     assert readable(whole, 0) == []

@@ -34,7 +34,7 @@ def main(words: Sequence[str] | None = None) -> int:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what it left undone is no fault
         _say("stopped; the same command goes on from here, where it has a folder to write to")
         return 130
-    except (ValueError, OSError, ImportError, KeyError) as error:
+    except (ValueError, OSError, ImportError, KeyError, FloatingPointError) as error:
         _say(error.args[0] if isinstance(error, KeyError) else error)
         return 2
 
@@ -295,16 +295,31 @@ def export(run_folder: Path, output: Path) -> int:
     return 1 if report.failed else 0
 
 
-@ribnb.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="Train DeepLab-v2 on masks; see its --help.",
-)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def segment(words: tuple[str, ...]) -> int:
-    """Train DeepLab-v2 on masks, under torchrun on several GPUs."""
-    from ribnb.segmentation.segment import main as train
+@ribnb.command()
+@click.argument("data_root")
+@click.argument("masks_dir")
+@click.option("--split", default="train_aug", help="its name, or the path of a list")
+@click.option("-o", "--output-dir", required=True, help="for segmentation.safetensors")
+@click.option("--variant", default="voc", type=click.Choice(["voc", "scenes"]))
+@click.option("--arch", help="resnet101; of scenes: scenes")
+@click.option("--weights", default="imagenet", help=(
+    "of the backbone at the start: imagenet, random, or a path; for the net scenes its "
+    "classifier.safetensors"
+))  # fmt: skip
+@click.option("--predict", metavar="SPLIT", help="write masks of this split afterwards")
+@click.option("--crf", is_flag=True, help="and such masks after a dense CRF")
+@click.option("--workers", default=0, help="processes that decode ahead")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+@_parameters("a field of SegmentationSettings, such as steps=1000")
+def segment(**given: Any) -> int:
+    """Train DeepLab-v2 on masks ID.png; MASKS_DIR "truth" stands for the data's own.
 
-    return train(words)
+    In one process, or on several GPUs: `torchrun --nproc_per_node 4 -m ribnb segment ...`. Ends
+    with 1 if an image failed.
+    """
+    from ribnb.segmentation.segment import segment
+
+    return 1 if segment(**given) else 0
 
 
 if __name__ == "__main__":

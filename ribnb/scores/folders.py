@@ -31,7 +31,6 @@ class SplitScore:
     """Confusion matrices of the maps of a split, or of one shard of it.
 
     Attributes:
-        split: ids of the whole split.
         scored: ids of the images in the matrices.
         failed: id -> why an image is not among them.
         class_names: C names, without background.
@@ -39,7 +38,6 @@ class SplitScore:
             ``WIDE_THRESHOLDS``; rows are the truth.
     """
 
-    split: tuple[str, ...]
     scored: tuple[str, ...]
     failed: dict[str, str]
     class_names: tuple[str, ...]
@@ -146,8 +144,7 @@ def score_split(
         for name, confusion in confusions.items():
             totals[name] += confusion
         scored.append(image_id)
-    split = tuple(images.ids[index] for index in wanted)
-    return SplitScore(split, tuple(scored), failed, tuple(images.class_names), totals)
+    return SplitScore(tuple(scored), failed, tuple(images.class_names), totals)
 
 
 @dataclass(frozen=True, eq=False)

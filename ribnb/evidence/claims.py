@@ -14,7 +14,7 @@ import numpy as np
 
 from ribnb.evidence.differences import Difference, paired_scores
 from ribnb.evidence.results import AblationResults
-from ribnb.scores.image_scores import ImageScores
+from ribnb.scores.image_scores import RELEASED, ImageScores
 
 NO_RESULT = "no result yet"
 
@@ -41,6 +41,11 @@ class Side:
     def cam(self) -> Side:
         """The baseline of the same runs: the maps before the first step."""
         return replace(self, maps=self.maps.replace("seeds", "cam"))
+
+    @property
+    def released_range(self) -> Side:
+        """The same maps at the best threshold of the released program's range."""
+        return replace(self, maps=f"{self.maps}{RELEASED}")
 
 
 def side(results: AblationResults, maps: str = "seeds", **label: Any) -> Side:

@@ -27,8 +27,6 @@ NAMES = {  # column -> how a reader knows it
     "batch_size": "batch size B",
     "seed_miou": "seed mIoU (%)",
     "cam_seed_miou": "CAM",
-    "wide_seed_miou": "seed mIoU, any threshold (%)",
-    "wide_cam_seed_miou": "CAM, any threshold",
     "seconds_per_image": "seconds an image",
 }
 DASHED = {"color": METHODS["CAM"].color, "linestyle": "--", "zorder": 1}  # the baseline

@@ -5,8 +5,8 @@ from ribnb.scores.folders import score_masks, score_split
 from ribnb.scores.image_scores import ImageScores, load_image_scores
 from ribnb.scores.iou import (
     ORACLE,
+    RELEASED_RANGE,
     THRESHOLDS,
-    WIDE_THRESHOLDS,
     by_part,
     class_iou,
     cross_fitted,
@@ -17,8 +17,8 @@ from ribnb.scores.iou import (
 
 __all__ = [
     "ORACLE",
+    "RELEASED_RANGE",
     "THRESHOLDS",
-    "WIDE_THRESHOLDS",
     "ImageScores",
     "by_part",
     "class_iou",

@@ -22,8 +22,8 @@ from ribnb.core.progress import progress
 from ribnb.core.voc import read_mask
 from ribnb.scores.boundary import COUNTS, TrueOutlines, boundary_f
 from ribnb.scores.confusion import IGNORED, check_mask, map_confusions, mask_confusions
-from ribnb.scores.image_scores import METRICS, WIDE, ImageScores
-from ribnb.scores.iou import THRESHOLDS, WIDE_THRESHOLDS, MaskScore, SeedScore
+from ribnb.scores.image_scores import METRICS, RELEASED, ImageScores
+from ribnb.scores.iou import RELEASED_RANGE, THRESHOLDS, MaskScore, SeedScore
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class SplitScore:
         failed: id -> why an image is not among them.
         class_names: C names, without background.
         confusions: name of the maps, such as ``"seeds"``, -> (T, C + 1, C + 1) pixels at each of
-            ``WIDE_THRESHOLDS``; rows are the truth.
+            ``THRESHOLDS``; rows are the truth.
     """
 
     scored: tuple[str, ...]
@@ -46,13 +46,13 @@ class SplitScore:
     def metrics(self) -> dict[str, Any]:
         """The scores that go into a ``result.json``, in %, each at its own oracle threshold.
 
-        That is the best of ``THRESHOLDS``; with the prefix ``wide_``, of ``WIDE_THRESHOLDS``. Where
+        That is the best of ``THRESHOLDS``; with the prefix ``released_range_``, of those. Where
         there are no maps ``"cam"`` beside the seeds, the seeds are the CAMs. Classes in neither
         truth nor prediction are left out of ``seed_iou_per_class``.
         """
         metrics: dict[str, Any] = {}
         for name, (miou, threshold) in METRICS.items():
-            maps = name.removesuffix(WIDE)
+            maps = name.removesuffix(RELEASED)
             score = self.seeds(maps if maps in self.confusions else "seeds", _range(name))
             metrics |= {miou: score.best_miou, threshold: score.best_threshold}
         return {
@@ -67,14 +67,14 @@ class SplitScore:
 
         Args:
             name: which maps.
-            thresholds: among which the best one is chosen; all of them in ``WIDE_THRESHOLDS``.
+            thresholds: among which the best one is chosen; all of them in ``THRESHOLDS``.
 
         Raises:
             ValueError: no image was scored; says why the first one was not.
         """
         _refuse_none(self.scored, self.failed)
         names = ("background", *self.class_names)
-        return SeedScore(np.array(WIDE_THRESHOLDS), self.confusions[name], names).among(thresholds)
+        return SeedScore(np.array(THRESHOLDS), self.confusions[name], names).among(thresholds)
 
     def of_images(self, images: ImageSet, folders: Mapping[str, str | Path]) -> ImageScores:
         """Each image's own scores, at the best threshold of either range for all of them.
@@ -92,7 +92,7 @@ class SplitScore:
         index_of = {name: index for index, name in enumerate(images.ids)}
         thresholds, confusions = {}, {}
         for maps, folder in folders.items():
-            names = (maps, f"{maps}{WIDE}")
+            names = (maps, f"{maps}{RELEASED}")
             best = [self.seeds(maps, _range(name)).best_threshold for name in names]
             files = (read_maps(Path(folder) / f"{name}.npz") for name in self.scored)
             masks = (images.mask(index_of[name]) for name in self.scored)
@@ -128,7 +128,7 @@ def score_split(
     if not chosen:
         raise ValueError(f"shard {first}/{step} is empty: there are only {len(wanted)} images")
     rows = len(images.class_names) + 1
-    totals = {name: np.zeros((len(WIDE_THRESHOLDS), rows, rows), np.int64) for name in folders}
+    totals = {name: np.zeros((len(THRESHOLDS), rows, rows), np.int64) for name in folders}
     scored, failed = [], {}
     for index in progress(chosen, "scoring"):
         image_id = images.ids[index]
@@ -244,7 +244,7 @@ def score_masks(
 def _of_maps(path: Path, mask: ndarray, num_classes: int) -> Int[ndarray, "T C+1 C+1"]:
     if not path.is_file():
         raise FileNotFoundError("it has no map file")
-    (confusion,) = map_confusions([read_maps(path)], [mask], WIDE_THRESHOLDS, num_classes)
+    (confusion,) = map_confusions([read_maps(path)], [mask], THRESHOLDS, num_classes)
     return confusion
 
 
@@ -272,7 +272,7 @@ def _of_masks(
 
 
 def _range(name: str) -> tuple[float, ...]:
-    return WIDE_THRESHOLDS if name.endswith(WIDE) else THRESHOLDS
+    return RELEASED_RANGE if name.endswith(RELEASED) else THRESHOLDS
 
 
 def _refuse_none(scored: Collection[str], failed: Mapping[str, str]) -> None:

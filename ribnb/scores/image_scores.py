@@ -20,12 +20,12 @@ from ribnb.scores.iou import mean_iou
 FILE = "image_scores.npz"
 TOLERANCE = 1e-6  # of mIoU, in points
 AGAIN = "run its chapter again"
-WIDE = "_wide"  # after a name: the same maps, at the best of a wider range of thresholds
+RELEASED = "_released_range"  # after a name: the maps at the best of the released program's range
 METRICS = {  # name of the maps -> its mIoU and threshold in a result
     "seeds": ("seed_miou", "seed_threshold"),
     "cam": ("cam_seed_miou", "cam_seed_threshold"),
-    f"seeds{WIDE}": ("wide_seed_miou", "wide_seed_threshold"),
-    f"cam{WIDE}": ("wide_cam_seed_miou", "wide_cam_seed_threshold"),
+    f"seeds{RELEASED}": ("released_range_seed_miou", "released_range_seed_threshold"),
+    f"cam{RELEASED}": ("released_range_cam_seed_miou", "released_range_cam_seed_threshold"),
 }
 OF_MASKS = ("mask_miou", "val_miou")  # metrics of a result with the mIoU of masks by name
 

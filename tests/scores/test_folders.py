@@ -12,7 +12,7 @@ from ribnb.scores.boundary import TrueOutlines, boundary_f
 from ribnb.scores.confusion import image_confusions
 from ribnb.scores.folders import score_masks, score_split
 from ribnb.scores.image_scores import METRICS
-from ribnb.scores.iou import WIDE_THRESHOLDS, mask_miou, seed_miou
+from ribnb.scores.iou import THRESHOLDS, mask_miou, seed_miou
 
 SIZE = (24, 32)
 
@@ -80,8 +80,8 @@ def test_scores_are_those_of_the_maps_and_masks(maps):
     score = score_split(images, maps)
     for seed, name in enumerate(("seeds", "cam")):
         own = (maps_of(images, index, seed) for index in range(9))
-        plain = seed_miou(own, map(images.mask, range(9)), WIDE_THRESHOLDS, 3)
-        assert (score.seeds(name, WIDE_THRESHOLDS).confusion == plain.confusion).all()
+        plain = seed_miou(own, map(images.mask, range(9)), THRESHOLDS, 3)
+        assert (score.seeds(name).confusion == plain.confusion).all()
         assert score.seeds(name).class_names == ("background", *CLASSES)
     metrics, best = score.metrics(), score.seeds().best
     assert metrics["seed_miou"] == score.seeds().miou.max() == best.miou
@@ -91,7 +91,7 @@ def test_scores_are_those_of_the_maps_and_masks(maps):
     assert (metrics["images"], metrics["failed"]) == (9, 0)
 
 
-def test_a_wider_range_of_thresholds_has_scores_of_its_own(maps):
+def test_the_released_range_has_scores_of_its_own(maps):
     """Faint maps are best below the released program's range."""
     images = Truth()
     for index, name in enumerate(images.ids):  # what is true is a little brighter, but below 0.2
@@ -101,8 +101,8 @@ def test_a_wider_range_of_thresholds_has_scores_of_its_own(maps):
             high_res[row, 0, 0] = 1
         write_maps(maps["cam"] / f"{name}.npz", Maps(classes, high_res, strided))
     metrics = score_split(images, maps).metrics()
-    assert metrics["wide_cam_seed_threshold"] in (0.06, 0.08, 0.1)
-    assert metrics["wide_cam_seed_miou"] > metrics["cam_seed_miou"] + 40
+    assert metrics["cam_seed_threshold"] in (0.06, 0.08, 0.1)
+    assert metrics["cam_seed_miou"] > metrics["released_range_cam_seed_miou"] + 40
 
 
 def test_scores_of_single_images_add_up_to_the_splits(maps):
@@ -113,7 +113,9 @@ def test_scores_of_single_images_add_up_to_the_splits(maps):
     assert own.confusions.keys() == METRICS.keys()
     for name, (miou, threshold) in METRICS.items():
         cut = metrics[threshold]
-        files = (read_maps(maps[name.removesuffix("_wide")] / f"{one}.npz") for one in own.ids)
+        files = (
+            read_maps(maps[name.removesuffix("_released_range")] / f"{one}.npz") for one in own.ids
+        )
         truths = (images.mask(images.ids.index(one)) for one in own.ids)
         assert (own.confusions[name] == image_confusions(files, truths, cut, 3)).all()
         assert own.thresholds[name] == cut

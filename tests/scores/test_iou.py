@@ -11,8 +11,8 @@ from small_scores import MAP, NAMES, PREDICTED, ROW, TRUTH, constant_map, random
 from ribnb.scores.confusion import image_confusions, seed_mask
 from ribnb.scores.iou import (
     ORACLE,
+    RELEASED_RANGE,
     THRESHOLDS,
-    WIDE_THRESHOLDS,
     by_part,
     cross_fitted,
     mask_miou,
@@ -148,15 +148,18 @@ def test_map_files_attributes_and_tensors_score_alike(tmp_path):
             assert np.array_equal(score.confusion, expected)
 
 
-def test_the_papers_thresholds_are_30_from_20_to_49_hundredths():
-    assert THRESHOLDS[0] == 0.2 and THRESHOLDS[10] == 0.3 and THRESHOLDS[-1] == 0.49
-    assert len(seed_miou([MAP], [ROW], num_classes=3).miou) == len(THRESHOLDS) == 30
+def test_the_one_ruler_holds_the_released_programs_thirty():
+    assert (RELEASED_RANGE[0], RELEASED_RANGE[-1], len(RELEASED_RANGE)) == (0.2, 0.49, 30)
+    assert set(RELEASED_RANGE) < set(THRESHOLDS) and list(THRESHOLDS) == sorted(THRESHOLDS)
+    assert (min(THRESHOLDS), max(THRESHOLDS)) == (0.02, 0.8)
+    assert len(seed_miou([MAP], [ROW], num_classes=3).miou) == len(THRESHOLDS)
 
 
-def test_the_wide_range_holds_them_so_that_nothing_scores_lower_there():
-    assert set(THRESHOLDS) < set(WIDE_THRESHOLDS)
-    assert (min(WIDE_THRESHOLDS), max(WIDE_THRESHOLDS)) == (0.02, 0.6)
-    assert list(WIDE_THRESHOLDS) == sorted(WIDE_THRESHOLDS)
+def test_a_best_threshold_at_an_end_is_marked():
+    score = seed_miou([MAP], [ROW], (0.35, 0.55, 0.8), 3)
+    assert not score.at_an_end and "an end" not in str(score)
+    assert score.among((0.55, 0.8)).at_an_end and score.among((0.35, 0.55)).at_an_end
+    assert "at 0.55, an end of the range" in str(score.among((0.55, 0.8)))
 
 
 # Parts, halves, images --------------------------------------------------------------------

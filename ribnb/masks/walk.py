@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
-
 class PairKinds(NamedTuple):
     """What is known of each pair; a pair with an ignored position is in none of them.
 

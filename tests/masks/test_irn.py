@@ -152,12 +152,3 @@ def test_without_maps_or_with_empty_ones_all_is_background(n):
 def test_maps_that_walls_swallow_are_background():
     maps = maps_of(np.ones((1, 8, 8)))
     assert not walked_mask(maps, torch.ones(4, 4), SETTINGS).any()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-def test_a_gpu_walks_to_the_same_scores():
-    generator = np.random.default_rng(0)
-    maps = maps_of(generator.random((2, 40, 60), np.float32))
-    boundary = torch.from_numpy(generator.random((20, 30), np.float32) ** 2)
-    here, there = (walked_scores(maps, boundary.to(device), SETTINGS) for device in ("cpu", "cuda"))
-    np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-6)

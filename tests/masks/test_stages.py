@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from irn_split import made_up_maps, write_maps_of
 from plain_adaptation import one_thread  # noqa: F401
 from small_split import Noise
@@ -272,6 +273,17 @@ def test_several_threads_or_processes_give_the_same_files(tmp_path, images, maps
         assert files_in(tmp_path / f"{name}1") == files_in(tmp_path / f"{name}2")
     with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
         ALL["IRN"].run(images, maps_dir, output_dir=tmp_path / "IRN1", workers=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_a_gpu_makes_the_cpu_s_masks(tmp_path, images, maps_dir):
+    for device in ("cpu", "cuda"):
+        irn_masks(irn(), images, maps_dir, tmp_path / device, FEW, device, workers=2)
+    same = [
+        read_mask(tmp_path / "cpu" / f"{name}.png") == read_mask(tmp_path / "cuda" / f"{name}.png")
+        for name in images.ids
+    ]
+    assert np.concatenate([one.ravel() for one in same]).mean() > 0.99
 
 
 @pytest.mark.parametrize("name", ["seeds", "crf", "labels", "saliency"])

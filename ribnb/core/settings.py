@@ -118,12 +118,7 @@ class Settings(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The fields that change the result, with their values; groups as in ``as_dict``."""
-        return self.identity_of(
-            {
-                name: value if isinstance(value, dict) else getattr(self, name)
-                for name, value in self.as_dict().items()
-            }
-        )
+        return self.identity_of(self.as_dict())
 
     @classmethod
     def identity_of(cls, values: Mapping[str, Any]) -> dict[str, Any]:

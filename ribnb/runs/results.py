@@ -163,7 +163,7 @@ def stale(result: Mapping[str, Any], chapters: Mapping[str, type[Settings]]) -> 
         settings = chapters[chapter].from_mapping(there)
     except SettingsError as error:
         return f"is stale: {chapter} refuses its settings now: {error}; {AGAIN}"
-    other = differences(flat(there), flat(json.loads(json.dumps(settings.identity()))))
+    other = differences(there, settings.identity())
     if settings.hash() == result["settings_hash"] and not other:
         return ""
     return f"is stale: {chapter} reads its settings otherwise now ({other or 'hash'}); {AGAIN}"

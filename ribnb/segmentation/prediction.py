@@ -23,7 +23,7 @@ from ribnb.core.devices import as_device, autocast, evaluation, float32_mode
 from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.core.runner import MASKS, RecordedFolder, Report
+from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report
 from ribnb.data.views import multi_scale_views
 from ribnb.masks.crf import CRFSettings, crf_probabilities, require_crf
 from ribnb.nets.deeplab import DeepLabV2
@@ -32,7 +32,6 @@ from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import check_classes
 
 PLAIN, CRF = "plain", "crf"
-_FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)  # of one image
 
 
 @torch.no_grad()
@@ -196,7 +195,7 @@ def _predicted(
             try:
                 image = images.image(index)
                 probabilities = predict(net, image, settings, device)
-            except _FAILURES as error:
+            except FAILURES as error:
                 yield from ((index, name, _why(error)) for name in names)
                 continue
             if PLAIN in names:

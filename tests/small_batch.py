@@ -104,7 +104,7 @@ class SmallBatch:
     def run(self, *options: str) -> tuple[int, str]:
         """(exit code, what it printed)."""
         process = self.start(*options)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
     def signal(self, name: str) -> Path:

@@ -10,7 +10,7 @@ from small_batch import small_batch  # noqa: F401
 from ribnb.runs.results import read_result
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     for _ in range(seconds * 20):
         if condition():
             return
@@ -75,12 +75,12 @@ def test_a_call_that_was_killed_is_gone_on_with(batch, how, whom):
     process = batch.start("--cores", "4")
     wait_for(lambda: len(batch.begun()) == 4 and len(batch.results()) == 2)
     os.killpg(process.pid, how) if whom == "all" else os.kill(process.pid, how)
-    process.wait(timeout=60)
+    process.wait(timeout=120)
     done = {path: path.stat().st_mtime_ns for path in batch.results()}
     again = batch.start()
     for number in (3, 4):
         batch.signal(f"wait_{number}").unlink()
-    output, _ = again.communicate(timeout=120)
+    output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
     assert len(batch.results()) == 4
     for path, when in done.items():
@@ -115,7 +115,7 @@ def test_as_many_jobs_at_a_time_as_cores_allow_and_one_call(batch):
     assert len(batch.begun()) == 3
     for number in (1, 2, 3, 4):
         batch.signal(f"wait_{number}").unlink()
-    assert "5 of 5 steps (100%) done" in process.communicate(timeout=120)[0]
+    assert "5 of 5 steps (100%) done" in process.communicate(timeout=300)[0]
     assert process.returncode == 0
 
 

@@ -30,8 +30,6 @@ NAMES = {  # column -> how a reader knows it
     "seconds_per_image": "seconds an image",
 }
 DASHED = {"color": METHODS["CAM"].color, "linestyle": "--", "zorder": 1}  # the baseline
-# Of rows of differences: in the released range of thresholds, and with any.
-TRACKS = (("0.20 to 0.49, ", BLUE, "s"), ("any threshold, ", "#D55E00", "D"))
 
 
 @styled_figure
@@ -145,11 +143,7 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
 
 
 @styled_figure
-def differences(
-    rows: Iterable[Mapping[str, Any]],
-    title: str,
-    others: Iterable[Mapping[str, Any]] | None = None,
-) -> Figure:
+def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     """A row for each switch: its difference, the interval over images, each seed as a dot.
 
     Full marks have an interval without 0.
@@ -158,36 +152,28 @@ def differences(
         rows: ``label``, ``difference``, ``low``, ``high`` in points and the list ``by_seed``, such
             as ``{"label": ..., **difference.as_dict()}``; NaN or None where there is no result.
         title: what to see.
-        others: the same rows with any threshold, drawn below each in another colour and form.
     """
-    tracks = [pd.DataFrame(track) for track in (rows, others) if track is not None]
-    labels = [textwrap.fill(str(label), 38) for label in tracks[0]["label"]]
-    lines = sum(1 + label.count("\n") for label in labels)
-    height = (0.1 + 0.14 * len(tracks)) * len(labels) + 0.16 * lines + 1.5
+    frame = pd.DataFrame(rows).reset_index(drop=True)
+    labels = [textwrap.fill(str(label), 38) for label in frame["label"]]
+    height = sum(0.4 + 0.16 * label.count("\n") for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
-    starts = (0.0,) if len(tracks) == 1 else (-0.22, 0.18)
-    for track, start, (words, color, marker) in zip(tracks, starts, TRACKS, strict=False):
-        words = words if len(tracks) > 1 else ""
-        track = track.assign(at=np.arange(len(track)) + start)
-        found = track.dropna(subset="difference")
-        numbers = found[["difference", "low", "high"]].astype(float)
-        clear = (numbers["low"] > 0) | (numbers["high"] < 0)
-        for full, label in ((True, "interval without 0"), (False, "interval with 0")):
-            shown = numbers[clear == full]
-            mean = shown["difference"]
-            axis.errorbar(
-                mean, found["at"][clear == full], fmt=marker, color=color, markersize=7, lw=2,
-                xerr=[mean - shown["low"], shown["high"] - mean], label=words + label,
-                mfc=color if full else "white",
-            )  # fmt: skip
-        seeds = found.explode("by_seed")
-        below = 0.27 / len(tracks)
-        axis.plot(seeds["by_seed"], seeds["at"] + below, ".", color="#555555", ms=5, zorder=3)
-        for place in track["at"][track["difference"].isna()]:
-            axis.annotate("no result", (0, place), (4, 0), textcoords="offset points",
-                          va="center", fontsize=8, color="#666666")  # fmt: skip
-    axis.lines[-1].set_label("a seed")
+    found = frame.dropna(subset="difference").astype(
+        dict.fromkeys(("difference", "low", "high"), float)
+    )
+    clear = (found["low"] > 0) | (found["high"] < 0)
+    for full, label in ((True, "interval without 0"), (False, "interval with 0")):
+        shown = found[clear == full]
+        mean = shown["difference"]
+        axis.errorbar(
+            mean, shown.index, fmt="s", color=BLUE, mfc=BLUE if full else "white", markersize=7,
+            xerr=[mean - shown["low"], shown["high"] - mean], linewidth=2, label=label,
+        )  # fmt: skip
+    seeds = found.explode("by_seed")
+    axis.plot(seeds["by_seed"], seeds.index + 0.27, ".", color="#555555", ms=5, label="a seed")
+    for place in frame.index[frame["difference"].isna()]:
+        axis.annotate("no result", (0, place), (4, 0), textcoords="offset points", va="center",
+                      fontsize=8, color="#666666")  # fmt: skip
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.45, -0.55)  # the first row on top
     axis.set(xlabel="difference of seed mIoU (points)", title=title)

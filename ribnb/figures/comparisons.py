@@ -170,4 +170,5 @@ def class_statistics(labels: UInt8[Tensor, "N C"], class_names: Sequence[str]) -
         cbar_kws={"shrink": 0.8, "format": PercentFormatter(1, decimals=0)},
     )  # fmt: skip
     right.set_title("Share of a row's images with the column")
+    right.grid(False)
     return figure

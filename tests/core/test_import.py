@@ -43,7 +43,7 @@ def test_what_a_chapter_imports_loads_no_library_that_it_may_not_need(tmp_path):
     """Each takes seconds: for the embedded digits, to run chapters, to score."""
     toy = "method.bottleneck exercises data.digits method.losses nets.digit_net figures"
     toy += " runs.run book.toy"
-    scenes = "scores.iou method.adaptation nets.scene_nets book.scene_rib"
+    scenes = "scores.iou method.adaptation nets.scene_nets book.scenes"
     modules = [f"ribnb.{name}" for name in f"{toy} {scenes}".split()]
     loaded = loaded_by(f"import {', '.join(modules)}", tmp_path)
     assert {"torch", "matplotlib"} <= loaded

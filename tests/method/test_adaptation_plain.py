@@ -1,6 +1,5 @@
 """`adapt` equals the adaptation written out plainly, in every combination of its settings."""
 
-
 import pytest
 import torch
 from plain_adaptation import (

@@ -31,17 +31,12 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 # Gradient maps ----------------------------------------------------------------------------
 
 
-def test_map_of_a_linear_net_is_its_row_of_weights():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    maps = gradient_maps(model, images(2, 1, 3, 4), torch.tensor([2, 0]))
-    assert torch.equal(maps[0, 0], model[1].weight[2].detach().view(3, 4))
-    assert torch.equal(maps[0, 1], model[1].weight[0].detach().view(3, 4))
-
-
-def test_input_channels_are_summed():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 2))
-    found = gradient_maps(model, images(1, 3, 2, 2), torch.tensor([1]))
-    torch.testing.assert_close(found[0, 0], model[1].weight[1].detach().view(3, 2, 2).sum(dim=0))
+def test_map_of_a_linear_net_is_its_row_of_weights_summed_over_input_channels():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 3))
+    maps = gradient_maps(model, images(2, 3, 2, 2), torch.tensor([2, 0]))
+    for index, target in enumerate((2, 0)):
+        row = model[1].weight[target].detach().view(3, 2, 2)
+        torch.testing.assert_close(maps[0, index], row.sum(dim=0))
 
 
 def test_maps_of_a_convolution_and_of_the_layer_behind_it():
@@ -164,29 +159,17 @@ def test_works_without_gradients_around_it_and_with_frozen_weights(net, pair):
         assert not torch.is_grad_enabled()
 
 
-def test_targets_may_be_of_any_integer_type(net, pair):
-    batch, targets = pair
-    assert torch.equal(gradient_maps(net, batch, targets.int()), gradient_maps(net, *pair))
-
-
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
         (torch.tensor([0]), r"targets must be \(2,\) class indices.*\(1,\)"),
-        (torch.tensor([[0], [1]]), r"targets must be \(2,\) class indices.*\(2, 1\)"),
         (torch.tensor([0.0, 1.0]), "class indices.*float32"),
         (torch.tensor([0, 2]), r"targets must lie in 0 \.\.\. 1; got \[0, 2\]"),
-        (torch.tensor([-1, 0]), r"targets must lie in 0 \.\.\. 1; got \[-1, 0\]"),
     ],
 )
 def test_refuses_targets_that_are_no_class_indices(net, targets, message):
     with pytest.raises(ValueError, match=message):
         gradient_maps(net, images(2, 1, 12, 12), targets)
-
-
-def test_refuses_one_image_without_its_batch(net):
-    with pytest.raises(ValueError, match=r"shape \(B, C, H, W\); got \(1, 12, 12\)"):
-        gradient_maps(net, images(1, 12, 12), torch.tensor([0]))
 
 
 def test_refuses_models_without_layers_or_without_logits():
@@ -209,27 +192,22 @@ def test_ratio_of_a_map_made_by_hand():
     assert high_gradient_ratio(MAP, EVERYWHERE) == pytest.approx(3 / 9)
 
 
+def test_sign_and_unit_do_not_count_and_the_maximum_is_the_whole_maps_or_a_scale():
+    expected = high_gradient_ratio(MAP, TOP_ROW)
+    assert (
+        high_gradient_ratio(-MAP, TOP_ROW) == high_gradient_ratio(1e-4 * MAP, TOP_ROW) == expected
+    )
+    middle = torch.tensor([[False] * 3, [True] * 3, [False] * 3])
+    assert high_gradient_ratio(MAP, middle, threshold=0.8) == 0
+    assert high_gradient_ratio(MAP, TOP_ROW, scale=8.0) == pytest.approx(1 / 3)
+    assert high_gradient_ratio(MAP, TOP_ROW, scale=1.0) == 1
+
+
 def test_threshold_is_strict():
     assert high_gradient_ratio(MAP, TOP_ROW, threshold=0.5) == pytest.approx(1 / 3)
     assert high_gradient_ratio(MAP, TOP_ROW, threshold=0.499) == pytest.approx(2 / 3)
     assert high_gradient_ratio(MAP, TOP_ROW, threshold=1.0) == 0
     assert high_gradient_ratio(MAP, EVERYWHERE, threshold=0) == pytest.approx(5 / 9)
-
-
-def test_sign_and_unit_of_the_map_do_not_count():
-    expected = high_gradient_ratio(MAP, TOP_ROW)
-    assert high_gradient_ratio(-MAP, TOP_ROW) == expected
-    assert high_gradient_ratio(1e-4 * MAP, TOP_ROW) == expected
-
-
-def test_maximum_is_the_whole_maps_not_the_regions():
-    middle = torch.tensor([[False] * 3, [True] * 3, [False] * 3])
-    assert high_gradient_ratio(MAP, middle, threshold=0.8) == 0
-
-
-def test_scale_replaces_the_maps_own_maximum():
-    assert high_gradient_ratio(MAP, TOP_ROW, scale=8.0) == pytest.approx(1 / 3)
-    assert high_gradient_ratio(MAP, TOP_ROW, scale=1.0) == 1
 
 
 def test_a_map_of_zeros_has_no_high_pixel():
@@ -243,14 +221,11 @@ def test_a_map_of_zeros_has_no_high_pixel():
     ("arguments", "message"),
     [
         ((MAP, TOP_ROW[:2]), r"same shape \(H, W\); got \(3, 3\) and \(2, 3\)"),
-        ((MAP[None], TOP_ROW[None]), r"same shape \(H, W\); got \(1, 3, 3\)"),
         ((MAP, TOP_ROW.float()), r"bool mask, not torch\.float32"),
         ((MAP, ~EVERYWHERE), "the region has no pixels"),
         ((MAP / 0, TOP_ROW), "the gradient map holds NaN"),
         ((MAP, TOP_ROW, -0.1), r"threshold must be at least 0; got -0\.1"),
-        ((MAP, TOP_ROW, float("nan")), "threshold must be at least 0; got nan"),
         ((MAP, TOP_ROW, 0.3, 0.0), r"scale must be positive; got 0\.0"),
-        ((MAP, TOP_ROW, 0.3, float("nan")), "scale must be positive; got nan"),
     ],
 )
 def test_ratio_refuses_bad_input_in_words(arguments, message):
@@ -283,15 +258,3 @@ def test_region_ratios_refuse_another_number_of_images():
     whole = {"shape": torch.ones(4, 5, 5, dtype=torch.bool)}
     with pytest.raises(ValueError, match="'scales' is for 1 images, the maps are of 4"):
         region_ratios(maps, whole, scales=torch.ones(1))
-
-
-@pytest.mark.parametrize(
-    ("threshold", "scale", "message"),
-    [(-0.1, 1.0, "threshold must be at least 0"), (0.3, 0.0, "scale must be positive")],
-)
-def test_region_ratios_refuses_the_same_ruler_as_one_ratio(threshold, scale, message):
-    maps, mask = torch.ones(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool)
-    with pytest.raises(ValueError, match=message):
-        high_gradient_ratio(maps[0, 0], mask[0], threshold, scale)
-    with pytest.raises(ValueError, match=message):
-        region_ratios(maps, {"all": mask}, threshold, torch.tensor([scale]))

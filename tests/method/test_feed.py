@@ -5,7 +5,6 @@ import os
 import signal
 import time
 
-import numpy as np
 import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
@@ -13,7 +12,7 @@ from small_split import LABELS, Noise, few_steps
 from torch.utils.data._utils import signal_handling
 
 from ribnb.data.views import multi_scale_views
-from ribnb.method.inputs import VIEWS, AdaptationInputs, Feed
+from ribnb.method.inputs import AdaptationInputs, Feed
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
 
@@ -87,13 +86,6 @@ def test_nothing_is_read_of_what_has_stopped_or_failed(broken):
         assert images.count.value == target + 1
 
 
-@pytest.mark.parametrize(("variant", "updates"), [("paper", 3), ("released", 2)])
-def test_no_batch_is_read_for_an_update_that_no_map_looks_at(variant, updates):
-    feed = Feed(AdaptationInputs(Noise(), few_steps(variant)), [4, 1])
-    steps = [VIEWS, *range(updates)]
-    assert list(feed) == [(target, step) for target in (4, 1) for step in steps]
-
-
 def test_workers_read_little_of_what_has_stopped():
     images, steps = Counted([[0, 0, 1], [1, 0, 0]] * 10), 50
     settings = few_steps(iterations=steps + 1, batch_size=1)
@@ -120,14 +112,6 @@ def test_ctrl_c_does_not_reach_the_workers():
         assert has_views(feed.views(target), target)
         assert len(list(feed.batches())) == 2
     feed.close()
-
-
-def test_no_worker_outlives_the_feed():
-    feed = Feed(AdaptationInputs(Noise(), few_steps()), range(9), 2)
-    feed.views(0)
-    assert len(multiprocessing.active_children()) == 2
-    feed.close()
-    assert multiprocessing.active_children() == []
 
 
 def start_and_die(monkeypatch, alive) -> None:
@@ -160,17 +144,3 @@ def test_no_worker_outlives_a_process_that_was_killed_while_they_started(monkeyp
         os.kill(pid, signal.SIGKILL)
     killed.join()
     assert ended, "workers were still there after 20 s"
-
-
-@WORKERS
-def test_feeding_leaves_the_global_generators_alone(workers):
-    torch.manual_seed(1)
-    drawn = torch.rand(2)
-    torch.manual_seed(1)
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
-    feed = Feed(AdaptationInputs(Noise(), few_steps()), [0, 1], workers)
-    for target in (0, 1):
-        assert feed.views(target) and list(feed.batches())
-    feed.close()
-    assert torch.equal(torch.rand(2), drawn)
-    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002

@@ -18,7 +18,7 @@ from ribnb.data.views import multi_scale_views
 from ribnb.method import localization
 from ribnb.method.adaptation import Course, adapt
 from ribnb.method.inputs import AdaptationInputs
-from ribnb.method.localization import MapsReport, read_steps
+from ribnb.method.localization import read_steps
 
 # What a run gives -------------------------------------------------------------------------
 
@@ -123,19 +123,6 @@ def test_an_image_whose_record_is_not_whole_is_done_again(tmp_path, damage, undi
     assert maps_in(tmp_path) == undisturbed
 
 
-def test_an_image_without_labels_has_a_file_without_maps(tmp_path):
-    run(tmp_path, Noise(sizes=((30, 21),)))
-    maps = read_maps(tmp_path / "maps" / "n004.npz")
-    assert [array.shape for array in maps] == [(0,), (0, 21, 30), (0, 6, 8)]
-    assert maps.class_ids.dtype == np.int64
-
-
-def test_without_steps_it_is_the_cam_and_no_batch_is_read(tmp_path):
-    images = Noise()
-    run(tmp_path, images, settings=few_steps(iterations=0, batch_size=5))
-    assert sorted(images.shown) == list(range(9))
-
-
 def test_nothing_is_read_for_an_update_that_no_map_looks_at(tmp_path):
     """Three steps of the authors' variant take two batches; a stop spares those after it."""
     images = Noise([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -166,15 +153,6 @@ def test_the_report_counts_the_stops(tmp_path, reason):
     assert 0 < count < 8
     assert report.stopped == {"margin": 0, "flood": 0, reason: count}
     assert f"stopped by margin {report.stopped['margin']}, by flood" in str(report)
-
-
-def test_the_report_in_words():
-    report = MapsReport("maps", ["a", "b"], 3, {"c": "no file"}, 61.4, unreadable={"c": "none"})
-    assert str(report).splitlines() == [
-        "2 images in 61 s, 3 were there; stopped by margin 0, by flood 0; failed 1",
-        "failed: c: no file",
-        "left out of batches: c: none",
-    ]
 
 
 @WORKERS

@@ -33,19 +33,6 @@ def test_an_unreadable_image_is_named_and_the_rest_is_done(tmp_path, undisturbed
     assert all(there[f"{name}.npz"] == undisturbed[f"{name}.npz"] for name in again.written)
 
 
-def test_an_unreadable_image_is_not_called_a_failure_if_it_is_no_target(tmp_path):
-    report = run(tmp_path, Noise(broken=(1,)), shard=(0, 3))
-    assert report.failed == {}
-    assert report.unreadable == {"n001": "image n001 cannot be read"}
-    assert report.written == ["n000", "n003", "n006"]
-
-
-def test_if_no_image_can_be_read_each_is_named(tmp_path):
-    report = run(tmp_path, Noise(broken=range(9)), workers=2)
-    assert list(report.failed) == Noise().ids
-    assert maps_in(tmp_path) == {}
-
-
 @WORKERS
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_loss_that_is_not_a_number_stops_its_image_alone(
@@ -110,16 +97,6 @@ def test_a_folder_that_cannot_be_written_is_named_at_once(tmp_path, monkeypatch)
     with pytest.raises(OSError, match=rf"cannot write {tmp_path}/maps\.json: Permission denied"):
         run(tmp_path, images)
     assert images.shown == []
-
-
-def test_a_finished_folder_may_be_read_only(tmp_path, monkeypatch):
-    run(tmp_path)
-
-    def refuse(*_, **__):
-        raise AssertionError("something is written")
-
-    monkeypatch.setattr(os, "replace", refuse)
-    assert run(tmp_path).kept == 9
 
 
 # The record -------------------------------------------------------------------------------
@@ -217,13 +194,6 @@ def test_other_frozen_stages_are_refused(tmp_path):
     model.frozen_stages = model.frozen_stages[:3]
     with pytest.raises(ValueError, match=r"frozen_stages is .*'layer2'\] there"):
         run(tmp_path, model=model)
-
-
-def test_the_same_run_of_other_objects_is_not_refused(tmp_path):
-    """600 and 600.0 are one margin; what was drawn in between does not count."""
-    run(tmp_path, settings=few_steps(margin=600))
-    torch.manual_seed(3)
-    assert run(tmp_path, settings=few_steps(margin=600.0)).kept == 9
 
 
 def test_two_shards_may_begin_at_once(tmp_path, monkeypatch):

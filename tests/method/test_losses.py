@@ -64,26 +64,11 @@ def test_labels_may_be_of_any_type(logits, labels, dtype):
     assert rib_loss(logits, labels.to(dtype), 5.0) == rib_loss(logits, labels.float(), 5.0)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_keeps_the_precision_of_the_logits(logits, labels, dtype):
-    assert rib_loss(logits.to(dtype), labels, 5.0, reduction="none").dtype == dtype
-
-
-def test_leaves_its_arguments_as_they_are(logits, labels):
-    before = logits.clone(), labels.clone()
-    rib_loss(logits, labels, 5.0)
-    assert torch.equal(logits, before[0])
-    assert torch.equal(labels, before[1])
-
-
 @pytest.mark.parametrize(
     ("logits", "labels", "message"),
     [
         (torch.zeros(2, 3), torch.zeros(2, 4), r"shape \(B, C\).*\(2, 3\).*\(2, 4\)"),
-        (torch.zeros(3), torch.zeros(3), r"shape \(B, C\).*\(3,\)"),
-        (torch.zeros(2, 3), torch.zeros(2), r"labels \(2,\)"),
         (torch.zeros(1, 2), torch.tensor([[0, 0.5]]), r"labels must be 0 or 1; found 0\.5"),
-        (torch.zeros(1, 2), torch.tensor([[-1, 1]]), "labels must be 0 or 1; found -1"),
         (torch.zeros(1, 2), torch.tensor([[0, math.nan]]), "labels must be 0 or 1; found nan"),
         (torch.tensor([[0, 1], [2, math.nan]]), torch.zeros(2, 2), "image 1, class 1 is NaN"),
     ],
@@ -97,13 +82,3 @@ def test_refuses_wrong_tensors_in_words(logits, labels, message):
 def test_refuses_a_margin_that_is_not_positive(margin):
     with pytest.raises(ValueError, match=f"margin must be positive.*got {margin}"):
         rib_loss(torch.zeros(1, 2), torch.zeros(1, 2), margin)
-
-
-def test_refuses_an_unknown_reduction():
-    with pytest.raises(ValueError, match="one of sum, mean, none; got 'average'"):
-        rib_loss(torch.zeros(1, 2), torch.zeros(1, 2), reduction="average")
-
-
-def test_refuses_logits_that_are_whole_numbers():
-    with pytest.raises(TypeError, match=r"floating point, not torch\.int64"):
-        rib_loss(torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, 2))

@@ -52,31 +52,6 @@ def test_maps_have_the_images_size_and_a_quarter_of_it(variant, height, width):
         assert not maps.requires_grad
 
 
-def test_a_dim_map_of_the_released_code_stays_dim():
-    """It adds 1e-5 to the maximum before it divides; the paper's map has the maximum 1."""
-    net = small_net()
-    net.class_layer.weight.data *= 1e-5
-    settings = settings_of("released", iterations=0)
-    exact = run(settings_of("paper", iterations=0), net)
-    assert exact.high_res.amax() == exact.strided.amax() == 1
-    total = sum(
-        F.interpolate((one + two.flip(-1))[None], (48, 16), mode="bilinear")[0]
-        for one, two in (class_activation_maps(net, v)[:, PRESENT] for v in some_views(settings))
-    )
-    expected = total / (total.amax(dim=(1, 2), keepdim=True) + 1e-5)
-    assert expected.max() < 0.95
-    torch.testing.assert_close(run(settings, net).high_res, expected)
-
-
-def test_an_image_is_resized_to_whole_cells_and_cropped_at_its_far_sides():
-    """33 x 50 pixels are 9 x 13 cells of 4 pixels; the map begins where the image does."""
-    settings = settings_of("paper", iterations=0, scales=(1,), flip=False)
-    net, (image,) = small_net(), some_views(settings, 33, 50)
-    cam = class_activation_maps(net, image)[:, PRESENT]
-    expected = F.interpolate(cam, (36, 52), mode="bilinear")[0, :, :33, :50]
-    torch.testing.assert_close(run(settings, net, [image]).high_res, normalize(expected))
-
-
 @VARIANT
 @pytest.mark.parametrize("side", [80, 81, 100])
 def test_the_map_lies_where_the_object_does(variant, side):

@@ -5,90 +5,31 @@ import pytest
 from ribnb.core.settings import SettingsError
 from ribnb.method.settings import RIBSettings
 
-# The released settings, from the authors' code; where the paper's differ, its value beside them.
+# The released settings, from the authors' code.
 RELEASED = {
-    "iterations": 10,
-    "learning_rate": 8e-6,
-    "class_layer_factor": 10,  # 8e-5 for the class layer
-    "power": 0.9,
-    "momentum": 1e-4,
-    "weight_decay": 0,
-    "loss": "rib",
-    "margin": 600,
-    "pooling": "gndrp",
-    "threshold": 0.4,
-    "variant": "released",
-    "batch_size": 20,
-    "batch_choice": "disjoint",
-    "crop_size": 512,
-    "long_side_min": 320,
-    "long_side_max": 640,
-    "scales": (1, 0.5, 1.5, 2),
-    "loss_scales": (1, 1.5, 2),
-    "flip": True,
-    "flood_level": 0.3,
-    "flood_share": 0.7,
-    "normalize_maps": False,
-    "precision": "float32",
+    "iterations": 10, "learning_rate": 8e-6, "class_layer_factor": 10, "power": 0.9,
+    "momentum": 1e-4, "weight_decay": 0, "loss": "rib", "margin": 600, "pooling": "gndrp",
+    "threshold": 0.4, "variant": "released", "margin_rule": "stop", "last_map": False,
+    "pooling_variant": "released", "image_in_batch": False, "batch_size": 20,
+    "batch_choice": "disjoint", "crop_size": 512, "long_side_min": 320, "long_side_max": 640,
+    "scales": (1, 0.5, 1.5, 2), "loss_scales": (1, 1.5, 2), "flip": True, "flood_level": 0.3,
+    "flood_share": 0.7, "normalize_maps": False, "moving_stages": None, "precision": "float32",
     "seed": 0,
-}
-PAPER = {
-    "variant": "paper",
-    "class_layer_factor": 1,
-    "power": 0,
-    "momentum": 0,
-    "batch_choice": "random",
-    "flood_level": None,
-    "flood_share": None,
-    "normalize_maps": True,
-}
+}  # fmt: skip
+# Where the paper's are others.
 BY_VARIANT = {
-    "released": {
-        "margin_rule": "stop",
-        "last_map": False,
-        "pooling_variant": "released",
-        "image_in_batch": False,
-    },
-    "paper": {
-        "margin_rule": "cap",
-        "last_map": True,
-        "pooling_variant": "paper",
-        "image_in_batch": True,
-    },
-}
-RELEASED |= {**BY_VARIANT["released"], "moving_stages": None}
-PAPER |= BY_VARIANT["paper"]
-OTHER = {
-    "iterations": 11,
-    "learning_rate": 8.1e-6,
-    "class_layer_factor": 9.5,
-    "power": 1,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "loss": "bce",
-    "margin": 100,
-    "pooling": "gap",
-    "threshold": 0.5,
-    "variant": "paper",
-    "margin_rule": "cap",
-    "last_map": True,
-    "pooling_variant": "paper",
-    "image_in_batch": True,
-    "moving_stages": 2,
-    "batch_size": 19,
-    "batch_choice": "random",
-    "crop_size": 511,
-    "long_side_min": 321,
-    "long_side_max": 641,
-    "scales": (1, 1.5, 0.5, 2),
-    "loss_scales": (1, 2),
-    "flip": False,
-    "flood_level": 0.4,
-    "flood_share": None,
-    "normalize_maps": True,
-    "precision": "bfloat16",
-    "seed": 1,
-}
+    "margin_rule": "cap", "last_map": True, "pooling_variant": "paper", "image_in_batch": True,
+}  # fmt: skip
+PAPER = BY_VARIANT | {
+    "variant": "paper", "class_layer_factor": 1, "power": 0, "momentum": 0,
+    "batch_choice": "random", "flood_level": None, "flood_share": None, "normalize_maps": True,
+}  # fmt: skip
+OTHER = PAPER | {
+    "iterations": 11, "learning_rate": 8.1e-6, "weight_decay": 1e-4, "loss": "bce", "margin": 100,
+    "pooling": "gap", "threshold": 0.5, "batch_size": 19, "crop_size": 511, "long_side_min": 321,
+    "long_side_max": 641, "scales": (1, 1.5, 0.5, 2), "loss_scales": (1, 2), "flip": False,
+    "moving_stages": 2, "precision": "bfloat16", "seed": 1,
+}  # fmt: skip
 
 
 def values(settings):
@@ -102,24 +43,11 @@ def test_each_variant_is_whole():
     assert RIBSettings() == RIBSettings.released()
 
 
-def test_the_settings_for_scenes_are_the_papers_formulas_on_the_image_alone():
-    scenes = RIBSettings.scenes()
-    assert {name: getattr(scenes, name) for name in ("variant", "loss", "pooling")} == {
-        "variant": "paper",
-        "loss": "rib",
-        "pooling": "gndrp",
-    }
-    assert scenes.num_others == 0
-    assert scenes.scales == scenes.loss_scales == (1,)
-    assert RIBSettings.scenes(iterations=3, pooling="gap").pooling == "gap"
-
-
-@pytest.mark.parametrize("variant", BY_VARIANT)
-@pytest.mark.parametrize("name", BY_VARIANT["paper"])
-def test_each_difference_of_the_variants_can_be_switched_alone(variant, name):
-    other = BY_VARIANT["paper" if variant == "released" else "released"][name]
-    here, changed = getattr(RIBSettings, variant), {name: other}
-    assert values(here(**changed)) == {**values(here()), **changed}
+@pytest.mark.parametrize("name", BY_VARIANT)
+def test_each_difference_of_the_variants_can_be_switched_alone(name):
+    papers, released = {name: BY_VARIANT[name]}, {name: RELEASED[name]}
+    assert values(RIBSettings.released(**papers)) == {**RELEASED, **papers}
+    assert values(RIBSettings.paper(**released)) == {**RELEASED, **PAPER, **released}
 
 
 def test_a_batch_counts_the_image_or_only_others():

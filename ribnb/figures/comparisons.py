@@ -65,7 +65,8 @@ def grouped_bars(
             align="edge", color=look.color, label=method, error_kw={"linewidth": 1},
             yerr=[errors[method][name] for name in names] if errors else None,
         )  # fmt: skip
-    axis.set_xticks(range(len(names)), names, rotation=0 if len(names) < 5 else 25)
+    tilted = len(names) > 4 and max(map(len, names)) > 3
+    axis.set_xticks(range(len(names)), names, rotation=25 if tilted else 0)
     axis.set(ylabel=ylabel, title=title)
     axis.grid(False, axis="x")
     legend_below(figure, axis)

@@ -164,7 +164,7 @@ SPOILS = {
     # one that a mask's 8 bits would make another class of
     "of a class too large": (lambda m: {"class_ids": m.class_ids * 0 + 256}, r"in 0 ... 2; got"),
     "of numbers that are no class": (lambda m: {"class_ids": m.class_ids + 0.5}, "in 0 ... 2; got"),
-    "NaN": (lambda m: {"high_res": m.high_res * np.nan}, "must lie in [0, 1]"),
+    "NaN": (lambda m: {"high_res": m.high_res * np.nan}, "holds NaN"),
     "not divided": (lambda m: {"high_res": m.high_res * 9}, "must lie in [0, 1]"),
     "negative": (lambda m: {"high_res": m.high_res - 0.5}, "must lie in [0, 1]"),
     "of another size": (

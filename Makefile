@@ -50,8 +50,9 @@ test: install lint ## Run all tests
 	RIBNB_PROGRESS=off $(BIN)/pytest $(SPREAD) --nbval --nbval-current-env \
 		--nbval-cell-timeout=1200 book
 
-lint: install ## Check the style of code and notebooks
+lint: install ## Check style, imports between rooms, addresses
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/python book/tools/repository.py
 
 clean: ## Remove what was built; keep .venv

@@ -110,12 +110,12 @@ rule shard:
     input:
         needed,
     output:
-        touch(f"{FOLDER}/{{job}}/shard_{{index}}_of_{{count}}.done"),
+        touch(f"{FOLDER}/{{job}}/shard_{{part}}_of_{{parts}}.done"),
     log:
-        f"{FOLDER}/{{job}}/shard_{{index}}_of_{{count}}.txt",
+        f"{FOLDER}/{{job}}/shard_{{part}}_of_{{parts}}.txt",
     wildcard_constraints:
         job=rf"{SHARDED}_[0-9a-f]{{10}}",
     resources:
         gpu=gpus,
     shell:
-        "{RUN} {FOLDER}/{wildcards.job} {wildcards.index}/{wildcards.count} >> {log} 2>&1"
+        "{RUN} {FOLDER}/{wildcards.job} {wildcards.part}/{wildcards.parts} >> {log} 2>&1"

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 
 from ribnb.book.masks import KINDS, VOCMasksSettings
+from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import SUPERVISION
 from ribnb.masks.irn_net import load_irn
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, pack_masks
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
-from ribnb.nets.weights import checkpoint_metadata
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.runs.execution import execute_chapter
 
 PACKED = ("cam", "cam_crf", "cam_irn", "rib", "rib_crf", "rib_irn")  # kinds of masks

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from ribnb.book.scenes import TRAINED, train_scene_net
 from ribnb.nets.classifier import load_classifier
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED, train_scene_net
-from ribnb.nets.weights import checkpoint_metadata
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 
 
 def main() -> None:

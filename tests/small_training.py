@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from ribnb.nets.cam_net import CAMNet
-from ribnb.nets.classifier_settings import ClassifierSettings
+from ribnb.nets.classifier import ClassifierSettings
 
 COLOURS = ("red", "lime", "blue")
 SMALL = ClassifierSettings.scenes(epochs=3, batch_size=4, warm_up_steps=2)

@@ -20,8 +20,12 @@ from ribnb.core.settings import Settings, SettingsError, in_group, setting
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
-from ribnb.nets.classifier import load_classifier, mean_average_precision, train_classifier
-from ribnb.nets.classifier_settings import ClassifierSettings
+from ribnb.nets.classifier import (
+    ClassifierSettings,
+    load_classifier,
+    mean_average_precision,
+    train_classifier,
+)
 from ribnb.nets.fitting import Training
 from ribnb.nets.weights import checkpoint_metadata
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import (
     IMAGENET,
     ScoredDataSettings,
@@ -32,8 +33,7 @@ from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.fitting import Training
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
-from ribnb.nets.weights import checkpoint_metadata
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 
 KINDS = ("cam", "rib")  # of maps, as rows and files are called
 

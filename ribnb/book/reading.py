@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
+from ribnb.book.scenes import TRAINED
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.nets.scene_nets import TRAINED
 from ribnb.runs.results import book_folder
 
 

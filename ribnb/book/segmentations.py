@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import (
     IMAGENET,
     DataSettings,
@@ -28,7 +29,6 @@ from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
 from ribnb.nets.cam_net import Architecture
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training
-from ribnb.nets.scene_nets import TRAINED
 from ribnb.nets.weights import checkpoint_metadata
 from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import train_segmentation

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torchvision
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from ribnb.book.scenes import TRAINED
 from ribnb.core.devices import Precision
 from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import parse_shard
@@ -19,7 +20,7 @@ from ribnb.data.scenes.rendering import SPLITS
 from ribnb.data.voc import VOCImages
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.weights import CHECKPOINTS
 
 NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
 

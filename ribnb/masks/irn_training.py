@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import as_device, autocast
-from ribnb.core.files import images_digest
+from ribnb.core.files import image_set_digest, images_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record
@@ -25,7 +25,6 @@ from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.walk import PairKinds, affinities, pair_kinds, pair_offsets, partners
 from ribnb.nets.fitting import Training, fit, shuffled
-from ribnb.nets.training_folder import image_set_digest
 
 _TINY = 1e-5  # keeps logarithms finite
 

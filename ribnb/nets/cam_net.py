@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from ribnb.nets.weights import StoredNet, load_checked, starting_weights
+from ribnb.nets.weights import StoredNet, load_state, starting_weights
 
 Architecture = Literal["scenes", "resnet18", "resnet34", "resnet50", "resnet101"]
 ARCHITECTURES = get_args(Architecture)
@@ -30,7 +30,7 @@ class SceneBackbone(nn.Module):
 
     widths = (16, 32, 48, 48)
     strides = (2, 1, 1, 1)
-    output_stride = 4
+    stride = 4
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,20 +49,33 @@ class SceneBackbone(nn.Module):
             channels = width
 
 
-def new_backbone(arch: str) -> tuple[nn.Module, int]:
-    """A backbone with random weights, whose stages are named ``STAGES``; and its last channels.
+def new_backbone(arch: str, output_stride: int) -> tuple[nn.Module, int, int]:
+    """A backbone with random weights, whose stages are named ``STAGES``.
+
+    Args:
+        arch: one of ``ARCHITECTURES``; torchvision's ResNets keep the names of their parameters.
+        output_stride: 16 (stride 1 in layer4) or 8 (in layer3 too); ``"scenes"`` always has 4.
+
+    Returns:
+        The backbone, the channels of its last feature map, and its output stride.
 
     Raises:
-        ValueError: an unknown ``arch``.
+        ValueError: an unknown ``arch`` or ``output_stride``.
     """
     if arch not in ARCHITECTURES:
         raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
     if arch == "scenes":
-        return SceneBackbone(), SceneBackbone.widths[-1]
+        return SceneBackbone(), SceneBackbone.widths[-1], SceneBackbone.stride
+    if output_stride not in (8, 16):
+        raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
     resnet = torchvision.models.get_model(arch, weights=None)
     channels = resnet.fc.in_features
     del resnet.fc, resnet.avgpool
-    return resnet, channels
+    for stage in ("layer4", "layer3")[: 16 // output_stride]:
+        for module in getattr(resnet, stage)[0].modules():  # the shortcut's convolution too
+            if isinstance(module, nn.Conv2d):
+                module.stride = (1, 1)
+    return resnet, channels, output_stride
 
 
 class CAMNet(StoredNet):
@@ -76,8 +89,7 @@ class CAMNet(StoredNet):
         arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's), or
             ``"scenes"``, a small one for the embedded scenes.
         num_classes: C.
-        output_stride: 16 (stride 1 in layer4, without dilation, as the authors' net) or 8
-            (stride 1 in layer3 too). ``"scenes"`` always has 4, and does not use this.
+        output_stride: 16, without dilation, as the authors' net, or 8; see ``new_backbone``.
         weights: torchvision's weights enum of ``arch`` (downloaded and cached), a path of a
             state dict (``.safetensors`` or torch's format; a torchvision ResNet or a CAMNet),
             or None for random weights drawn from torch's global generator.
@@ -103,29 +115,21 @@ class CAMNet(StoredNet):
         weights: torchvision.models.WeightsEnum | str | Path | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, channels = new_backbone(arch)
+        self.backbone, channels, self.output_stride = new_backbone(arch, output_stride)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-        own = SceneBackbone.output_stride if arch == "scenes" else output_stride
-        if output_stride not in ((4, 8, 16) if arch == "scenes" else (8, 16)):
-            raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
         self.arch, self.num_classes = arch, num_classes
-        self.output_stride = own
         self.frozen_stages = FROZEN_STAGES
-        if arch != "scenes":
-            for stage in ("layer4", "layer3")[: 1 if output_stride == 16 else 2]:
-                _remove_stride(getattr(self.backbone, stage)[0])
         self.class_layer = nn.Conv2d(channels, num_classes, kernel_size=1, bias=False)
         if weights is not None:
-            self._load(weights)
+            state = starting_weights(arch, weights)
+            own = any(name.startswith("backbone.") for name in state)
+            state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+            load_state(self if own else self.backbone, state, f"{weights}", arch)
 
     def design(self) -> dict[str, Any]:
         """The arguments that build this net."""
-        return {
-            "arch": self.arch,
-            "num_classes": self.num_classes,
-            "output_stride": self.output_stride,
-        }
+        return {name: getattr(self, name) for name in ("arch", "num_classes", "output_stride")}
 
     @property
     def channels(self) -> int:
@@ -165,9 +169,8 @@ class CAMNet(StoredNet):
 
     def frozen_modules(self) -> nn.Sequential:
         """The leading frozen stages in a row: the net's own modules, not copies."""
-        return nn.Sequential(
-            *(getattr(self.backbone, stage) for stage in STAGES[: self._first_moving()])
-        )
+        stages = STAGES[: self._first_moving()]
+        return nn.Sequential(*(getattr(self.backbone, stage) for stage in stages))
 
     @contextmanager
     def stages_moving(self, count: int | None) -> Iterator[None]:
@@ -190,16 +193,3 @@ class CAMNet(StoredNet):
         for stage in stages:
             features = getattr(self.backbone, stage)(features)
         return features
-
-    def _load(self, weights: torchvision.models.WeightsEnum | str | Path) -> None:
-        state = starting_weights(self.arch, weights)
-        own = any(name.startswith("backbone.") for name in state)
-        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        load_checked(self if own else self.backbone, state, f"{weights}", self.arch)
-
-
-def _remove_stride(block: nn.Module) -> None:
-    """Stride 1 in the first block of a stage, so that its feature map keeps its resolution."""
-    for module in block.modules():
-        if isinstance(module, nn.Conv2d):
-            module.stride = (1, 1)

@@ -9,13 +9,13 @@ import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ribnb.nets.cam_net import STAGES, SceneBackbone, new_backbone
-from ribnb.nets.weights import StoredNet, load_checked, starting_weights
+from ribnb.nets.cam_net import STAGES, new_backbone
+from ribnb.nets.weights import StoredNet, load_state, starting_weights
 
 ATROUS_RATES = (6, 12, 18, 24)
 # They reach as far in a scene's small map as the above in the map of a crop of 321 pixels.
-SCENE_RATES = {4: (3, 6, 9, 12), 8: (2, 3, 5, 6)}  # by output stride
-OUTPUT_STRIDE = 8
+SCENE_RATES = (3, 6, 9, 12)  # for output stride 4
+RESNET_SCENE_RATES = (2, 3, 5, 6)  # for output stride 8
 DILATIONS = {"layer3": 2, "layer4": 4}
 _OTHER_HEADS = ("fc.", "class_layer.")  # a classifier's, which has no use here
 
@@ -61,18 +61,22 @@ class DeepLabV2(StoredNet):
         weights: torchvision.models.WeightsEnum | str | Path | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, channels = new_backbone(arch)
+        self.backbone, channels, self.output_stride = new_backbone(arch, output_stride=8)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
         if not atrous_rates or min(atrous_rates) < 1:
             raise ValueError(f"atrous_rates must be numbers from 1 up; got {atrous_rates}")
         self.arch, self.num_classes = arch, num_classes
         self.atrous_rates = tuple(atrous_rates)
-        self.output_stride = SceneBackbone.output_stride if arch == "scenes" else OUTPUT_STRIDE
         if arch != "scenes":
             _dilate(self.backbone)
         if weights is not None:
-            self._load(weights)
+            state = {
+                name.removeprefix("backbone."): value
+                for name, value in starting_weights(arch, weights).items()
+                if not name.startswith(_OTHER_HEADS)
+            }
+            load_state(self.backbone, state, f"{weights}", arch)
         self.branches = nn.ModuleList(
             nn.Conv2d(channels, num_classes + 1, 3, padding=rate, dilation=rate)
             for rate in self.atrous_rates
@@ -84,7 +88,7 @@ class DeepLabV2(StoredNet):
     @classmethod
     def scenes(cls, arch: str = "scenes", num_classes: int = 6, **options: Any) -> DeepLabV2:
         """With rates that fit into the feature map of a scene of 96 x 96 pixels."""
-        rates = SCENE_RATES[SceneBackbone.output_stride if arch == "scenes" else OUTPUT_STRIDE]
+        rates = SCENE_RATES if arch == "scenes" else RESNET_SCENE_RATES
         return cls(arch, num_classes, **{"atrous_rates": rates, **options})
 
     def design(self) -> dict[str, Any]:
@@ -106,25 +110,10 @@ class DeepLabV2(StoredNet):
         features = self.features(images)
         return sum(branch(features) for branch in self.branches)
 
-    def _load(self, weights: torchvision.models.WeightsEnum | str | Path) -> None:
-        """The backbone's weights, from a file or from torchvision."""
-        state = starting_weights(self.arch, weights)
-        if any(name.startswith("branches.") for name in state):
-            raise ValueError(
-                f"{weights} is a whole segmentation network; DeepLabV2.load reads it. weights "
-                "takes a classifier, or plain weights of a ResNet"
-            )
-        state = {name: value for name, value in state.items() if not name.startswith(_OTHER_HEADS)}
-        state = {name.removeprefix("backbone."): value for name, value in state.items()}
-        load_checked(self.backbone, state, f"{weights}", self.arch)
-
 
 def _dilate(resnet: nn.Module) -> None:
-    """Stride 1 and dilated 3 x 3 convolutions in layer3 and layer4: output stride 8."""
+    """Dilated 3 x 3 convolutions in layer3 and layer4, whose stride is 1."""
     for stage, dilation in DILATIONS.items():
         for module in getattr(resnet, stage).modules():
-            if not isinstance(module, nn.Conv2d):
-                continue
-            module.stride = (1, 1)  # of the first block's shortcut too
-            if module.kernel_size == (3, 3):
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                 module.dilation = module.padding = (dilation, dilation)

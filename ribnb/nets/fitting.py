@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ribnb.core import provenance
 from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
+from ribnb.core.files import weights_digest, whole_file
 from ribnb.core.progress import progress
+from ribnb.core.settings import differences
 from ribnb.data.views import ShuffledBatches, stack
 from ribnb.nets.processes import Processes
-from ribnb.nets.training_folder import TrainingFolder
+from ribnb.nets.weights import StoredNet, checkpoint_metadata
+
+STATE = "training.pt"
+START = "sum of the initial weights"
 
 # What a step learns from: the mean loss of its items, and of how many items it is the mean.
 Loss = Callable[..., tuple[Tensor, "int | Tensor"]]
@@ -108,7 +116,7 @@ def fit(
         precision: ``"float32"``, ``"tf32"`` or ``"bfloat16"``.
         still: modules that stay in eval mode.
         channels_last: the memory format of images in the net; faster for large convolutions.
-        each_pass: takes the record after each pass, and may add to it.
+        each_pass: takes the record after each pass but the last, and may add to it.
         at_end: takes the record when the net is trained and in eval mode, and may add to it.
         advice: what to do about a loss that is not finite.
         label: stands in front of the progress bar.
@@ -123,35 +131,82 @@ def fit(
         OSError: the folder cannot be made; said before anything is computed.
     """
     device, processes = as_device(device), Processes()
-    store = TrainingFolder(folder, net, identity or {})
+    store = _Folder(folder, net, identity or {}) if folder else None
     net.to(device)
-    record = store.load()
-    if record is not None:
+    if store and store.path.exists():
+        record = store.load()
         return Training(net.eval(), record, loaded=True)
-    record = store.resume(optimizer) or {"history": [], "steps": 0, "seconds": 0.0}
+    record = (store and store.resume(optimizer)) or {"history": [], "steps": 0, "seconds": 0.0}
     if channels_last and device.type in ("cpu", "cuda"):
         net.to(memory_format=torch.channels_last)
-    step = _Step(processes.together(net, device), optimizer, loss, device, precision, processes)
-    with float32_mode(precision):
+    parallel = processes.together(net, device)
+
+    def forward(*inputs: Tensor) -> Any:
+        with autocast(precision, device):
+            return parallel(*inputs)
+
+    def update(step: int, batch: Sequence[Tensor]) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step) * group.get("factor", 1.0)
+        mean, items = loss(forward, *(part.to(device, non_blocking=True) for part in batch))
+        value, mean = processes.mean(mean, items)
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss is {value} at step {step + 1} of {ends[-1]}. {advice}, and train in "
+                "another folder"
+            )
+        optimizer.zero_grad()
+        mean.backward()
+        optimizer.step()
+        return value
+
+    def end_pass() -> None:
+        if each_pass is not None and record["steps"] < ends[-1]:
+            each_pass(record)
+        if store and processes.rank == 0:
+            store.keep(optimizer, record)
+
+    first = processes.rank == 0
+    bar = progress(None, label, ends[-1], record["steps"]) if first else tqdm(disable=True)
+    with float32_mode(precision), bar:
         try:
             net.train()
             for module in still:
                 module.eval()
-            with _bar(label, ends[-1], record["steps"], processes) as bar:
-                for _ in _passes(step, batches, ends, rate, record, advice, bar):
-                    if each_pass is not None:
-                        each_pass(record)
-                    if processes.rank == 0:
-                        store.keep(optimizer, record)
+            _go_through(batches, ends, update, end_pass, record, bar)
         finally:
             net.eval().to(memory_format=torch.contiguous_format)
         if at_end is not None:
             at_end(record)
     record["device"] = device_name(device)
-    if processes.rank == 0:
+    if store and first:
         store.finish(record)
     processes.wait()
     return Training(net, record, loaded=False)
+
+
+def _go_through(
+    batches: Callable[[int], Iterable[tuple[Tensor, ...]]],
+    ends: Sequence[int],
+    update: Callable[[int, Sequence[Tensor]], float],
+    end_pass: Callable[[], None],
+    record: dict[str, Any],
+    bar: tqdm,
+) -> None:
+    """Make the passes that are still to do; the record is brought up to date after each."""
+    start, total, images = time.perf_counter(), 0.0, 0
+    left = batches(record["steps"]) if record["steps"] < ends[-1] else ()
+    for number, batch in enumerate(left, record["steps"] + 1):
+        value = update(number - 1, batch)
+        total, images = total + value * len(batch[0]), images + len(batch[0])
+        bar.update()
+        bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+        if number in ends:
+            record["history"].append(total / images)
+            record["steps"] = number
+            record["seconds"] += time.perf_counter() - start
+            end_pass()
+            start, total, images = time.perf_counter(), 0.0, 0
 
 
 def shuffled(
@@ -189,77 +244,93 @@ def logit_loss(
     return F.binary_cross_entropy_with_logits(forward(images).float(), labels), len(labels)
 
 
-class _Step:
-    """One update of the net, in one process or in several."""
+class _Folder:
+    """What a training leaves in its folder, as long as it is the same training.
 
-    def __init__(
-        self,
-        net: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        loss: Loss,
-        device: torch.device,
-        precision: str,
-        processes: Processes,
-    ) -> None:
-        self.net, self.optimizer, self.loss = net, optimizer, loss
-        self.device, self.precision, self.processes = device, precision, processes
+    ``training.pt`` is the state after a pass; the checkpoint of the trained net takes its place
+    at the end. Both are written beside their names and renamed, so that a kill leaves whole files.
+    """
 
-    def __call__(self, batch: Sequence[Tensor], rate: float) -> float:
-        """The mean loss of the whole batch; without an update if it is not finite."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("factor", 1.0)
-        batch = [part.to(self.device, non_blocking=True) for part in batch]
-        mean, items = self.loss(self._forward, *batch)
-        value = mean.item()
-        if self.processes.count > 1:
-            items = torch.as_tensor(items, dtype=mean.dtype, device=self.device)
-            sums = self.processes.sum(torch.stack([mean.detach() * items, items]))
-            number = sums[1].clamp(min=1)  # a batch may have no items at all
-            value = (sums[0] / number).item()
-            # The gradients are averaged over the processes, whose parts have more and fewer
-            # items: so each part counts in the sum, and the sum is divided by all items.
-            mean = mean * (items * self.processes.count / number)
-        if math.isfinite(value):
-            self.optimizer.zero_grad()
-            mean.backward()
-            self.optimizer.step()
-        return value
+    def __init__(self, folder: str | Path, net: nn.Module, identity: Mapping[str, Any]) -> None:
+        if not isinstance(net, StoredNet):
+            raise ValueError(f"a {type(net).__name__} cannot be kept in a folder; see StoredNet")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.net, self.path, self.state = net, folder / f"{net.kind}.safetensors", folder / STATE
+        weights = [weight.detach().double().sum().item() for weight in net.stored.parameters()]
+        identity = {
+            **identity,
+            **net.design(),
+            "frozen parameters": sum(not p.requires_grad for p in net.stored.parameters()),
+            # four digits tell seeds and pretrained weights apart, and are the same on machines
+            # whose generators differ in the last bit
+            START: f"{sum(weights):.4g}",
+        }
+        self.identity = json.loads(json.dumps(identity))  # lists for tuples, as it is read back
 
-    def _forward(self, *inputs: Tensor) -> Any:
-        with autocast(self.precision, self.device):
-            return self.net(*inputs)
+    def load(self) -> dict[str, Any]:
+        """The finished training's record, its weights taken over.
 
+        A net that has these weights already, as when a notebook's cell runs twice, is welcome.
+        """
+        record = checkpoint_metadata(self.path, self.net.kind)
+        if "identity" not in record:
+            raise ValueError(f"{self.path} does not say how it was trained. Choose another folder")
+        identity = record["identity"]
+        if weights_digest(self.net.stored) == record["digest"]:
+            identity = {**identity, START: self.identity[START]}
+        self._refuse_other(self.path, identity)
+        self.net.load_weights(self.path)
+        return record
 
-def _passes(
-    step: _Step,
-    batches: Callable[[int], Iterable[tuple[Tensor, ...]]],
-    ends: Sequence[int],
-    rate: Callable[[int], float],
-    record: dict[str, Any],
-    advice: str,
-    bar: tqdm,
-) -> Iterable[None]:
-    """Make the passes that are still to do; the record is brought up to date after each."""
-    done, start, total, images = record["steps"], time.perf_counter(), 0.0, 0
-    if done == ends[-1]:
-        return
-    for number, batch in enumerate(batches(done), done + 1):
-        value = step(batch, rate(number - 1))
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss is {value} at step {number} of {ends[-1]}. {advice}, and train in "
-                "another folder"
+    def resume(self, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+        """The record of a training that was killed; net and optimizer get its state."""
+        if not self.state.exists():
+            return None
+        try:
+            state = torch.load(self.state, map_location="cpu", weights_only=True)
+            identity, record = state["identity"], state["record"]
+            weights, moments = state["weights"], state["optimizer"]
+        except Exception as error:  # what a broken file raises depends on where it breaks
+            reason = str(error).partition("\n")[0]
+            message = f"{self.state} is not a whole training state ({reason}); training starts anew"
+            warnings.warn(message, stacklevel=4)
+            return None
+        self._refuse_other(self.state, identity)
+        self.net.stored.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
+        return record
+
+    def keep(self, optimizer: torch.optim.Optimizer, record: dict[str, Any]) -> None:
+        """Write the state after a pass, in place of the one before."""
+        state = {
+            "identity": self.identity,
+            "record": record,
+            "weights": self.net.stored.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        with whole_file(self.state) as temporary:
+            torch.save(state, temporary)
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write the trained net with the record and its provenance; the state is removed."""
+        metadata = {
+            "class_names": self.identity["class_names"],
+            "identity": self.identity,
+            "git_commit": provenance.git_commit(),
+            "versions": provenance.versions(),
+            "date": provenance.now(),
+            **record,
+        }
+        self.net.save(self.path, metadata)
+        for left in [self.state, *self.state.parent.glob(f".{STATE}.*")]:  # killed in writing
+            left.unlink(missing_ok=True)
+
+    def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
+        other = differences(identity, self.identity)
+        if other:
+            again = "; or build the net anew, if it was trained since" if START in other else ""
+            raise ValueError(
+                f"{path} is of another training: {other}. Choose another folder, or move that file "
+                f"away{again}"
             )
-        total, images = total + value * len(batch[0]), images + len(batch[0])
-        bar.update()
-        bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
-        if number in ends:
-            record["history"].append(total / images)
-            record["steps"] = number
-            record["seconds"] += time.perf_counter() - start
-            yield
-            start, total, images = time.perf_counter(), 0.0, 0
-
-
-def _bar(label: str, steps: int, done: int, processes: Processes) -> tqdm:
-    return tqdm(disable=True) if processes.rank else progress(None, label, steps, done)

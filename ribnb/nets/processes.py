@@ -33,11 +33,22 @@ class Processes:
         places = [device] if device.type == "cuda" else None
         return DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
 
-    def sum(self, values: Tensor) -> Tensor:
-        """The values, added up over the processes."""
-        if self.count > 1:
-            distributed.all_reduce(values)
-        return values
+    def mean(self, mean: Tensor, items: int | Tensor) -> tuple[float, Tensor]:
+        """A loss over the parts of all processes, and what to differentiate for its gradient.
+
+        Args:
+            mean: of the items of this process's part.
+            items: how many they are.
+        """
+        if self.count == 1:
+            return mean.item(), mean
+        items = torch.as_tensor(items, dtype=mean.dtype, device=mean.device)
+        sums = torch.stack([mean.detach() * items, items])
+        distributed.all_reduce(sums)
+        number = sums[1].clamp(min=1)  # a batch may have no items at all
+        # The gradients are averaged over the processes, whose parts have more and fewer items: so
+        # each part counts in the sum, and the sum is divided by all items.
+        return (sums[0] / number).item(), mean * (items * self.count / number)
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,6 +18,7 @@ from torchvision.models import WeightsEnum, get_model_weights
 from ribnb.core.files import weights_digest, whole_file
 from ribnb.core.settings import differences
 
+CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what comes with the package
 FORMAT = 2
 NEEDED = {"format", "kind", "design", "class_names", "digest"}
 Net = TypeVar("Net", bound="StoredNet")
@@ -113,13 +115,12 @@ class StoredNet(nn.Module):
         Raises:
             ValueError: they are damaged, or of another design.
         """
-        state = _fitting(self.stored, read_state_dict(path), f"{path}", f"this {self.kind}")
-        if weights_digest(state) != checkpoint_metadata(path, self.kind)["digest"]:
+        load_state(self.stored, read_state_dict(path), f"{path}", f"this {self.kind}")
+        if weights_digest(self.stored) != checkpoint_metadata(path, self.kind)["digest"]:
             raise ValueError(
                 f"{path} is damaged: its weights are not those that were written. Move it away, "
                 "and fetch or train it anew"
             )
-        self.stored.load_state_dict(state)
 
 
 def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, Any]:
@@ -158,13 +159,21 @@ def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, 
     return metadata
 
 
-def pretrained_state(weights: WeightsEnum) -> dict[str, Tensor]:
-    """The state dict of published weights; downloaded once, its checksum compared.
+def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
+    """The state dict of torchvision's weights of an architecture, or the one in a file.
+
+    Published weights are downloaded once, and their checksum is compared.
 
     Raises:
-        OSError: it is not in the cache and cannot be downloaded, or arrived damaged; says where
-            a file that was fetched by hand must lie.
+        ValueError: weights of another architecture; a file that holds no whole state dict.
+        OSError: there is no such file; or published weights are not in the cache and cannot be
+            downloaded, or arrived damaged; says where a file that was fetched by hand must lie.
     """
+    if not isinstance(weights, WeightsEnum):
+        return read_state_dict(weights)
+    known = () if arch == "scenes" else get_model_weights(arch)
+    if weights not in known:
+        raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         return dict(weights.get_state_dict(progress=False, check_hash=True))
@@ -176,31 +185,12 @@ def pretrained_state(weights: WeightsEnum) -> dict[str, Tensor]:
         ) from error
 
 
-def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
-    """The state dict of torchvision's weights of an architecture, or the one in a file.
-
-    Raises:
-        ValueError: weights of another architecture; a file that holds no whole state dict.
-        OSError: there is no such file, or published weights cannot be had.
-    """
-    if isinstance(weights, WeightsEnum):
-        known = () if arch == "scenes" else get_model_weights(arch)
-        if weights not in known:
-            raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
-        state = pretrained_state(weights)
-    else:
-        state = read_state_dict(weights)
-    if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
-        raise ValueError(f"{weights} is no state dict of names and tensors")
-    return state
-
-
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a whole state dict.
+        ValueError: the file is not a whole state dict, or holds something else.
     """
     path = Path(path)
     if not path.exists():
@@ -208,41 +198,25 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a whole file of weights ({error})") from error
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # unpickling raises its own kinds
-        raise ValueError(f"{path} is no state dict that is safe to read ({error})") from error
+        raise ValueError(f"{path} is no whole file of weights ({error})") from error
+    if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
+        raise ValueError(f"{path} is no state dict of names and tensors")
+    return state
 
 
-def load_checked(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
-    """Load strictly; say in one line what does not fit.
+def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
+    """Load all of a state, or say what does not fit; counters of batches may be missing.
 
     Raises:
         ValueError: names that are missing or unknown, or tensors of another shape.
     """
-    module.load_state_dict(_fitting(module, state, source, arch))
-
-
-def _fitting(
-    module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str
-) -> dict[str, Tensor]:
-    """The state in the module's order and number formats, with counters that old files lack."""
-    wanted = module.state_dict()
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    missing = wanted.keys() - state.keys() - counters
-    surplus = state.keys() - wanted.keys()
-    shapes = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & state.keys()
-        if state[name].shape != wanted[name].shape
-    ]
-    faults = [f"no {min(missing)}"] if missing else []
-    faults += [f"{min(surplus)} is unknown"] if surplus else []
-    faults += sorted(shapes)[:1]
-    if faults:
+    try:
+        module.load_state_dict(dict(state))
+    except RuntimeError as error:
+        faults = textwrap.shorten(str(error).partition(":")[2], 200, placeholder=" ...")
         raise ValueError(
-            f"the weights of {source} do not fit {arch}: {'; '.join(faults)}. Is it of another "
-            "architecture or another number of classes?"
-        )
-    return {name: state.get(name, value).to(value) for name, value in wanted.items()}
+            f"the weights of {source} do not fit {arch}: {faults} Is it of another architecture or "
+            "another number of classes?"
+        ) from error

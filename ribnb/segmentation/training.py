@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ribnb.core.devices import as_device
+from ribnb.core.files import image_set_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record, run_jobs
@@ -26,7 +27,6 @@ from ribnb.masks.stages import SplitImage
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training, fit, shuffled
 from ribnb.nets.processes import Processes
-from ribnb.nets.training_folder import image_set_digest
 from ribnb.segmentation.settings import SegmentationSettings
 
 TRUTH = "the truth"

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from ribnb.book.chapters import CHAPTERS
+from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET
 from ribnb.core.settings import SHARED, Settings, SettingsError, flat, merged, nested
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.classifier_settings import ClassifierSettings
-from ribnb.nets.scene_nets import TRAINED
+from ribnb.nets.classifier import ClassifierSettings
 from ribnb.segmentation.settings import SegmentationSettings
 
 VOC = {"dataset": "voc", "data_root": "data"}

@@ -15,6 +15,7 @@ from small_results import in_groups
 from ribnb.book import CHAPTERS, masks, segmentations, splits
 from ribnb.book.classifier import VOCClassifierSettings, trained_classifier
 from ribnb.book.masks import KINDS, VOCMasksSettings, inputs_of, irn_net, maps_of
+from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import (
     IN_VIEW,
     SUPERVISION,
@@ -34,8 +35,7 @@ from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.scene_masks import masks_path, network_path, pack_masks
 from ribnb.method.localization import maps_digest
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
-from ribnb.nets.weights import checkpoint_metadata
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 
 CPU = torch.device("cpu")
 IMAGES = SceneImages(4, seed=3)

@@ -16,6 +16,7 @@ from chapters import Book
 from conftest import ROOT
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS
+from ribnb.book.scenes import TRAINED
 from ribnb.core.settings import SettingsError, flat, merged, nested
 from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
 from ribnb.data.digits import REGIONS
@@ -26,7 +27,7 @@ from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import gndrp
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.digit_net import DigitNet
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED
+from ribnb.nets.weights import CHECKPOINTS
 from ribnb.runs.execution import execute_chapter
 
 BOOK = Book()

@@ -18,9 +18,9 @@ from test_chapters import BOOK, SETTINGS, code_cells
 from test_notebooks_stored import WITHOUT_PARAMETERS
 
 from ribnb.book.chapters import CHAPTERS
+from ribnb.book.scenes import TRAINED
 from ribnb.core.settings import flat
 from ribnb.data.digits import REGIONS
-from ribnb.nets.scene_nets import TRAINED
 from ribnb.runs.execution import execute_chapter
 
 SMALL = {"seeds": 1, "epochs": 1, "num_images": 200, "hgr_threshold": 0.4}

@@ -14,7 +14,7 @@ from split_runs import arrays_of, result_of, run_chapter, without_time
 from ribnb.core.voc import CLASS_NAMES, write_mask
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.voc import read_split
-from ribnb.nets.scene_nets import CHECKPOINTS
+from ribnb.nets.weights import CHECKPOINTS
 
 SCENES = {"split": "train_aug", "num_images": 0, "iterations": 3}
 TINY = {"arch": "resnet18", "crop_size": 48, "long_side_min": 40, "long_side_max": 64}

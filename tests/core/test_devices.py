@@ -7,7 +7,7 @@ from torch import nn
 from ribnb.core.devices import PRECISIONS, autocast, device_name, float32_mode, resolve_device
 from ribnb.core.settings import SettingsError
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.classifier_settings import ClassifierSettings
+from ribnb.nets.classifier import ClassifierSettings
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import SUPERVISION, TRUTH
 from ribnb.core.runner import MASKS, RecordedFolder
 from ribnb.core.voc import read_mask
@@ -16,7 +17,6 @@ from ribnb.masks.scene_masks import (
     packaged_masks,
     unpack_masks,
 )
-from ribnb.nets.scene_nets import TRAINED
 
 KINDS = ("cam_irn", "rib_irn")
 

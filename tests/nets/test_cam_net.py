@@ -1,6 +1,5 @@
 """CAMNet: its shape, what of it stands still, and the weights it takes or refuses."""
 
-import copy
 import pickle
 import re
 
@@ -8,10 +7,9 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from torchvision.models import ResNet18_Weights, ResNet34_Weights
+from small_training import same
 
 from ribnb.nets.cam_net import ARCHITECTURES, STAGES, CAMNet, SceneBackbone
-from ribnb.nets.weights import read_state_dict
 
 RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
 
@@ -37,11 +35,6 @@ def scenes() -> CAMNet:
     return seeded(lambda: CAMNet("scenes", 5)).eval()
 
 
-def same(first: torch.nn.Module, other: torch.nn.Module) -> bool:
-    one, two = first.state_dict(), other.state_dict()
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
 # Shape ------------------------------------------------------------------------------------
 
 
@@ -63,6 +56,7 @@ def test_the_net_for_scenes_has_stride_4_for_any_size(scenes, height, width):
     maps = scenes.class_maps(torch.zeros(2, 3, height, width))
     assert maps.shape == (2, 5, -(-height // 4), -(-width // 4))
     assert scenes.output_stride == 4
+    assert scenes.class_layer.bias is None
     said = re.search(r"([\d,]+) weights", SceneBackbone.__doc__)[1].replace(",", "")
     assert sum(p.numel() for p in scenes.backbone.parameters()) == pytest.approx(
         int(said), rel=0.01
@@ -76,12 +70,6 @@ def test_parameters_keep_torchvisions_names_and_order(arch):
         theirs = torchvision.models.get_model(arch, weights=None).state_dict()
     shapes = [(name, value.shape) for name, value in theirs.items() if not name.startswith("fc.")]
     assert [(name, value.shape) for name, value in own.items()] == shapes
-
-
-def test_the_class_layer_is_one_by_one_without_a_bias(scenes):
-    assert scenes.class_layer.weight.shape == (5, scenes.channels, 1, 1)
-    assert scenes.class_layer.bias is None
-    assert {name for name, _ in scenes.named_children()} == {"backbone", "class_layer"}
 
 
 def test_the_stride_changes_the_resolution_and_no_weight(resnet18):
@@ -117,11 +105,6 @@ def test_random_weights_come_from_torchs_generator_alone():
 def test_refuses_an_unknown_design(arguments, message):
     with pytest.raises(ValueError, match=message):
         CAMNet(*arguments)
-
-
-def test_a_net_can_be_built_again_from_its_own_attributes(scenes):
-    again = CAMNet(scenes.arch, scenes.num_classes, scenes.output_stride)
-    assert again.output_stride == 4
 
 
 # What stands still ------------------------------------------------------------------------
@@ -168,12 +151,6 @@ def test_the_gradient_stops_at_the_frozen_stages(scenes):
     assert touched == names_of(scenes, scenes.moving_parameters())
 
 
-def test_training_reaches_every_weight(scenes):
-    """What is frozen for the adaptation is not frozen for the classifier's training."""
-    scenes.logits(torch.ones(1, 3, 16, 16)).sum().backward()
-    assert all(parameter.grad is not None for parameter in scenes.parameters())
-
-
 # Weights ----------------------------------------------------------------------------------
 
 
@@ -190,75 +167,41 @@ def test_takes_torchvisions_weights_but_for_the_fc(resnet18, tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_takes_its_own_weights_whole(scenes, tmp_path, suffix):
+    """Old files without batch norms' counters too."""
     path = tmp_path / f"scenes.{suffix}"
     write(scenes.state_dict(), path)
     assert same(CAMNet("scenes", 5, weights=str(path)), scenes)
-
-
-def test_old_weights_without_batch_norms_counters_are_taken(scenes, tmp_path):
     state = {n: v for n, v in scenes.state_dict().items() if not n.endswith("batches_tracked")}
-    write(state, tmp_path / "old.pth")
-    assert same(CAMNet("scenes", 5, weights=tmp_path / "old.pth"), scenes)
+    write(state, path)
+    assert same(CAMNet("scenes", 5, weights=path), scenes)
 
 
-def test_takes_torchvisions_enum_of_its_own_arch_only(resnet18, monkeypatch):
-    def given(self, **_):
-        assert self is ResNet18_Weights.IMAGENET1K_V1, "another architecture's are not downloaded"
-        return copy.deepcopy(resnet18.state_dict())
-
-    monkeypatch.setattr("torchvision.models.WeightsEnum.get_state_dict", given)
-    net = CAMNet("resnet18", 3, weights=ResNet18_Weights.IMAGENET1K_V1)
-    assert torch.equal(net.backbone.conv1.weight, resnet18.conv1.weight)
-    with pytest.raises(ValueError, match=r"ResNet34_Weights.* are not weights of resnet18"):
-        CAMNet("resnet18", 3, weights=ResNet34_Weights.DEFAULT)
-
-
-def test_torchvision_has_no_weights_for_the_net_of_scenes(monkeypatch):
-    monkeypatch.setattr("torchvision.models.WeightsEnum.get_state_dict", pytest.fail)
-    with pytest.raises(ValueError, match="are not weights of scenes"):
-        CAMNet("scenes", 3, weights=ResNet18_Weights.DEFAULT)
-
-
-def test_weights_of_another_number_of_classes_are_refused(scenes, tmp_path):
-    write(scenes.state_dict(), tmp_path / "five.pth")
-    message = r"five\.pth do not fit scenes: class_layer\.weight is \(5, \d+, 1, 1\), not \(7, "
-    with pytest.raises(ValueError, match=message):
-        CAMNet("scenes", 7, weights=tmp_path / "five.pth")
-
-
-@pytest.mark.parametrize("arch", ["resnet34", "resnet50", "scenes"])
-def test_weights_of_another_arch_are_refused(resnet18, tmp_path, arch):
-    write(resnet18.state_dict(), tmp_path / "net.pth")
-    with pytest.raises(ValueError, match=rf"net\.pth do not fit {arch}: .*another architecture"):
-        CAMNet(arch, 3, weights=tmp_path / "net.pth")
-
-
-def test_weights_with_a_layer_too_many_are_refused(resnet18, tmp_path):
-    """A ResNet-34 holds all of a ResNet-18's names."""
-    larger = torchvision.models.resnet34(weights=None).state_dict()
-    write(larger, tmp_path / "net.pth")
-    with pytest.raises(ValueError, match=r"layer1\.2\.bn1\.bias is unknown"):
-        CAMNet("resnet18", 3, weights=tmp_path / "net.pth")
-
-
-def test_nothing_is_loaded_of_weights_that_do_not_fit(scenes, tmp_path):
-    """Neither in part nor with a class layer left to chance."""
-    state = scenes.state_dict()
-    del state["class_layer.weight"]
-    write(state, tmp_path / "half.pth")
-    with pytest.raises(ValueError, match=r"no class_layer\.weight"):
-        CAMNet("scenes", 5, weights=tmp_path / "half.pth")
+def test_weights_that_do_not_fit_are_refused_in_a_few_words(scenes, resnet18, tmp_path):
+    """Neither in part nor with a class layer left to chance are they loaded."""
+    headless = {n: v for n, v in scenes.state_dict().items() if n != "class_layer.weight"}
+    larger = torchvision.models.resnet34(weights=None).state_dict()  # holds all of ResNet-18's
+    for arch, state, message in (
+        ("scenes", CAMNet("scenes", 7).state_dict(), r"size mismatch for class_layer\.weight"),
+        ("scenes", headless, r'Missing key\(s\) in state_dict: "class_layer\.weight"'),
+        ("scenes", resnet18.state_dict(), "another architecture"),
+        ("resnet18", larger, r'Unexpected key\(s\) in state_dict: "layer1\.2'),
+        ("resnet34", resnet18.state_dict(), r'Missing key\(s\) in state_dict: "layer1\.2'),
+    ):
+        write(state, tmp_path / "net.pth")
+        with pytest.raises(ValueError, match=rf"net\.pth do not fit {arch}: .*{message}") as caught:
+            CAMNet(arch, 5, weights=tmp_path / "net.pth")
+        assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_a_file_cut_short_is_refused_by_name(scenes, tmp_path, suffix):
     path = tmp_path / f"cut.{suffix}"
     write(scenes.state_dict(), path)
-    for length in (0, 5, 1000, path.stat().st_size - 1):
-        path.write_bytes(path.read_bytes()[:length] if length else b"")
-        with pytest.raises(ValueError, match=rf"cut\.{suffix} is no"):
+    whole = path.read_bytes()
+    for length in (0, 5, 1000, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=rf"cut\.{suffix} is no whole file"):
             CAMNet("scenes", 5, weights=path)
-        write(scenes.state_dict(), path)
 
 
 class Malicious:
@@ -276,29 +219,15 @@ def test_code_in_a_file_of_weights_is_not_run(tmp_path, write_it):
         CAMNet("scenes", 5, weights=path)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        torch.zeros(3),
-        [1, 2],
-        {0: torch.zeros(3)},
-        {"backbone.conv1.weight": "a string"},
-        {},
-        {"epoch": 3, "state_dict": {"conv1.weight": torch.zeros(1)}},
-    ],
-    ids=["tensor", "list", "numbered", "strings", "empty", "wrapped"],
-)
-def test_a_file_of_something_else_is_refused_in_words(tmp_path, content):
-    torch.save(content, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other\.pth"):
-        CAMNet("scenes", 5, weights=tmp_path / "other.pth")
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there are no weights at .*none\.pth"):
-        CAMNet("scenes", 5, weights=tmp_path / "none.pth")
-    with pytest.raises(ValueError, match=f"{tmp_path.name}"):
-        read_state_dict(tmp_path)
+def test_a_file_of_something_else_or_none_is_refused_in_words(tmp_path):
+    path = tmp_path / "other.pth"
+    with pytest.raises(FileNotFoundError, match=r"there are no weights at .*other\.pth"):
+        CAMNet("scenes", 5, weights=path)
+    wrapped = {"epoch": 3, "state_dict": {"conv1.weight": torch.zeros(1)}}
+    for content in (torch.zeros(3), [1, 2], {0: torch.zeros(3)}, {"a": "b"}, {}, wrapped):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=r"other\.pth"):
+            CAMNet("scenes", 5, weights=path)
 
 
 def write(state, path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from small_training import COLOURS, fresh, same
 
 from ribnb.core.files import weights_digest
@@ -83,21 +83,6 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     with pytest.raises(ValueError, match=f"{path} is damaged"):
         load_classifier(path)
-
-
-def test_old_files_without_counters_are_whole(tmp_path):
-    """They count batches, and nothing reads them."""
-    net, path = fresh(), tmp_path / "net.safetensors"
-    net.save(path, NAMED)
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    weights = load_file(path)
-    kept = {name: value for name, value in weights.items() if "num_batches" not in name}
-    assert len(kept) < len(weights)
-    save_file(kept, path, metadata)
-    assert same(load_classifier(path), net)
 
 
 def test_a_net_is_not_saved_without_its_class_names(tmp_path):

@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-import torchvision
 from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import small_net
 from torch import nn
 
-import ribnb.nets.weights
 from ribnb.core.devices import seeded
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import ATROUS_RATES, DeepLabV2
@@ -119,23 +117,6 @@ def test_a_classifiers_backbone_is_taken(tmp_path):
     assert all(torch.equal(value, wanted[key]) for key, value in net.backbone.state_dict().items())
     with pytest.raises(ValueError, match="do not fit resnet18"):
         DeepLabV2("resnet18", weights=path)
-
-
-def test_published_weights_go_into_the_dilated_net(monkeypatch):
-    published = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
-    state = torchvision.models.resnet18(weights=None).state_dict()
-    monkeypatch.setattr(ribnb.nets.weights, "pretrained_state", {published: state}.__getitem__)
-    net = DeepLabV2("resnet18", weights=published)
-    assert torch.equal(net.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
-    with pytest.raises(ValueError, match="not weights of resnet50"):
-        DeepLabV2("resnet50", weights=published)
-
-
-def test_a_whole_segmentation_network_is_no_start(tmp_path):
-    path = tmp_path / "segmentation.safetensors"
-    small_net().save(path, {"class_names": list("abc")})
-    with pytest.raises(ValueError, match=r"segmentation\.safetensors.*DeepLabV2.load"):
-        small_net(weights=path)
 
 
 @pytest.mark.parametrize(

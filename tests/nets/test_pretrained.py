@@ -9,9 +9,8 @@ import torchvision
 from broken_server import serving
 from torchvision.models import Weights, WeightsEnum
 
-from ribnb.book.classifier import VOCClassifierSettings
-from ribnb.book.splits import IMAGENET
-from ribnb.nets.weights import pretrained_state
+import ribnb.nets.weights
+from ribnb.nets.weights import starting_weights
 
 STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
 
@@ -30,53 +29,41 @@ NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 def cache(tmp_path, monkeypatch):
     """The folder where torchvision looks for its files."""
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    monkeypatch.setenv("RIBNB_PROGRESS", "off")
+    monkeypatch.setattr(ribnb.nets.weights, "get_model_weights", lambda _: tuple(KNOWN))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
+
+
+KNOWN = []  # weights of the architecture "net"
 
 
 def weights_at(address: str) -> WeightsEnum:
     class Net_Weights(WeightsEnum):
         IMAGENET1K_V1 = Weights(url=address, transforms=None, meta={})
 
+    KNOWN[:] = Net_Weights
     return Net_Weights.IMAGENET1K_V1
 
 
-def same(one, other) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+def is_state(found) -> bool:
+    return found.keys() == STATE.keys() and torch.equal(*found.values(), *STATE.values())
 
 
-def test_a_file_in_the_cache_needs_no_server(cache):
-    (cache / NAME).write_bytes(CONTENT)
-    assert same(pretrained_state(weights_at(f"http://127.0.0.1:9/{NAME}")), STATE)
-
-
-def test_the_chapter_takes_torchvisions_weights_from_the_cache(cache, monkeypatch):
-    """A file that was fetched by hand, before the machine went offline."""
-    monkeypatch.setattr("torch.hub.download_url_to_file", pytest.fail)
-    source = torchvision.models.resnet18()
-    address = torchvision.models.ResNet18_Weights[IMAGENET].url
-    torch.save(source.state_dict(), cache / address.rsplit("/", 1)[-1])
-    settings = VOCClassifierSettings(dataset="voc", data_root="data", net={"arch": "resnet18"})
-    net = settings.first_net(20)
-    assert settings.net.weights == IMAGENET
-    assert torch.equal(net.backbone.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
-
-
-def test_a_download_is_kept(cache):
+def test_a_download_is_kept_and_a_file_in_the_cache_needs_no_server(cache):
     with serving() as server:
         server.content = CONTENT
         weights = weights_at(f"http://127.0.0.1:{server.server_port}/{NAME}")
         for _ in range(2):
-            assert same(pretrained_state(weights), STATE)
+            assert is_state(starting_weights("net", weights))
         assert len(server.ranges) == 1
     assert (cache / NAME).read_bytes() == CONTENT
+    assert is_state(starting_weights("net", weights_at(f"http://127.0.0.1:9/{NAME}")))
 
 
 def refused(weights, cache) -> str:
     """The complaint, after making sure that it names the address and where the file must lie."""
     with pytest.raises(OSError, match=r"Net_Weights\.IMAGENET1K_V1 could not be read") as caught:
-        pretrained_state(weights)
+        starting_weights("net", weights)
     said = str(caught.value)
     assert f"Fetch that file by hand to {cache / NAME}" in said
     assert weights.url in said
@@ -95,18 +82,20 @@ def test_what_cannot_be_downloaded_is_said_and_not_kept(cache, content, why):
         assert list(cache.iterdir()) == []
         # afterwards a good one is taken
         server.content = CONTENT
-        assert same(pretrained_state(weights), STATE)
+        assert is_state(starting_weights("net", weights))
+    (cache / NAME).unlink()
+    assert "refused" in refused(weights, cache)  # without a network
 
 
-def test_without_a_network_it_is_said(cache):
-    with serving() as server:
-        address = f"http://127.0.0.1:{server.server_port}/{NAME}"
-    assert "refused" in refused(weights_at(address), cache)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"<html>an error page</html>", b"hello", CONTENT[: len(CONTENT) // 2]]
-)
+@pytest.mark.parametrize("content", [b"", b"<html>an error page</html>", CONTENT[:300]])
 def test_a_damaged_file_in_the_cache_is_named(cache, content):
     (cache / NAME).write_bytes(content)
     refused(weights_at(f"http://127.0.0.1:9/{NAME}"), cache)
+
+
+def test_weights_of_another_architecture_are_not_even_downloaded(monkeypatch):
+    monkeypatch.setattr("torchvision.models.WeightsEnum.get_state_dict", pytest.fail)
+    weights = torchvision.models.ResNet34_Weights.DEFAULT
+    for arch in ("resnet18", "scenes"):
+        with pytest.raises(ValueError, match=rf"ResNet34_Weights.* are not weights of {arch}"):
+            starting_weights(arch, weights)

@@ -5,7 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from ribnb.book.scenes import SceneRIBSettings, adapt_to_all, maps_at_steps, write_run
+from ribnb.book.scenes import (
+    TRAINED,
+    SceneRIBSettings,
+    SceneSettings,
+    adapt_to_all,
+    maps_at_steps,
+    scene_net,
+    train_scene_net,
+    write_run,
+)
 from ribnb.core.files import read_maps
 from ribnb.core.settings import SettingsError
 from ribnb.data.scenes.images import SceneImages
@@ -13,8 +22,7 @@ from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.data.views import multi_scale_views
 from ribnb.method.adaptation import adapt
 from ribnb.nets.classifier import load_classifier, mean_average_precision
-from ribnb.nets.scene_nets import CHECKPOINTS, TRAINED, SceneSettings, scene_net, train_scene_net
-from ribnb.nets.weights import checkpoint_metadata
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +77,7 @@ def test_only_the_nets_that_come_along_are_loaded():
 
 def test_retraining_does_not_load(monkeypatch):
     asked = []
-    monkeypatch.setattr("ribnb.nets.scene_nets.train_scene_net", lambda *given: asked.append(given))
+    monkeypatch.setattr("ribnb.book.scenes.train_scene_net", lambda *given: asked.append(given))
     scene_net(8, SceneSettings(first_seed=8, retrain=True, output_dir="out"), torch.device("cpu"))
     ((seed, folder, _),) = asked
     assert (seed, folder.as_posix()) == (8, "out/net_8")

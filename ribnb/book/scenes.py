@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image
 from pydantic import ValidationInfo, field_validator, model_validator
 from torch import Tensor
@@ -22,7 +21,7 @@ from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
 from ribnb.core.settings import Settings, SettingsError, in_group, setting
 from ribnb.data.scenes.images import SceneImages
-from ribnb.data.views import multi_scale_views
+from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.adaptation import Adaptation, adapt
 from ribnb.method.cam import MapSum
 from ribnb.method.inputs import AdaptationInputs
@@ -35,6 +34,8 @@ from ribnb.nets.classifier import (
     train_classifier,
 )
 from ribnb.nets.weights import CHECKPOINTS
+from ribnb.scores.confusion import image_confusions
+from ribnb.scores.iou import seed_miou
 
 # The seeds of the nets that come with the package. Scenes of the seeds 0 to 2 were looked at while
 # they were drawn, and the settings of the adaptation were chosen on nets of the seeds 10 and 11.
@@ -140,9 +141,9 @@ def adapt_to_all(
     def one(index: int) -> Adaptation:
         net = nets.get()
         try:
-            views = multi_scale_views(images.image(index), settings.scales, settings.flip)
             batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
-            return adapt(net, views, images.labels[index], batches, settings, trace=True)
+            views, labels = inputs.views(index), images.labels[index]
+            return adapt(net, views, labels, batches, settings, trace=True)
         finally:
             nets.put(net)
 
@@ -150,24 +151,34 @@ def adapt_to_all(
         return list(progress(pool.map(one, range(len(images))), label, len(images)))
 
 
-def maps_at_steps(
-    found: Adaptation, steps: Sequence[int], size: tuple[int, int], settings: RIBSettings
-) -> dict[int, Float[Tensor, "n H W"]]:
-    """M as it would be with K = k, for each of these k: the sum of the CAMs up to step k.
+def maps_after(
+    results: Sequence[Adaptation], k: int, size: tuple[int, int], settings: RIBSettings
+) -> list[dict[str, Tensor]]:
+    """The maps as they would be with K = k, the sum of the CAMs up to step k; 0: the CAMs.
 
     Args:
-        found: an adaptation with its steps.
-        steps: the k to look at; one beyond the last step stands for the last.
-        size: (H, W) of the image.
-        settings: with which it was made.
+        results: of images of one size, with their steps.
+        k: a number beyond an image's last step stands for the last.
+        size: (H, W) of the images.
+        settings: with which they were made.
     """
-    total, maps = MapSum(size, settings, SceneBackbone.stride), {}
-    for step in found.steps:
-        total.add(step.cams)
-        if step.k in steps:
-            maps[step.k] = total.finish()[0]
-    last = total.finish()[0]
-    return {k: maps.get(k, last) for k in steps}
+    maps = []
+    for result in results:
+        total = MapSum(size, settings, SceneBackbone.stride)
+        for step in result.steps[: k + 1]:
+            total.add(step.cams)
+        maps.append({"class_ids": result.class_ids, "high_res": total.finish()[0]})
+    return maps
+
+
+def gain(maps: Sequence[Any], baseline: Sequence[Any], images: SceneImages) -> Difference:
+    """Seed mIoU of maps minus that of others of the same images, each at its oracle threshold."""
+    _, _, masks, _ = images.batch()
+    sides = []
+    for side in (maps, baseline):
+        threshold = seed_miou(side, masks, class_names=images.class_names).best_threshold
+        sides.append([image_confusions(side, masks, threshold, len(images.class_names))])
+    return paired_difference(*sides, np.random.default_rng(0))
 
 
 def write_run(

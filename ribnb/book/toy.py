@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ribnb.core.settings import Settings, setting
 from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
 
@@ -37,13 +39,16 @@ class RibLossSettings(ToySettings):
 Batch = tuple[Any, Any, dict[str, Any]]
 
 
-def toy_data(settings: ToySettings, seed: int, num_held_out: int = 100) -> dict[str, Batch]:
+def toy_data(
+    settings: ToySettings, seed: int, num_held_out: int = 100, device: torch.device | str = "cpu"
+) -> dict[str, Batch]:
     """The scenes of one seed, each entry as ``DigitScenes.batch`` gives it.
 
     Args:
         settings: source and number of training scenes.
         seed: of the scenes.
         num_held_out: size of ``"with_shape"``.
+        device: of images and labels; the regions stay on the CPU.
 
     Returns:
         ``"train"``: ``settings.num_images`` scenes, 10 % of them with a shape. ``"test"``: 500 of
@@ -52,8 +57,13 @@ def toy_data(settings: ToySettings, seed: int, num_held_out: int = 100) -> dict[
     if settings.digits == "mnist" and settings.download and not has_mnist(settings.data_root):
         download_mnist(settings.data_root)
     source = {"seed": seed, "digits": settings.digits, "data_root": settings.data_root}
+    scenes = {
+        "train": DigitScenes(settings.num_images, split="train", **source),
+        "test": DigitScenes(500, split="test", **source),
+        "with_shape": DigitScenes(num_held_out, split="test", shape_rate=1.0, **source),
+    }
+    batches = {name: each.batch() for name, each in scenes.items()}
     return {
-        "train": DigitScenes(settings.num_images, split="train", **source).batch(),
-        "test": DigitScenes(500, split="test", **source).batch(),
-        "with_shape": DigitScenes(num_held_out, split="test", shape_rate=1.0, **source).batch(),
+        name: (images.to(device), labels.to(device), regions)
+        for name, (images, labels, regions) in batches.items()
     }

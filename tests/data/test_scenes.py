@@ -24,6 +24,7 @@ from ribnb.data.scenes.rendering import (
     salient_numbers,
 )
 from ribnb.data.scenes.sketch import BODY, HEAD, Sketch
+from ribnb.data.views import to_tensor
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 
@@ -316,6 +317,10 @@ def test_images_follow_the_protocol():
         assert np.array_equal(np.asarray(images.image(index)), scene.image)
         present = set(np.unique(scene.mask)) - {0, IGNORED}
         assert {k + 1 for k in images.labels[index].nonzero()[:, 0].tolist()} == present
+    views, labels, masks, parts = images.batch()
+    assert torch.equal(views[2], to_tensor(images.image(2)))
+    assert torch.equal(labels, images.labels)
+    assert np.array_equal(masks[2], images.mask(2)) and np.array_equal(parts[2], images.parts(2))
     with pytest.raises(IndexError, match="scene 6 of 6"):
         images.image(6)
 

@@ -10,7 +10,8 @@ from ribnb.book.scenes import (
     SceneRIBSettings,
     SceneSettings,
     adapt_to_all,
-    maps_at_steps,
+    gain,
+    maps_after,
     scene_net,
     train_scene_net,
     write_run,
@@ -23,6 +24,7 @@ from ribnb.data.views import multi_scale_views
 from ribnb.method.adaptation import adapt
 from ribnb.nets.classifier import load_classifier, mean_average_precision
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
+from ribnb.scores import seed_miou
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +101,26 @@ def test_many_at_a_time_are_as_one_by_one(one_thread, model, scenes, batch_size)
         assert all(len(found.steps[0].batch_logits) == 2 for found in together)
 
 
-def test_maps_at_steps_are_the_maps_of_fewer_steps(one_thread, model, scenes):
+def test_maps_after_some_steps_are_the_maps_of_fewer_steps(one_thread, model, scenes):
     constant = {"learning_rate": 1e-3, "power": 0.0}  # a rate that does not depend on K
     long, short = (SceneRIBSettings().rib.replace(iterations=k, **constant) for k in (3, 1))
-    found, fewer = (adapt_to_all(model, scenes, how)[0] for how in (long, short))
-    maps = maps_at_steps(found, [0, 1, 3, 9], scenes.size, long)
-    torch.testing.assert_close(maps[1], fewer.high_res, rtol=0, atol=1e-5)
-    assert torch.equal(maps[3], found.high_res)
-    assert torch.equal(maps[9], found.high_res)
-    assert not torch.allclose(maps[0], maps[3], atol=1e-3)
+    results, fewer = (adapt_to_all(model, scenes, how) for how in (long, short))
+    cam, one, all_of_them, beyond = (
+        maps_after(results, k, scenes.size, long)[0]["high_res"] for k in (0, 1, 3, 9)
+    )
+    torch.testing.assert_close(one, fewer[0].high_res, rtol=0, atol=1e-5)
+    assert torch.equal(all_of_them, results[0].high_res)
+    assert torch.equal(beyond, results[0].high_res)
+    assert not torch.allclose(cam, all_of_them, atol=1e-3)
+
+
+def test_a_gain_is_that_of_the_scores_at_their_best_thresholds(one_thread, model, scenes):
+    how = SceneRIBSettings().rib.replace(iterations=2)
+    maps = adapt_to_all(model, scenes, how)
+    cams = maps_after(maps, 0, scenes.size, how)
+    _, _, masks, _ = scenes.batch()
+    new, old = (seed_miou(each, masks, num_classes=6).best_miou for each in (maps, cams))
+    assert gain(maps, cams, scenes).difference == pytest.approx(new - old)
 
 
 def test_a_run_keeps_what_its_scores_rest_on(one_thread, model, scenes, tmp_path):

@@ -26,6 +26,7 @@ from ribnb.data.scenes.rendering import (
     render_scene,
     scene_seed,
 )
+from ribnb.data.views import to_tensor
 
 _ROOM = 2**30  # bytes of scenes that are kept in memory
 
@@ -108,6 +109,16 @@ class SceneImages(Dataset):
     def parts(self, index: int) -> UInt8[ndarray, "H W"]:
         """1 head or marker, 2 body, 0 elsewhere."""
         return self.scene(index).parts.copy()
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All at once: normalised images (N, 3, H, W), labels (N, C), masks, parts (N, H, W)."""
+        every = range(len(self))
+        images = torch.stack([to_tensor(self.image(index)) for index in every])
+        masks, parts = (
+            torch.stack([torch.from_numpy(of(index)) for index in every])
+            for of in (self.mask, self.parts)
+        )
+        return images, self.labels, masks, parts
 
     def saliency(self, index: int) -> Float32[ndarray, "H W"]:
         """In [0, 1]: what a saliency detector would see, one or a few of the objects."""

@@ -56,10 +56,10 @@ def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[s
     """Values of ``NAME=VALUE``, as Python writes them."""
     from ribnb.core.settings import name_and_value
 
-    for text in given:
-        if "=" not in text:
-            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE")
-    return dict(map(name_and_value, given))
+    try:
+        return dict(map(name_and_value, given))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _names(context: click.Context, parameter: click.Parameter, text: str | None) -> list | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
 from ribnb.book.splits import (
     IMAGENET,
@@ -16,7 +17,7 @@ from ribnb.book.splits import (
 )
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import Settings, SettingsError, in_group, setting
+from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
@@ -65,32 +66,20 @@ class VOCClassifierSettings(ShardSettings):
     net: ClassifierNetSettings = setting({}, "what is trained, and where it starts")
     recipe: ClassifierSettings = setting({}, "how it is trained")
 
-    @field_validator("data", mode="before")
     @classmethod
-    def _data(cls, given: Any, info: ValidationInfo) -> Any:
-        scenes = info.data.get("dataset") == "scenes"
-        numbers = {"num_training": 1600, "num_validation": 200} if scenes else {}
-        return in_group(given, info, ClassifierDataSettings(**numbers))
-
-    @field_validator("net", mode="before")
-    @classmethod
-    def _net(cls, given: Any, info: ValidationInfo) -> Any:
-        scenes = info.data.get("dataset") == "scenes"
-        start = {"arch": "scenes", "weights": "random"} if scenes else {}
-        return in_group(given, info, ClassifierNetSettings(**start))
-
-    @field_validator("recipe", mode="before")
-    @classmethod
-    def _recipe(cls, given: Any, info: ValidationInfo) -> Any:
+    def preset(cls, group: str, given: Mapping[str, Any]) -> Settings:
+        """Of each group by data set and variant."""
         watched = {"validate_each_epoch": True}
-        if info.data.get("dataset") == "scenes":
-            # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
-            preset = ClassifierSettings.scenes(epochs=6, **watched)
-        elif info.data.get("variant") == "released":
-            preset = ClassifierSettings.released(**watched)
-        else:
-            preset = ClassifierSettings(**watched)
-        return in_group(given, info, preset)
+        if given.get("dataset") == "scenes":
+            return {
+                "data": ClassifierDataSettings(num_training=1600, num_validation=200),
+                "net": ClassifierNetSettings(arch="scenes", weights="random"),
+                # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
+                "recipe": ClassifierSettings.scenes(epochs=6, **watched),
+            }[group]
+        if group == "recipe" and given.get("variant") == "released":
+            return ClassifierSettings.released(**watched)
+        return ClassifierSettings(**watched) if group == "recipe" else super().preset(group, given)
 
     @model_validator(mode="after")
     def _scenes_have_no_imagenet(self):

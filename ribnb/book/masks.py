@@ -7,27 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
-from ribnb.book.splits import (
-    IMAGENET,
-    ScoredDataSettings,
-    SplitSettings,
-    no_classifier,
-    refuse_other_training,
-    refuse_unused_classifier,
-    scenes_theta_0,
-    torchvision_weights,
-)
+from ribnb.book.splits import IMAGENET, ScoredDataSettings, StartSettings, torchvision_weights
 from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import SHARED, Settings, SettingsError, differences, in_group, setting
+from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn_net import IRN, load_irn
-from ribnb.masks.irn_settings import LABELS, PRESETS, IRNSettings
+from ribnb.masks.irn_settings import PRESETS, IRNSettings
 from ribnb.masks.irn_training import train_irn
-from ribnb.masks.scene_masks import masks_path
 from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
@@ -59,7 +49,7 @@ class IRNNetSettings(Settings):
     retrain: bool = setting(False, "train IRN here, though scenes' seeds 3 to 5 have it trained")
 
 
-class VOCMasksSettings(SplitSettings):
+class VOCMasksSettings(StartSettings):
     """Parameters of ``voc_masks``.
 
     The group ``irn`` has the values of IRN's preset for maps of RIB where nothing is given. The
@@ -74,17 +64,14 @@ class VOCMasksSettings(SplitSettings):
     net: IRNNetSettings = setting({}, "IRN's trunk, and trained nets")
     irn: IRNSettings = setting({}, "how maps become masks through IRN")
 
-    @field_validator("net", mode="before")
     @classmethod
-    def _net(cls, given: Any, info: ValidationInfo) -> Any:
-        scenes = info.data.get("dataset") == "scenes"
-        own = {"arch": "scenes", "weights": "theta_0"} if scenes else {}
-        return in_group(given, info, IRNNetSettings(**own))
-
-    @field_validator("irn", mode="before")
-    @classmethod
-    def _irn(cls, given: Any, info: ValidationInfo) -> Any:
-        return in_group(given, info, _irn_preset(info.data.get("dataset"), "rib"))
+    def preset(cls, group: str, given: Mapping[str, Any]) -> Settings:
+        """Of ``net`` and ``irn`` by data set."""
+        if group == "irn":
+            return _irn_preset(given.get("dataset"), "rib")
+        if group == "net" and given.get("dataset") == "scenes":
+            return IRNNetSettings(arch="scenes", weights="theta_0")
+        return super().preset(group, given)
 
     @model_validator(mode="after")
     def _what_goes_together(self):
@@ -93,8 +80,7 @@ class VOCMasksSettings(SplitSettings):
                 "maps_run = '' with dataset = 'voc': name the folder of a run of the chapter "
                 "voc_rib, whose maps of RIB and CAMs become masks here"
             )
-        self._refuse_a_net_that_does_not_fit()
-        self._refuse_training_settings_without_training()
+        self.check_start(not self.maps_run or self.net.weights == "theta_0")
         return self
 
     def irn_for(self, kind: str) -> IRNSettings:
@@ -110,11 +96,6 @@ class VOCMasksSettings(SplitSettings):
         if not self.crf:
             return None
         return CRFSettings.scenes() if self.dataset == "scenes" else CRFSettings()
-
-    @property
-    def classifier_path(self) -> Path:
-        """Where theta_0 lies."""
-        return Path(self.net.classifier) if self.net.classifier else scenes_theta_0(self.seed)
 
     @property
     def maps(self) -> RIBSettings:
@@ -145,45 +126,21 @@ class VOCMasksSettings(SplitSettings):
     @property
     def packaged_seeds(self) -> list[int]:
         """Seeds whose masks come along and are those of these settings; none for other images."""
-        return [seed for seed in TRAINED if self._packaged and masks_path(seed).is_file()]
+        return [*TRAINED] if self._packaged else []
 
     @property
     def _packaged(self) -> bool:
         """Whether the package's own trained nets are those of these settings."""
-        own = not (self.net.retrain or self.net.classifier or self.data_root or self.maps_run)
-        return own and self.dataset == "scenes" and self.net.weights == "theta_0"
+        own = self.net.retrain or self.net.classifier or self.data_root or self.maps_run
+        if own or self.dataset != "scenes" or self.net.weights != "theta_0":
+            return False
+        return _learned_with(self.irn) == _learned_with(_irn_preset("scenes", "rib"))
 
-    def _refuse_a_net_that_does_not_fit(self) -> None:
-        """Here, for IRN's trunk is built long after the maps are made."""
-        net = self.net
-        needed = not self.maps_run or net.weights == "theta_0"
-        known = self.dataset == "scenes" and self.seed in TRAINED
-        if needed and not (net.classifier or known):
-            raise no_classifier("net.classifier", self.dataset, self.seed)
-        if not needed:
-            refuse_unused_classifier(net)
-        if net.weights == "theta_0" and not net.classifier and net.arch != "scenes":
-            raise SettingsError(
-                f"net.arch = {net.arch!r} with net.weights = 'theta_0': the classifier that comes "
-                "with these scenes is a 'scenes'. Name a classifier, or other weights"
-            )
-        torchvision_weights(net.arch, net.weights)
 
-    def _refuse_training_settings_without_training(self) -> None:
-        named = self.net.irn_cam and self.net.irn_rib
-        if named and self.net.retrain:
-            raise SettingsError(
-                "net.retrain = True with both net.irn_cam and net.irn_rib: nothing is left to "
-                "train. Leave out retrain, or one of the nets"
-            )
-        if named or not self._packaged:
-            return
-        preset = _irn_preset(self.dataset, "rib")
-        names = [name for name in (*preset.for_training(), *LABELS) if name not in SHARED]
-        there, here = (
-            {"irn": {name: getattr(irn, name) for name in names}} for irn in (preset, self.irn)
-        )
-        refuse_other_training("the IRN", there, here)
+def _learned_with(irn: IRNSettings) -> dict[str, Any]:
+    """What of the settings a trained IRN rests on, but for what is the chapter's own."""
+    values = {**irn.for_training(), **irn.for_labels()}
+    return {name: value for name, value in values.items() if name not in SHARED}
 
 
 def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:
@@ -250,35 +207,19 @@ def irn_net(
             ``train_irn`` too.
     """
     trunk = settings.trunk(len(images.class_names)).to(device)
-    path = settings.trained_irn(kind)
-    if path is not None:
-        record = checkpoint_metadata(path, IRN.kind)
-        _refuse_other_training(settings, kind, path, record)
-        net = load_irn(path, trunk).to(device).eval()
-        return Training(net, record, loaded=True)
-    return train_irn(
-        IRN(trunk, seed=settings.seed),
-        images,
-        labels_dir,
-        settings.irn_for(kind),
-        folder,
-        device,
-        settings.workers,
-    )
-
-
-def _refuse_other_training(
-    settings: VOCMasksSettings, kind: str, path: Path, record: Mapping[str, Any]
-) -> None:
-    """The result will name these parameters as the net's."""
-    here = settings.irn_for(kind).for_training()
-    here = {name: value for name, value in here.items() if name not in SHARED}
-    other = differences(record["identity"], here) if "identity" in record else ""
-    if other:
+    path, irn = settings.trained_irn(kind), settings.irn_for(kind)
+    if path is None:
+        start = IRN(trunk, seed=settings.seed)
+        return train_irn(start, images, labels_dir, irn, folder, device, settings.workers)
+    record = checkpoint_metadata(path, IRN.kind)
+    # the result will name these parameters as the net's
+    here = {name: value for name, value in irn.for_training().items() if name not in SHARED}
+    if "identity" in record and (other := differences(record["identity"], here)):
         raise ValueError(
             f"{path} was trained otherwise: {other}. Give the parameters that it was trained with, "
             f"or train one here: without net.irn_{kind}, for scenes with net.retrain = True"
         )
+    return Training(load_irn(path, trunk).to(device).eval(), record, loaded=True)
 
 
 def inputs_of(

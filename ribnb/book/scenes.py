@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
 from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
-from ribnb.core.settings import Settings, SettingsError, in_group, setting
+from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.adaptation import Adaptation, adapt
@@ -80,10 +80,10 @@ class SceneRIBSettings(SceneSettings):
     rib: RIBSettings = setting({}, "how an image is adapted to: RIBSettings.scenes(), with changes")
     bce_factor: float = setting(1.0, "steps of L_BCE, for comparison, over lambda", gt=0)
 
-    @field_validator("rib", mode="before")
     @classmethod
-    def _rib(cls, given: Any, info: ValidationInfo) -> Any:
-        return in_group(given, info, RIBSettings.scenes())
+    def preset(cls, group: str, given: Mapping[str, Any]) -> RIBSettings:
+        """Of ``rib``."""
+        return RIBSettings.scenes()
 
     @model_validator(mode="after")
     def _steps_to_look_at(self):

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
-from ribnb.book.splits import (
-    IMAGENET,
-    DataSettings,
-    SplitSettings,
-    no_classifier,
-    refuse_other_training,
-    refuse_unused_classifier,
-    scenes_theta_0,
-    torchvision_weights,
-)
+from ribnb.book.splits import IMAGENET, DataSettings, StartSettings, torchvision_weights
 from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
-from ribnb.core.settings import SHARED, Settings, SettingsError, in_group, setting
+from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.data.image_sets import Part
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
@@ -58,7 +49,7 @@ class SegmentationNetSettings(Settings):
     retrain: bool = setting(False, "train all here, though scenes' seeds 3 to 5 come trained")
 
 
-class VOCSegmentationSettings(SplitSettings):
+class VOCSegmentationSettings(StartSettings):
     """Parameters of ``voc_segmentation``.
 
     The group ``segment`` has the values of ``SegmentationSettings.scenes()`` for scenes, else of
@@ -79,21 +70,16 @@ class VOCSegmentationSettings(SplitSettings):
     net: SegmentationNetSettings = setting({}, "what is trained, and where it starts")
     segment: SegmentationSettings = setting({}, "how each network is trained, and asked")
 
-    @field_validator("data", mode="before")
     @classmethod
-    def _data(cls, given: Any, info: ValidationInfo) -> Any:
-        number = 100 if info.data.get("dataset") == "scenes" else 0
-        return in_group(given, info, SegmentationDataSettings(num_validation=number))
-
-    @field_validator("net", mode="before")
-    @classmethod
-    def _net(cls, given: Any, info: ValidationInfo) -> Any:
-        return in_group(given, info, _net_preset(info.data.get("dataset")))
-
-    @field_validator("segment", mode="before")
-    @classmethod
-    def _segment(cls, given: Any, info: ValidationInfo) -> Any:
-        return in_group(given, info, _preset(info.data.get("dataset")))
+    def preset(cls, group: str, given: Mapping[str, Any]) -> Settings:
+        """Of each group by data set."""
+        if given.get("dataset") != "scenes":
+            return super().preset(group, given)
+        return {
+            "data": SegmentationDataSettings(num_validation=100),
+            "net": SegmentationNetSettings(arch="scenes", weights="theta_0"),
+            "segment": SegmentationSettings.scenes(),
+        }[group]
 
     @model_validator(mode="after")
     def _what_goes_together(self):
@@ -106,8 +92,7 @@ class VOCSegmentationSettings(SplitSettings):
                 f"supervision = ['{TRUTH}']. Only drawn scenes of the seeds "
                 f"{', '.join(map(str, TRAINED))} have masks here"
             )
-        self._refuse_a_start_that_does_not_fit()
-        self._refuse_training_settings_without_training()
+        self.check_start(self.net.weights == "theta_0")
         return self
 
     @property
@@ -121,8 +106,10 @@ class VOCSegmentationSettings(SplitSettings):
     def packaged(self) -> bool:
         """Whether the networks that come with the package are those of these settings."""
         whole = self.num_images == NUM_MASKS and self.split in ("train", "train_aug")
-        own = self.masks or self.data_root or self.net.classifier
-        return whole and self.seed in TRAINED and not (self.net.retrain or own)
+        own = self.masks or self.data_root or self.net.classifier or self.net.retrain
+        same = _learned_with(self.segment) == _learned_with(SegmentationSettings.scenes())
+        of_scenes = (self.net.arch, self.net.weights) == ("scenes", "theta_0")
+        return whole and same and of_scenes and self.seed in TRAINED and not own
 
     @property
     def other_seeds(self) -> list[int]:
@@ -155,44 +142,15 @@ class VOCSegmentationSettings(SplitSettings):
             ValueError: weights of another architecture.
         """
         weights = torchvision_weights(self.net.arch, self.net.weights)
-        if weights == "theta_0":
-            weights = self.net.classifier or scenes_theta_0(self.seed)
+        weights = self.classifier_path if weights == "theta_0" else weights
         build = DeepLabV2.scenes if self.dataset == "scenes" else DeepLabV2
         with seeded(self.seed):
             return build(self.net.arch, num_classes, weights=weights)
 
-    def _refuse_a_start_that_does_not_fit(self) -> None:
-        net = self.net
-        known = self.dataset == "scenes" and self.seed in TRAINED
-        if net.weights == "theta_0" and not (net.classifier or known):
-            raise no_classifier("net.classifier", self.dataset, self.seed)
-        if net.weights != "theta_0":
-            refuse_unused_classifier(net)
-        torchvision_weights(net.arch, net.weights)
 
-    def _refuse_training_settings_without_training(self) -> None:
-        if not self.packaged:
-            return
-        there, here = (
-            {
-                "segment": {k: v for k, v in recipe.training().items() if k not in SHARED},
-                "net": {"arch": net.arch, "weights": net.weights},
-            }
-            for recipe, net in (
-                (_preset(self.dataset), _net_preset(self.dataset)),
-                (self.segment, self.net),
-            )
-        )
-        refuse_other_training("the network", there, here)
-
-
-def _preset(dataset: str | None) -> SegmentationSettings:
-    return SegmentationSettings.scenes() if dataset == "scenes" else SegmentationSettings.voc()
-
-
-def _net_preset(dataset: str | None) -> SegmentationNetSettings:
-    own = {"arch": "scenes", "weights": "theta_0"} if dataset == "scenes" else {}
-    return SegmentationNetSettings(**own)
+def _learned_with(segment: SegmentationSettings) -> dict[str, Any]:
+    """What of the settings a network rests on, but for what is the chapter's own."""
+    return {name: value for name, value in segment.training().items() if name not in SHARED}
 
 
 def masks_for(

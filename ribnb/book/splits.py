@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torchvision
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
 from ribnb.core.devices import Precision
 from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import parse_shard
-from ribnb.core.settings import Settings, SettingsError, differences, in_group, setting
+from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.data.image_sets import spread_out
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.rendering import SPLITS
@@ -103,17 +103,36 @@ class SplitSettings(Settings):
             FileNotFoundError: no such list.
             ValueError: none of the images is in it.
         """
-        score_on = getattr(self.data, "score_on", "")
-        if not score_on:
+        if not self.data.score_on:
             return list(images.ids)
-        listed = set(self.image_set(score_on, 0).ids)
+        listed = set(self.image_set(self.data.score_on, 0).ids)
         scored = [name for name in images.ids if name in listed]
         if not scored:
             raise SettingsError(
-                f"data.score_on = {score_on!r}: none of the {len(images)} images of "
+                f"data.score_on = {self.data.score_on!r}: none of the {len(images)} images of "
                 f"{self.split} is in that list"
             )
         return scored
+
+    def theta_0_path(self, name: str, named: str) -> Path:
+        """Where theta_0 lies: the classifier that is named, or that comes along for these scenes.
+
+        Args:
+            name: of the setting that names one.
+            named: its value.
+
+        Raises:
+            SettingsError: none is named, and none comes along.
+        """
+        if named:
+            return Path(named)
+        if self.dataset == "voc" or self.seed not in TRAINED:
+            raise SettingsError(
+                f"{name} = '' with dataset = {self.dataset!r} and seed = {self.seed}: name a "
+                "classifier.safetensors, which the chapter voc_classifier leaves in its "
+                f"output_dir. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
+            )
+        return CHECKPOINTS / f"scenes_{self.seed}.safetensors"
 
 
 class ShardSettings(SplitSettings):
@@ -148,38 +167,35 @@ def torchvision_weights(arch: str, weights: str) -> Any:
     return None if weights == "random" else weights
 
 
-def scenes_theta_0(seed: int) -> Path:
-    """The classifier that comes along for scenes of a seed."""
-    return CHECKPOINTS / f"scenes_{seed}.safetensors"
+class StartSettings(SplitSettings):
+    """Parameters of the chapters whose nets may start from theta_0, by their group ``net``."""
 
+    @property
+    def classifier_path(self) -> Path:
+        """Where theta_0 lies."""
+        return self.theta_0_path("net.classifier", self.net.classifier)
 
-def no_classifier(name: str, dataset: str, seed: int) -> SettingsError:
-    """The refusal of settings that name no theta_0 where none comes along."""
-    return SettingsError(
-        f"{name} = '' with dataset = {dataset!r} and seed = {seed}: name a "
-        "classifier.safetensors, which the chapter voc_classifier leaves in its "
-        f"output_dir. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
-    )
+    def check_start(self, theta_0_is_used: bool) -> None:
+        """Here, since the nets are built long after the chapter's start.
 
-
-def refuse_unused_classifier(net: Settings) -> None:
-    """For a group ``net`` whose ``classifier`` has no use, since nothing starts from theta_0."""
-    if net.classifier:
-        raise SettingsError(
-            f"net.classifier = {net.classifier!r} would not be used: the net starts from "
-            f"net.weights = {net.weights!r}. Leave net.classifier out, or take net.weights = "
-            "'theta_0'"
-        )
-
-
-def refuse_other_training(what: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """For nets that come along, which were trained with the settings ``there``."""
-    other = differences(there, here)
-    if other:
-        raise SettingsError(
-            f"{what} that comes with these scenes was trained otherwise: {other}. With "
-            "net.retrain = True it is trained here"
-        )
+        Raises:
+            SettingsError: weights that are not there or do not fit, or a classifier without use.
+        """
+        net = self.net
+        if theta_0_is_used:
+            self.classifier_path  # noqa: B018, refuses what is not there
+        elif net.classifier:
+            raise SettingsError(
+                f"net.classifier = {net.classifier!r} would not be used: the net starts from "
+                f"net.weights = {net.weights!r}. Leave net.classifier out, or take net.weights = "
+                "'theta_0'"
+            )
+        if net.weights == "theta_0" and not net.classifier and net.arch != "scenes":
+            raise SettingsError(
+                f"net.arch = {net.arch!r} with net.weights = 'theta_0': the classifier that comes "
+                "with these scenes is a 'scenes'. Name a classifier, or other weights"
+            )
+        torchvision_weights(net.arch, net.weights)
 
 
 class VOCRIBSettings(ShardSettings):
@@ -196,20 +212,19 @@ class VOCRIBSettings(ShardSettings):
     )
     rib: RIBSettings = setting({}, "how each image is adapted to")
 
-    @field_validator("rib", mode="before")
     @classmethod
-    def _rib(cls, given: Any, info: ValidationInfo) -> Any:
-        variant = info.data.get("variant", "released")
-        if info.data.get("dataset") == "scenes":
-            preset = RIBSettings.scenes(variant)
-        else:
-            preset = RIBSettings.paper() if variant == "paper" else RIBSettings.released()
-        return in_group(given, info, preset)
+    def preset(cls, group: str, given: Mapping[str, Any]) -> Settings:
+        """Of ``rib`` by data set and variant."""
+        if group != "rib":
+            return super().preset(group, given)
+        variant = given.get("variant", "released")
+        if given.get("dataset") == "scenes":
+            return RIBSettings.scenes(variant)
+        return RIBSettings.paper() if variant == "paper" else RIBSettings.released()
 
     @model_validator(mode="after")
     def _theta_0_is_there(self):
-        if not self.classifier and (self.dataset == "voc" or self.seed not in TRAINED):
-            raise no_classifier("classifier", self.dataset, self.seed)
+        self.classifier_path  # noqa: B018, refuses what is not there
         return self
 
     @property
@@ -220,4 +235,4 @@ class VOCRIBSettings(ShardSettings):
     @property
     def classifier_path(self) -> Path:
         """Where theta_0 lies."""
-        return Path(self.classifier) if self.classifier else scenes_theta_0(self.seed)
+        return self.theta_0_path("classifier", self.classifier)

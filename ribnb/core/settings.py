@@ -7,7 +7,6 @@ a dotted name, ``rib.iterations``; ``nested`` and ``merged`` turn such names int
 
 from __future__ import annotations
 
-import argparse
 import ast
 import difflib
 import hashlib
@@ -80,8 +79,20 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _list_for_tuple(cls, value: Any) -> Any:
+    def _prepared(cls, value: Any, info: ValidationInfo) -> Any:
+        if _group_class(cls, info.field_name):
+            return _in_group(value, info.data, cls.preset(info.field_name, info.data))
         return tuple(value) if isinstance(value, list) else value  # as JSON and papermill have it
+
+    @classmethod
+    def preset(cls, group: str, given: Mapping[str, Any]):
+        """What a group of parameters is where nothing is given.
+
+        Args:
+            group: the field's name.
+            given: the fields that stand before it, as far as they are right.
+        """
+        return _group_class(cls, group)()
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]):
@@ -110,12 +121,6 @@ class Settings(BaseModel):
             values[name] = list(value) if isinstance(value, tuple) else value
         return values
 
-    @classmethod
-    def identity_names(cls) -> list[str]:
-        """Names of the fields that change the result."""
-        fields = cls.model_fields.items()
-        return [name for name, field in fields if (field.json_schema_extra or {}).get("identity")]
-
     def identity(self) -> dict[str, Any]:
         """The fields that change the result, with their values; groups as in ``as_dict``."""
         return self.identity_of(self.as_dict())
@@ -123,47 +128,17 @@ class Settings(BaseModel):
     @classmethod
     def identity_of(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """What of these values, as ``as_dict`` gives them, changes the result."""
-        found = {}
-        for name in cls.identity_names():
-            if name in values:
+        result = {}
+        for name, field in cls.model_fields.items():
+            if name in values and field.json_schema_extra["identity"]:
                 group = _group_class(cls, name)
-                found[name] = group.identity_of(values[name]) if group else values[name]
-        return found
+                result[name] = group.identity_of(values[name]) if group else values[name]
+        return result
 
     def hash(self) -> str:
         """12 hexadecimal digits that change with every setting that changes the result."""
-        return self.hash_of(self.as_dict())
-
-    @classmethod
-    def hash_of(cls, values: Mapping[str, Any]) -> str:
-        """The hash that settings with exactly these values have, which are not checked."""
-        text = json.dumps([cls.__name__, cls.identity_of(values)], sort_keys=True)
+        text = json.dumps([type(self).__name__, self.identity()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def in_group(given: Any, info: ValidationInfo, preset: Settings) -> dict[str, Any]:
-    """All values of a group, for a validator that stands before the field's own.
-
-    Args:
-        given: the group's parameters; or settings, of which is taken what is not shared.
-        info: of the field; what the chapter shares with its groups stands before it.
-        preset: what holds where nothing is given.
-
-    Raises:
-        SettingsError: ``given`` is no mapping, or has what is the chapter's.
-    """
-    shared = {name: info.data[name] for name in SHARED if name in info.data}
-    shared = {name: value for name, value in shared.items() if name in type(preset).model_fields}
-    if isinstance(given, Settings):
-        given = {name: value for name, value in given.as_dict().items() if name not in shared}
-    if not isinstance(given, Mapping):
-        raise SettingsError(
-            f"{given!r} is no mapping of parameters to values; {{}} leaves all as they are"
-        )
-    for name in given:
-        if name in shared:
-            raise SettingsError(f"{name} is the chapter's own parameter; give it there, not here")
-    return {**preset.as_dict(), **given, **shared}
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,27 +206,47 @@ def in_words(values: Mapping[str, Any], width: int = 76) -> str:
     return textwrap.fill(", ".join(pairs), width, break_long_words=False).replace("\0", " ")
 
 
-def _value(text: str) -> Any:
-    """A command-line value as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text."""
-    try:
-        value = ast.literal_eval(text)
-        return list(value) if isinstance(value, tuple) else value  # 1, 2 without brackets
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False, "null": None}.get(text.lower(), text)
-
-
 def name_and_value(text: str) -> tuple[str, Any]:
-    """A command-line parameter ``name=value``, the value as Python writes it."""
+    """A command-line parameter ``NAME=VALUE``.
+
+    A value is as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text.
+
+    Raises:
+        SettingsError: there is no ``=``.
+    """
     name, separator, value = text.partition("=")
     if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
-    return name, _value(value)
+        raise SettingsError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        read = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, {"true": True, "false": False, "null": None}.get(value.lower(), value)
+    return name, list(read) if isinstance(read, tuple) else read  # 1, 2 without brackets
+
+
+def _in_group(given: Any, chapter: Mapping[str, Any], preset: Settings) -> dict[str, Any]:
+    """All values of a group: what is given, what it shares with its chapter, and its preset's.
+
+    ``given`` may be settings, of which is taken what is not shared.
+    """
+    shared = {k: chapter[k] for k in SHARED if k in chapter and k in type(preset).model_fields}
+    if isinstance(given, Settings):
+        given = {name: value for name, value in given.as_dict().items() if name not in shared}
+    if not isinstance(given, Mapping):
+        raise SettingsError(
+            f"{given!r} is no mapping of parameters to values; {{}} leaves all as they are"
+        )
+    for name in given:
+        if name in shared:
+            raise SettingsError(f"{name} is the chapter's own parameter; give it there, not here")
+    return {**preset.as_dict(), **given, **shared}
 
 
 def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:
     """The class of a field that is a group; None for one that is not."""
-    found = kind.model_fields[name].annotation
-    return found if isinstance(found, type) and issubclass(found, Settings) else None
+    annotation = kind.model_fields[name].annotation
+    is_group = isinstance(annotation, type) and issubclass(annotation, Settings)
+    return annotation if is_group else None
 
 
 def _unknown(name: str, known: Iterable[str], owner: str) -> str:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from small_results import CHAPTERS, made_up, put
 
-from ribnb.book.reading import ScoreboardSettings
+from ribnb.book.chapters import ScoreboardSettings
 from ribnb.core.settings import SettingsError
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.evidence.reported import OTHERS, PAPER, reported

@@ -86,14 +86,13 @@ def _parameters(meaning: str):
 def run(chapter: str, parameters: dict, file: str | None, output: str | None) -> int:
     """Run a chapter, by its name or its notebook's path, with other parameters.
 
-    With `-p output_dir=FOLDER` the result is kept there, and a run that was stopped goes on. Ends
-    with 1 if the chapter failed, and says how far it came.
+    With `-p output_dir=FOLDER` the result is kept there, and a run that was stopped goes on. Of
+    shards that share a folder (`-p shard=0/4`), the one that ends last makes the result. Ends with
+    1 if the chapter failed, and says how far it came.
     """
-    from papermill import PapermillExecutionError
-
     from ribnb.core.settings import merged, nested
     from ribnb.core.settings_files import for_chapter, read_settings_file
-    from ribnb.runs.execution import execute_chapter, find_chapter
+    from ribnb.runs.execution import ChapterFailed, find_chapter, run_shard
 
     path = find_chapter(chapter)
     if file:
@@ -101,15 +100,12 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
         given = for_chapter(read_settings_file(file), path.stem, known)
         parameters = merged(given, nested(parameters))
     folder = Path(str(parameters.get("output_dir") or "executed"))
-    executed = Path(output or folder / path.name)
-    # A run that fails must not overwrite the notebook of one that did not.
-    unfinished = executed.with_name(f"{executed.stem}.unfinished.ipynb")
     try:
-        os.replace(execute_chapter(path, unfinished, parameters), executed)
-    except PapermillExecutionError as error:
-        _say(f"{path.name} failed: {error.ename}: {error.evalue}\nas far as it came: {unfinished}")
+        for executed in run_shard(path, Path(output or folder / path.name), parameters):
+            click.echo(executed)
+    except ChapterFailed as error:
+        _say(error)
         return 1
-    click.echo(executed)
     return 0
 
 
@@ -175,15 +171,14 @@ def table(
 
 @ribnb.command()
 @click.argument("files", nargs=-1, metavar="FILE...")
-@click.option("--points", is_flag=True, help="also every point of an ablation")
-def check(files: tuple[str, ...], points: bool) -> int:
+def check(files: tuple[str, ...]) -> int:
     """Say what ablations' files, folders of them, or a batch's settings file would run.
 
     All that is wrong with them is said instead. Without a file: the ablations of the book.
     """
     from ribnb.runs.batch import describe
 
-    click.echo(describe(files, _chapters(), points))
+    click.echo(describe(files, _chapters()))
     return 0
 
 

@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 # What may go wrong with one image, and leaves the others alone.
 FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)
 _SHARDS = "shards"  # folder of what became of each shard, beside the record
+WHOLE = "0/1"  # the shard that is all images
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,11 @@ class RecordedFolder(Generic[Item]):
 
     def begin_shard(self, shard: tuple[int, int]) -> None:
         """A shard is at work: what an earlier call of it ended with counts no more."""
-        self._shard_path(shard).unlink(missing_ok=True)
+        _shard_path(self.home, shard).unlink(missing_ok=True)
 
     def end_shard(self, shard: tuple[int, int], report: Report) -> None:
         """Keep what became of a shard's images, for the shard that ends last."""
-        path = self._shard_path(shard)
+        path = _shard_path(self.home, shard)
         path.parent.mkdir(exist_ok=True)
         write_json(path, {"failed": report.failed, "seconds": report.seconds})
 
@@ -142,8 +143,19 @@ class RecordedFolder(Generic[Item]):
         still = [image_id for image_id in without if image_id not in failed]
         return still, {image_id: failed[image_id] for image_id in without if image_id in failed}
 
-    def _shard_path(self, shard: tuple[int, int]) -> Path:
-        return self.home / _SHARDS / f"{shard[0]}-of-{shard[1]}.json"
+
+def all_ended(home: str | Path, count: int) -> bool:
+    """Whether all shards that share a run's folder of files have ended, whatever became of them.
+
+    Args:
+        home: the folder of the record, such as ``output_dir`` of ``localization_maps``.
+        count: how many shards there are.
+    """
+    return all(_shard_path(Path(home), (index, count)).is_file() for index in range(count))
+
+
+def _shard_path(home: Path, shard: tuple[int, int]) -> Path:
+    return home / _SHARDS / f"{shard[0]}-of-{shard[1]}.json"
 
 
 def record_path(folder: str | Path, kind: Kind) -> Path:

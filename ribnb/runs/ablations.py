@@ -85,30 +85,22 @@ class Ablation:
 
     Attributes:
         name: that of the file, without its ending.
-        path: the file.
         chapter: which chapter is run.
         question: what it asks, in words; may be empty.
-        parameters: those of every point.
         points: each to be run with every seed.
         seeds: the seeds.
         settings_of: the settings of a chapter with these parameters.
     """
 
     name: str
-    path: Path
     chapter: str
     question: str
-    parameters: dict[str, Any]
     points: tuple[Point, ...]
     seeds: tuple[int, ...]
     settings_of: SettingsOf = field(repr=False, compare=False)
 
     def settings(self, point: Point, seed: int) -> Settings:
-        """The chapter's settings at a point.
-
-        Raises:
-            SettingsError: the chapter refuses them; a file that was read has no such point.
-        """
+        """The chapter's settings at a point."""
         return self.settings_of(self.chapter, {**point.parameters, "seed": seed})
 
 
@@ -138,15 +130,13 @@ def read_ablation(
         _check_head(file, path, chapters)
         ablation = Ablation(
             name=file.name,
-            path=path,
             chapter=file.chapter,
             question=file.question,
-            parameters=nested(file.parameters),
             points=tuple(_points(file)),
             seeds=tuple(seeds) or file.seeds,
             settings_of=settings_of or (lambda name, given: chapters[name].from_mapping(given)),
         )
-        _check_runs(file, ablation)
+        _check_runs(ablation)
     except SettingsError as error:
         lines = str(error).splitlines()
         raise SettingsError("\n".join(f"{path}: {line}" for line in lines)) from None
@@ -212,104 +202,62 @@ def _check_head(file: AblationFile, path: Path, chapters: Chapters) -> None:
             f"name = {file.name!r} is not the file's, {path.stem!r}; rename the one or the other"
         )
     refuse_unknown([file.chapter], chapters, "the book (for a chapter with parameters)")
-    if not _can_vary(chapters[file.chapter]):
-        able = ", ".join(name for name, kind in chapters.items() if _can_vary(kind))
+    needed = {"seed", "output_dir"}
+    able = [name for name, kind in chapters.items() if needed <= kind.model_fields.keys()]
+    if file.chapter not in able:
         raise SettingsError(
             f"a run of {file.chapter} leaves no result of one seed. An ablation's chapter is one "
-            f"of {able}"
+            f"of {', '.join(able)}"
         )
     if not file.grid and not file.cases:
         raise SettingsError("there is neither a grid nor cases; say what is to vary")
     if len({*file.seeds}) < len(file.seeds):
         raise SettingsError(f"seeds = {[*file.seeds]}: one stands there twice")
-    wrong = []
-    grid = {*file.grid}
-    for place, given in _given(file):
+    cases = {f"cases.{case}": own or {} for case, own in file.cases.items()}
+    for section, given in {"parameters": file.parameters, "grid": file.grid, **cases}.items():
         for name in flat(nested(given)):
             if name in OF_THE_BATCH:
                 said = f"{name} is the batch's to give; {OF_THE_BATCH[name]}"
-                wrong.append(f"{place}.{name}: {said}")
-            if place != "grid" and name in grid:
-                wrong.append(f"{place}.{name}: {name} is also in the grid; leave one")
-    if wrong:
-        raise SettingsError("\n".join(wrong))
+                raise SettingsError(f"{section}.{name}: {said}")
+            if section != "grid" and name in file.grid:
+                raise SettingsError(f"{section}.{name}: {name} is also in the grid; leave one")
 
 
-def _check_runs(file: AblationFile, ablation: Ablation) -> None:
-    """Try every run's settings; what is refused is told once, with where in the file it stands."""
-    refused: dict[str, list[Point]] = {}  # where a combination is to blame
-    wrong: dict[str, None] = {}
+def _check_runs(ablation: Ablation) -> None:
+    """Try every run's settings; what is refused is told once, with the first point it is of."""
+    refused: dict[str, dict[str, None]] = {}  # what, and at which points
     hashes: dict[str, Point] = {}
     for point, seed in itertools.product(ablation.points, ablation.seeds):
         try:
             settings = ablation.settings(point, seed)
-        except SettingsError as error:
-            for path, text in error.faults or (((), str(error)),):
-                name = ".".join(map(str, path))
-                if name and (place := _place(file, point, name, text)):
-                    wrong[f"{place}{text}"] = None
-                elif text.startswith(" = "):  # one value, which this file does not give
-                    wrong[f"what lies beneath: {name}{text}"] = None
-                else:
-                    refused.setdefault(f"{name}{text}".removeprefix(": "), []).append(point)
-        except OSError as error:
-            refused.setdefault(str(error), []).append(point)
-        else:
-            other = hashes.setdefault(settings.hash(), point)
-            if other is not point:
-                raise SettingsError(
-                    f"the points ({other}) and ({point}) come to the same settings; leave one"
-                )
-    for text, points in refused.items():
-        others = len({*map(str, points)}) - 1
-        wrong[f"the point ({points[0]}){f' and {others} more' if others else ''}: {text}"] = None
-    if wrong:
-        raise SettingsError("\n".join(wrong))
-
-
-def _place(file: AblationFile, point: Point, name: str, text: str) -> str:
-    """Where in the file a setting stands that is refused; empty if it is not there."""
-
-    def of(other: str) -> bool:
-        return name == other or name.startswith(f"{other}.")
-
-    for key, values in file.grid.items():
-        if of(key):
-            chosen = point.label[_short_names(file)[key]]
-            index = next(i for i, value in enumerate(values) if value is chosen)
-            return f"grid.{key}.{index}" if text.startswith(" = ") else f"grid.{key}"
-    case = point.label.get("case")
-    if any(map(of, flat(nested(file.cases.get(case) or {})))):
-        return f"cases.{case}.{name}"
-    return f"parameters.{name}" if any(map(of, flat(nested(file.parameters)))) else ""
-
-
-def _given(file: AblationFile) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where parameters stand in the file, and which."""
-    yield "parameters", file.parameters
-    yield "grid", file.grid
-    for case, own in file.cases.items():
-        yield f"cases.{case}", own or {}
+        except (SettingsError, OSError) as error:
+            for line in str(error).splitlines():
+                refused.setdefault(line, {})[str(point)] = None
+            continue
+        other = hashes.setdefault(settings.hash(), point)
+        if other is not point:
+            raise SettingsError(
+                f"the points ({other}) and ({point}) come to the same settings; leave one"
+            )
+    lines = []
+    for what, points in refused.items():
+        first, *more = points
+        others = f" and {len(more)} more" if more else ""
+        every = len(points) == len(ablation.points)
+        lines.append(f"{'every point' if every else f'the point ({first}){others}'}: {what}")
+    if lines:
+        raise SettingsError("\n".join(lines))
 
 
 def _points(file: AblationFile) -> Iterator[Point]:
-    """Every case with every combination."""
-    short = _short_names(file)
+    """Every case with every combination; a label has the last part of a name that is alone."""
+    ends = [name.rpartition(".")[2] for name in file.grid]
+    short = [
+        end if ends.count(end) == 1 else name for name, end in zip(file.grid, ends, strict=True)
+    ]
     for case, own in (file.cases or {None: {}}).items():
         for values in itertools.product(*file.grid.values()):
-            chosen = dict(zip(file.grid, values, strict=True))
-            label = {short[name]: value for name, value in chosen.items()}
-            label = label if case is None else {"case": case, **label}
-            layers = map(nested, (file.parameters, own or {}, chosen))
-            yield Point(label, merged(*layers))
-
-
-def _short_names(file: AblationFile) -> dict[str, str]:
-    """Dotted name of what the grid varies -> its last part, where no other has it."""
-    ends = {name: name.rpartition(".")[2] for name in file.grid}
-    return {name: end if [*ends.values()].count(end) == 1 else name for name, end in ends.items()}
-
-
-def _can_vary(kind: type[Settings]) -> bool:
-    """Whether a chapter leaves a result, of one seed."""
-    return {"seed", "output_dir"} <= kind.model_fields.keys()
+            label = {} if case is None else {"case": case}
+            label |= zip(short, values, strict=True)
+            chosen = nested(dict(zip(file.grid, values, strict=True)))
+            yield Point(label, merged(nested(file.parameters), nested(own or {}), chosen))

@@ -20,6 +20,7 @@ from ribnb.core.settings import Settings, SettingsError, merged, nested, setting
 from ribnb.core.settings_files import BATCH, for_chapter, read_settings_file
 from ribnb.runs.ablations import (
     FOLDER,
+    SUFFIXES,
     Ablation,
     Chapters,
     Point,
@@ -118,20 +119,18 @@ class Batch:
     @cached_property
     def labels(self) -> dict[str, str]:
         """Name of a job -> what it is, in words; of one that several runs share, the first."""
-        labels = {name: name for name in self.jobs}
-        for seed, stages in self.stages.items():
-            labels |= {job.name: f"{stage}, seed {seed}" for stage, job in stages.items()}
-        for run in reversed(self.runs):
+        labels = {}
+        for run in self.runs:
             point = ", ".join(f"{key} {value}" for key, value in run.point.label.items())
-            labels[run.job.name] = f"{run.ablation}: {point}, seed {run.seed}"
-        return labels
+            labels.setdefault(run.job.name, f"{run.ablation}: {point}, seed {run.seed}")
+        for seed, stages in self.stages.items():
+            for stage, job in stages.items():
+                labels.setdefault(job.name, f"{stage}, seed {seed}")
+        return {name: labels.get(name, name) for name in self.jobs}
 
 
 def read_batch(
-    path: str | Path | None,
-    chapters: Chapters,
-    changes: Mapping[str, Any] | None = None,
-    ablations: str | Path = FOLDER,
+    path: str | Path | None, chapters: Chapters, changes: Mapping[str, Any] | None = None
 ) -> Batch:
     """The plan of a settings file; without one, all ablations with their own parameters.
 
@@ -140,7 +139,6 @@ def read_batch(
             ``BatchSettings`` describes; or None.
         chapters: chapter -> the class of its settings.
         changes: values for names of that section, in place of the file's.
-        ablations: folder of the ablations' files.
 
     Raises:
         FileNotFoundError: a file that is not there.
@@ -156,38 +154,31 @@ def read_batch(
         stages = {seed: plan.stages(seed) for seed in settings.seeds or (0,)}
     names = settings.ablations
     if names is None and not path:
-        names = tuple(sorted(file.stem for file in Path(ablations).glob("*.yml")))
-    files = [Path(n if n.endswith(".yml") else f"{ablations}/{n}.yml") for n in names or ()]
+        names = sorted(map(str, FOLDER.glob("*.yml")))
+    files = [Path(n if n.endswith(SUFFIXES) else FOLDER / f"{n}.yml") for n in names or ()]
     found = read_ablations(files, chapters, plan.settings_of, settings.seeds or ()) if files else {}
     folder = Path(settings.folder or f"runs/{Path(path).stem if path else 'ablations'}")
     return Batch(folder, stages, found, tuple(plan.runs(found.values())))
 
 
+@dataclass(frozen=True)
 class _Plan:
     """Turns what is asked for into jobs."""
 
-    def __init__(
-        self,
-        values: Mapping[str, Any],
-        settings: BatchSettings,
-        chapters: Chapters,
-        path: str | Path | None,
-    ) -> None:
-        self.values, self.settings, self.chapters, self.path = values, settings, chapters, path
-        self.data = (Job(DATA, {"command": settings.data}),) if settings.data else ()
-        self.of_seed: dict[tuple[int, str], dict[str, Job]] = {}
+    values: Mapping[str, Any]
+    settings: BatchSettings
+    chapters: Chapters
+    path: str | Path | None
 
     def stages(self, seed: int, before: str = "") -> dict[str, Job]:
         """The jobs of all stages, or of those before one, for one seed."""
-        if (seed, before) not in self.of_seed:
-            made: dict[str, Job] = {}
-            for chapter in self.settings.stages or STAGES:
-                if chapter == before:
-                    break
-                with _said_of(self.path, chapter):
-                    made[chapter] = self.job(chapter, {"seed": seed}, made)
-            self.of_seed[seed, before] = made
-        return self.of_seed[seed, before]
+        made: dict[str, Job] = {}
+        for chapter in self.settings.stages or STAGES:
+            if chapter == before:
+                break
+            with _said_of(self.path, chapter):
+                made[chapter] = self.job(chapter, {"seed": seed}, made)
+        return made
 
     def job(self, chapter: str, own: Mapping[str, Any], made: Mapping[str, Job]) -> Job:
         """A chapter's job, on the stages before it.
@@ -209,8 +200,9 @@ class _Plan:
                 raise
             del needs["net.classifier"]
             settings = self._settings(chapter, given, needs)
+        data = (Job(DATA, {"command": self.settings.data}),) if self.settings.data else ()
         shards = self.settings.shards if chapter == SHARDED else 1
-        return Job(chapter, given, settings, needs, self.data, shards)
+        return Job(chapter, given, settings, needs, data, shards)
 
     def _settings(self, chapter: str, given: Mapping[str, Any], needs: Iterable[str]) -> Settings:
         made = nested(dict.fromkeys(needs, "made"))
@@ -234,13 +226,12 @@ class _Plan:
                     yield PlannedRun(ablation.name, point, seed, job)
 
 
-def describe(files: Sequence[str], chapters: Chapters, points: bool = False) -> str:
+def describe(files: Sequence[str], chapters: Chapters) -> str:
     """In words, what ablations' files, folders of them, or settings files of batches would run.
 
     Args:
         files: none stand for the ablations of the book.
         chapters: chapter -> the class of its settings.
-        points: whether every point of an ablation is said as well.
 
     Raises:
         FileNotFoundError: a file that is not there.
@@ -248,30 +239,17 @@ def describe(files: Sequence[str], chapters: Chapters, points: bool = False) -> 
     """
     paths = ablation_files(files or FOLDER)
     batches = [path for path in paths if "chapter" not in read_settings_file(path)]
+    plans = {f"{path}: ": read_batch(path, chapters) for path in batches}
+    if alone := sorted(str(path) for path in paths if path not in batches):
+        plans = {"": read_batch(None, chapters, {"ablations": alone}), **plans}
     lines = []
-    ablations = read_ablations([path for path in paths if path not in batches], chapters)
-    for ablation in ablations.values():
-        count, seeds = len(ablation.points), ablation.seeds
-        lines.append(
-            f"{ablation.name}: {ablation.chapter}, {count} points x seeds "
-            f"{', '.join(map(str, seeds))} = {count * len(seeds)} runs"
-        )
-        lines += [f"  {point}" for point in ablation.points if points]
-    if ablations:
-        runs = {
-            (ablation.chapter, ablation.settings(point, seed).hash())
-            for ablation in ablations.values()
-            for point in ablation.points
-            for seed in ablation.seeds
-        }
-        lines.append(f"{len(runs)} runs in all, those of equal settings once")
-    for path in batches:
-        batch = read_batch(path, chapters)
-        for name in batch.ablations:
-            lines.append(f"{name}: {sum(run.ablation == name for run in batch.runs)} runs")
+    for path, batch in plans.items():
+        for name, ablation in batch.ablations.items():
+            points, seeds = len(ablation.points), ", ".join(map(str, ablation.seeds))
+            lines.append(f"{name}: {ablation.chapter}, {points} points x seeds {seeds}")
         lines += [f"seed {seed}: {', '.join(stages)}" for seed, stages in batch.stages.items()]
         done = sum((batch.folder / job.done).is_file() for job in batch.jobs.values())
-        lines.append(f"{path}: {len(batch.jobs)} jobs in {batch.folder}, {done} of them done")
+        lines.append(f"{path}{len(batch.jobs)} jobs in {batch.folder}, {done} of them done")
     return "\n".join(lines)
 
 

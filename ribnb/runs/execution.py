@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from ribnb.core.progress import VARIABLE
+from ribnb.core.runner import WHOLE, all_ended, parse_shard
 from ribnb.core.settings import nested, refuse_unknown
 
 BOOK = Path("book")
-WHOLE = "0/1"  # the shard that is all images
+
+
+class ChapterFailed(RuntimeError):
+    """A chapter of which a cell failed; says why, and where the notebook is as far as it came."""
 
 
 def find_chapter(chapter: str) -> Path:
@@ -86,6 +90,47 @@ def execute_chapter(
     return output
 
 
+def run_chapter(
+    path: Path, executed: Path, parameters: Mapping[str, Any], result_only: bool = False
+) -> Path:
+    """Run a chapter; the executed notebook gets its name once it has ended well.
+
+    While it runs, and after a failure, it is called ``NAME.unfinished.ipynb``, so that one that
+    fails overwrites none that did not. Those of shards, which share a folder, are called
+    ``NAME_shard_0_of_4``.
+
+    Arguments and other errors are those of ``execute_chapter``.
+
+    Raises:
+        ChapterFailed: a cell failed.
+    """
+    from papermill import PapermillExecutionError
+
+    shard = str(parameters.get("shard", WHOLE))
+    if shard != WHOLE:
+        executed = executed.with_stem(f"{executed.stem}_shard_{shard.replace('/', '_of_')}")
+    unfinished = executed.with_name(f"{executed.stem}.unfinished.ipynb")
+    try:
+        os.replace(execute_chapter(path, unfinished, parameters, result_only), executed)
+    except PapermillExecutionError as error:
+        raise ChapterFailed(
+            f"{path.name} failed: {error.ename}: {error.evalue}\nas far as it came: {unfinished}"
+        ) from error
+    return executed
+
+
+def run_shard(path: Path, executed: Path, parameters: Mapping[str, Any]) -> Iterator[Path]:
+    """Run a chapter; the shard that ends last also runs it for all images, and so scores them.
+
+    Arguments and errors are those of ``run_chapter``; gives each executed notebook.
+    """
+    yield run_chapter(path, executed, parameters)
+    shard, folder = parameters.get("shard", WHOLE), parameters.get("output_dir")
+    if shard != WHOLE and folder and all_ended(folder, parse_shard(shard)[1]):
+        with FileLock(Path(folder) / "lock"):  # two may end at the same moment
+            yield run_chapter(path, executed, {**parameters, "shard": WHOLE})
+
+
 def _until(path: Path, tag: str) -> Any:
     """The chapter without what follows the cell with this tag.
 
@@ -106,34 +151,19 @@ def _until(path: Path, tag: str) -> Any:
 def _progress_on_terminal() -> Iterator[None]:
     """Bars of a kernel that is started here go to this terminal, if it is one; never elsewhere.
 
-    The kernel inherits the environment. What it prints goes into the notebook, so it writes its
-    bars to a file, and a thread passes them on.
+    What a kernel prints goes into the notebook, but it inherits the environment, where
+    ``ribnb.core.progress`` finds the terminal's path.
     """
     before = os.environ.get(VARIABLE)
-    with tempfile.TemporaryDirectory() as folder:
-        file, done = Path(folder) / "progress", threading.Event()
-        file.touch()
-        show = before != "off" and sys.stderr.isatty()
-        os.environ[VARIABLE] = str(file) if show else "off"
-        thread = threading.Thread(target=_pass_on, args=(file, done), daemon=True)
-        if show:
-            thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            if show:
-                thread.join()
-            if before is None:
-                del os.environ[VARIABLE]
-            else:
-                os.environ[VARIABLE] = before
-
-
-def _pass_on(path: Path, done: threading.Event) -> None:
-    with open(path, encoding="utf-8", newline="") as file:
-        ended = False
-        while not ended:
-            ended = done.wait(0.2)  # what wipes the last bar is passed on as well
-            sys.stderr.write(file.read())
-            sys.stderr.flush()
+    try:
+        terminal = os.ttyname(sys.stderr.fileno())
+    except (AttributeError, OSError):  # Windows; none
+        terminal = "off"
+    os.environ[VARIABLE] = "off" if before == "off" else terminal
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from ribnb.core.files import whole_file
 from ribnb.core.settings import Settings, merged, nested
 from ribnb.core.settings_files import read_settings_file
-from ribnb.runs.execution import BOOK, execute_chapter
+from ribnb.runs.execution import BOOK, run_chapter
 from ribnb.runs.results import IMAGE_SCORES, RESULT, read_result
 from ribnb.scores.image_scores import scores_fault
 
@@ -207,7 +207,7 @@ def run_job(folder: Path, shard: str = "") -> None:
         shard: which part of the images, as ``0/4``; empty for all, and for the result.
 
     Raises:
-        RuntimeError: the chapter failed; says why and where to look.
+        ChapterFailed: says why and where to look.
         subprocess.CalledProcessError: the command that makes the data failed.
     """
     kind = folder.name.rpartition("_")[0]
@@ -217,22 +217,9 @@ def run_job(folder: Path, shard: str = "") -> None:
         if kind == DATA and not (folder / DONE).is_file():
             _make_data(folder, given["command"])
         elif kind != DATA and not (folder / RESULT).is_file():
+            name, given = f"{kind}.ipynb", {**given, "shard": shard} if shard else given
             with _gpu(str(given.get("device", "auto"))):
-                _run_chapter(kind, folder, {**given, "shard": shard} if shard else given)
-
-
-def _run_chapter(chapter: str, folder: Path, given: dict[str, Any]) -> None:
-    from papermill import PapermillExecutionError
-
-    part = f"_shard_{given['shard'].replace('/', '_of_')}" if "shard" in given else ""
-    unfinished = folder / f"{chapter}{part}.unfinished.ipynb"
-    try:
-        done = execute_chapter(BOOK / f"{chapter}.ipynb", unfinished, given, result_only=True)
-    except PapermillExecutionError as error:
-        raise RuntimeError(
-            f"{error.ename}: {error.evalue}\nas far as it came: {unfinished}"
-        ) from error
-    os.replace(done, folder / f"{chapter}{part}.ipynb")
+                run_chapter(BOOK / name, folder / name, given, result_only=True)
 
 
 def _make_data(folder: Path, command: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core import provenance
-from ribnb.core.devices import device_name, resolve_device
+from ribnb.core.runner import WHOLE
 from ribnb.core.settings import Settings, differences
 from ribnb.runs.results import FORMAT, RESULT, ResultError, flat, read_result, signed, write_result
 
@@ -34,12 +34,15 @@ class Run:
     """
 
     def __init__(self, chapter: str, settings: Settings) -> None:
+        from ribnb.core.devices import resolve_device  # loads torch
+
         self.chapter, self.settings = chapter, settings
         self.device = resolve_device(settings.device)
         self.folder = Path(settings.output_dir) if settings.output_dir else None
         if self.folder:
             _check_writable(self.folder)
-            self._refuse_other_result()
+            shared = "shard" in type(settings).model_fields  # that of all shards is welcome, too
+            self._refuse_other_result(*([settings.replace(shard=WHOLE)] if shared else []))
         self._start = time.perf_counter()
 
     @cached_property
@@ -83,6 +86,8 @@ class Run:
         Raises:
             ValueError: a metric that is not a finite number.
         """
+        from ribnb.core.devices import device_name
+
         for name, value in flat(metrics).items():
             if not math.isfinite(value):
                 raise ValueError(f"the metric {name} is {value}; no result is written")
@@ -113,26 +118,21 @@ class Run:
         self._refuse_other_result()  # another run may have ended there meanwhile
         return write_result(self.folder, result)
 
-    def _refuse_other_result(self) -> None:
-        path = self.folder / RESULT
+    def _refuse_other_result(self, *as_good: Settings) -> None:
+        path, remedy = self.folder / RESULT, "Choose another output_dir, or move that one away"
         if not path.exists():
             return
         try:
-            there = read_result(path)
+            previous = read_result(path)
         except ResultError as error:
-            raise ValueError(
-                f"{path} is there already, and {error.reason}. "
-                "Choose another output_dir, or move that one away"
-            ) from error
-        if (there["chapter"], there["settings_hash"]) == (self.chapter, self.settings.hash()):
+            raise ValueError(f"{path} is there already, and {error.reason}. {remedy}") from error
+        hashes = {settings.hash() for settings in (self.settings, *as_good)}
+        if previous["chapter"] == self.chapter and previous["settings_hash"] in hashes:
             return
-        here = self.settings.as_dict()
-        here = {name: here.get(name) for name in there["settings"] if name != "device"}
-        other = differences(there["settings"], here)
-        raise ValueError(
-            f"{path} is a result of other settings ({other or there['chapter']}). "
-            "Choose another output_dir, or move that one away"
-        )
+        now = self.settings.as_dict()
+        now = {name: now.get(name) for name in previous["settings"] if name != "device"}
+        other = differences(previous["settings"], now) or previous["chapter"]
+        raise ValueError(f"{path} is a result of other settings ({other}). {remedy}")
 
 
 def _check_writable(folder: Path) -> None:

@@ -3,7 +3,6 @@
 import pytest
 import yaml
 
-from ribnb.__main__ import main
 from ribnb.book import CHAPTERS
 from ribnb.core.settings import SettingsError
 from ribnb.runs import batch as batches
@@ -80,12 +79,8 @@ def test_ablations_share_the_runs_they_have_in_common(write):
 
 def test_parameters_of_the_settings_file_lie_beneath(write):
     settings = {"num_images": 9, "precision": "bfloat16", "rib": {"margin": 30}}
-    job = plan(write, settings).runs[0].job
-    assert (job.settings.num_images, job.settings.precision, job.settings.rib.margin) == (
-        6,
-        "bfloat16",
-        30,
-    )
+    given = plan(write, settings).runs[0].job.settings
+    assert (given.num_images, given.precision, given.rib.margin) == (6, "bfloat16", 30)
     assert plan(write, {"batch": {"seeds": [5]}}).runs[0].seed == 5
 
 
@@ -178,14 +173,8 @@ def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
         ({"batch": {"stages": ["voc_rib"]}}, r"s.yml: batch: stages = .*each needs the one"),
         ({"batch": {"seeds": [1, 1]}}, r"s.yml: batch: seeds = \[1, 1\]: one stands there twice"),
         ({"num_image": 3}, r"s.yml: voc_classifier: .*'num_image'; did you mean 'num_images'"),
-        ({"num_images": "all"}, r"s.yml: voc_classifier: num_images = 'all'"),
-        (
-            {"chapters": {"voc_rib": {"rib.iterations": -1}}},
-            r"s.yml: voc_rib: rib.iterations = -1: it must be at least 0",
-        ),
         ({"chapters": {"voc_rip": {"rib.iterations": 1}}}, r"'voc_rip'; did you mean 'voc_rib'"),
         ({"batch": {"ablations": ["none"]}}, r"there is no file of parameters .*none.yml"),
-        (["device"], r"s.yml must be a mapping"),
     ],
 )
 def test_a_mistake_is_named_with_where_it_stands(write, values, message):
@@ -199,17 +188,6 @@ def test_a_setting_beneath_an_ablation_is_blamed_for_itself(write):
     with pytest.raises(SettingsError, match=r"rib\.threshold = 2") as caught:
         plan(write, settings)
     assert len(str(caught.value).splitlines()) == 1
-
-
-def test_the_command_says_what_would_run(write, capsys):
-    own = write("mini.yml", MINI)
-    path = write("s.yml", {"batch": {"ablations": [own], "folder": "/nowhere"}})
-    assert main(["check", path]) == 0
-    said = f"mini: 8 runs\n{path}: 8 jobs in /nowhere, 0 of them done\n"
-    assert capsys.readouterr().out == said
-    assert main(["check", write("bad.yml", {"batch": {"shards": 0}})]) == 2
-    assert "bad.yml: batch: shards = 0" in capsys.readouterr().err
-    assert main(["check", f"{own}x"]) == 2
 
 
 def test_numbers_that_snakemake_hands_on_as_texts_are_numbers(write):

@@ -1,4 +1,4 @@
-"""Files, map files among them: whole or not there, and what is damaged is seen."""
+"""Maps and masks on disk: whole or not there, and what is damaged is seen."""
 
 import os
 import platform
@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ribnb.core.files import Maps, read_maps, write_maps
+from ribnb.core.voc import read_mask, voc_palette, write_mask
 
 
 def some_maps(num_classes=2, height=9, width=14) -> Maps:
@@ -54,13 +56,6 @@ def test_others_can_read_it_without_this_book_and_without_pickle(tmp_path):
     assert (tmp_path / "one.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_new_file_takes_the_place_of_an_old_one(tmp_path):
-    write_maps(tmp_path / "one.npz", some_maps(1))
-    write_maps(tmp_path / "one.npz", some_maps(2))
-    assert same(read_maps(tmp_path / "one.npz"), some_maps(2))
-    assert only_files(tmp_path) == ["one.npz"]
-
-
 # Writing that does not come to its end ----------------------------------------------------
 
 
@@ -78,18 +73,17 @@ def no_space():
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_no_half_file(tmp_path):
+def test_a_full_disk_leaves_the_old_file_or_none(tmp_path):
     message = f"cannot write {tmp_path / 'one.npz'}: File too large"
     with pytest.raises(OSError, match=message), no_space():
         write_maps(tmp_path / "one.npz", some_maps())
     assert only_files(tmp_path) == []
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path):
     write_maps(tmp_path / "one.npz", some_maps(1))
     with pytest.raises(OSError, match="cannot write"), no_space():
         write_maps(tmp_path / "one.npz", some_maps(2))
     assert same(read_maps(tmp_path / "one.npz"), some_maps(1))
+    write_maps(tmp_path / "one.npz", some_maps(2))
+    assert same(read_maps(tmp_path / "one.npz"), some_maps(2))
     assert only_files(tmp_path) == ["one.npz"]
 
 
@@ -116,12 +110,6 @@ def test_until_it_is_whole_the_file_has_another_name(tmp_path, monkeypatch):
     write_maps(tmp_path / "one.npz", some_maps())
     assert names == [([f".one.npz.{platform.node()}.{os.getpid()}"], [])]
     assert only_files(tmp_path) == ["one.npz"]
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    path = tmp_path / "none" / "one.npz"
-    with pytest.raises(OSError, match=f"cannot write {path}: No such file or directory"):
-        write_maps(path, some_maps())
 
 
 # Damage -----------------------------------------------------------------------------------
@@ -163,46 +151,22 @@ def test_a_flipped_bit_is_seen_or_does_not_matter(tmp_path):
     assert seen > 2 * len(whole)  # some of a zip file's bytes say nothing: dates, say
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(200), bytes(5000)])
-def test_what_is_no_archive_is_refused(tmp_path, content):
-    path = tmp_path / "one.npz"
-    path.write_bytes(content)
-    assert refused(path)
-
-
-WRONG_SHAPES = {
-    "a map too few": {"high_res": np.zeros((1, 9, 14))},
-    "class ids of no dimension": {"class_ids": np.array(3)},
-    "class ids of two dimensions": {"class_ids": np.zeros((2, 1))},
-    "a class id too many": {"class_ids": np.zeros(3)},
-    "no dimension": {"high_res": np.array(1.0)},
-    "one dimension": {"high_res": np.zeros(2), "strided": np.zeros(2)},
-    "two dimensions": {"high_res": np.zeros((2, 9)), "strided": np.zeros((2, 3))},
-    "four dimensions": {"high_res": np.zeros((2, 9, 14, 1)), "strided": np.zeros((2, 3, 4, 1))},
-    "strided of another height": {"strided": np.zeros((2, 2, 4))},
-    "strided of another width": {"strided": np.zeros((2, 3, 3))},
-    "strided of fewer classes": {"strided": np.zeros((1, 3, 4))},
-}
-
-
-@pytest.mark.parametrize("case", WRONG_SHAPES)
-def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path, case):
-    path = tmp_path / "one.npz"
-    arrays = {**some_maps()._asdict(), **WRONG_SHAPES[case]}
-    np.savez(path, **arrays)
-    assert refused(path)
-    with pytest.raises(ValueError) as caught:
-        read_maps(path)
-    for array in arrays.values():
-        assert str(array.shape) in str(caught.value)
-
-
-@pytest.mark.parametrize("missing", ["class_ids", "high_res", "strided"])
-def test_an_archive_of_something_else_is_refused(tmp_path, missing):
-    path = tmp_path / "one.npz"
-    arrays = some_maps()._asdict()
-    np.savez(path, **{"other" if name == missing else name: a for name, a in arrays.items()})
-    assert refused(path)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"high_res": np.zeros((1, 9, 14))},
+        {"class_ids": np.array(3)},
+        {"class_ids": np.zeros(3)},
+        {"high_res": np.array(1.0)},
+        {"high_res": np.zeros((2, 9)), "strided": np.zeros((2, 3))},
+        {"high_res": np.zeros((2, 9, 14, 1)), "strided": np.zeros((2, 3, 4, 1))},
+        {"strided": np.zeros((2, 2, 4))},
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path, wrong):
+    arrays = {**some_maps()._asdict(), **wrong}
+    np.savez(tmp_path / "one.npz", **arrays)
+    assert refused(tmp_path / "one.npz")
 
 
 class Bomb:
@@ -220,14 +184,75 @@ def test_a_pickle_is_not_run(tmp_path):
     assert not os.path.exists(Bomb.folder)
 
 
-def test_a_single_array_or_a_folder_is_refused(tmp_path):
-    with open(tmp_path / "one.npz", "wb") as file:
+def test_something_else_is_refused(tmp_path):
+    arrays = some_maps()._asdict()
+    np.savez(tmp_path / "one.npz", class_ids=arrays["class_ids"], other=arrays["high_res"])
+    with open(tmp_path / "two.npz", "wb") as file:
         np.save(file, np.zeros(3))
-    assert refused(tmp_path / "one.npz")
-    (tmp_path / "two.npz").mkdir()
-    assert refused(tmp_path / "two.npz")
+    (tmp_path / "three.npz").mkdir()
+    (tmp_path / "four.npz").write_bytes(b"PK\x03\x04" + bytes(200))
+    assert all(refused(tmp_path / f"{name}.npz") for name in ("one", "two", "three", "four"))
+    with pytest.raises(FileNotFoundError, match=f"there are no maps at {tmp_path / 'none.npz'}"):
+        read_maps(tmp_path / "none.npz")
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"there are no maps at {tmp_path / 'one.npz'}"):
-        read_maps(tmp_path / "one.npz")
+# Masks ------------------------------------------------------------------------------------
+
+MASK = np.random.default_rng(0).choice(np.array([0, 1, 3, 255], np.uint8), (9, 14))
+
+
+@pytest.mark.parametrize("mask", [MASK, MASK[:1, :1], np.zeros((5, 3), np.uint8)])
+def test_a_mask_comes_back_as_it_was_written_in_vocs_colours(tmp_path, mask):
+    write_mask(tmp_path / "one.png", mask)
+    back = read_mask(str(tmp_path / "one.png"))
+    assert back.dtype == np.uint8 and np.array_equal(back, mask)
+    assert only_files(tmp_path) == ["one.png"]
+    with Image.open(tmp_path / "one.png") as image:
+        assert image.mode == "P"
+        assert np.array_equal(np.array(image.convert("RGB")), voc_palette()[mask])
+
+
+def test_greys_are_classes_too_and_unknown_classes_are_named(tmp_path):
+    Image.fromarray(MASK).save(tmp_path / "grey.png")
+    assert np.array_equal(read_mask(tmp_path / "grey.png", 3), MASK)
+    with pytest.raises(ValueError, match=r"grey\.png holds \[3\], but there are 2 classes"):
+        read_mask(tmp_path / "grey.png", 2)
+
+
+def places(content: bytes) -> list[int]:
+    """Some in the palette, of which most of a file is, and all behind it."""
+    return [*range(0, len(content) - 80, 16), *range(len(content) - 80, len(content))]
+
+
+def test_no_part_of_a_file_is_read_as_a_mask(tmp_path):
+    path = tmp_path / "one.png"
+    write_mask(path, MASK)
+    whole = path.read_bytes()
+    for length in places(whole)[:-4]:  # the last four are a checksum of nothing
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"one\.png is not a whole mask"):
+            read_mask(path)
+
+
+def test_a_flipped_bit_of_a_mask_is_seen_or_does_not_matter(tmp_path):
+    path = tmp_path / "one.png"
+    write_mask(path, MASK)
+    whole, seen = path.read_bytes(), 0
+    for place in places(whole):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x20
+        path.write_bytes(damaged)
+        try:
+            assert np.array_equal(read_mask(path), MASK), place
+        except ValueError as error:
+            seen += str(error).startswith(f"{path} is no")
+    assert seen > 0.9 * len(places(whole))
+
+
+def test_what_is_no_mask_is_refused(tmp_path):
+    for mode in ("RGB", "I;16", "1", "LA"):
+        Image.new(mode, (4, 3)).save(tmp_path / "one.png")
+        with pytest.raises(ValueError, match=rf"one\.png is no mask: it is of mode {mode}"):
+            read_mask(tmp_path / "one.png")
+    with pytest.raises(FileNotFoundError, match=f"there is no mask {tmp_path / 'none.png'}"):
+        read_mask(tmp_path / "none.png")

@@ -1,7 +1,6 @@
 """The base of all settings: what it takes, what it refuses in words, its hash, its groups."""
 
 import copy
-import json
 import pickle
 from typing import Annotated, Literal
 
@@ -78,20 +77,14 @@ REFUSED = [  # class, values, paths to blame, what the message says of them
     (Method, {"stepps": 3}, ["stepps"], "no parameter 'stepps'; did you mean 'steps'?"),
     (Method, {"tau": 3}, ["tau"], "It knows: steps, rate, share"),
     (Method, {"steps": 0}, ["steps"], r"steps = 0: it must be at least 1 \(K, steps for each"),
-    (Method, {"steps": 2.0}, ["steps"], "steps = 2.0: it must be a valid integer"),
-    (Method, {"steps": "2"}, ["steps"], "steps = '2': it must be a valid integer"),
     (Method, {"steps": True}, ["steps"], "steps = True: it must be a valid integer"),
-    (Method, {"rate": True}, ["rate"], "rate = True: it must be a valid number"),
     (Method, {"rate": "8e-6"}, ["rate"], "rate = '8e-6': it must be a valid number"),
     (Method, {"rate": 0}, ["rate"], "rate = 0: it must be greater than 0"),
     (Method, {"rate": float("nan")}, ["rate"], "it must be a finite number"),
-    (Method, {"rate": float("inf")}, ["rate"], "it must be a finite number"),
-    (Method, {"rate": None}, ["rate"], r"rate = None: it must be a valid number \(lambda\)"),
     (Method, {"share": 2}, ["share"], "share = 2: it must be at most 1.*, or None"),
     (Method, {"loss": "mse"}, ["loss"], "loss = 'mse': it must be one of 'rib' or 'bce'"),
     (Method, {"flip": 1}, ["flip"], "flip = 1: it must be a valid boolean"),
     (Method, {"scales": []}, ["scales"], "a list of at least 1"),
-    (Method, {"scales": 1.0}, ["scales"], "scales = 1.0: it must be a valid tuple"),
     (Method, {"scales": [1, 0]}, ["scales.1"], "scales.1 = 0: it must be greater than 0"),
     (Method, {"scales": [1, 1]}, [""], r"^scales = \(1.0, 1.0\): one stands there twice$"),
     (Method, {"steps": 0, "flip": 1}, ["steps", "flip"], "(?s)steps = 0.*\nflip = 1"),
@@ -101,10 +94,7 @@ REFUSED = [  # class, values, paths to blame, what the message says of them
     (Chapter, {"method": {"scales": [1, 1]}}, ["method"], r"^method: scales = \(1.0, 1.0\)"),
     (Chapter, {"method": {"seed": 1}}, ["method"], "seed is the chapter's own parameter"),
     (Chapter, {"method": 3}, ["method"], "3 is no mapping of parameters"),
-    (Chapter, {"method": [1]}, ["method"], "is no mapping of parameters"),
-    (Chapter, {"steps": 3}, ["steps"], "Chapter has no parameter 'steps'"),
     (Chapter, {"dataset": "coco", "method": {"steps": 3}}, ["dataset"], "dataset = 'coco'"),
-    (Chapter, {"seed": -1}, ["seed"], "seed = -1"),
 ]
 
 
@@ -131,13 +121,6 @@ def test_what_is_shared_stands_once_in_a_chapters_values():
     assert values["method"]["scales"] == [1.0, 0.5]
 
 
-def test_a_chapter_survives_json_and_its_groups_are_spelled_out_there():
-    settings = Chapter(seed=7, method={"share": 0.5, "scales": [2]})
-    again = Chapter.from_mapping(json.loads(json.dumps(settings.as_dict())))
-    assert again == settings
-    assert again.hash() == settings.hash()
-
-
 def test_replace_checks_and_puts_a_group_in_place_of_the_whole():
     settings = Chapter(method={"rate": 1})
     assert settings.replace(seed=4).method == Method(steps=5, rate=1, seed=4)
@@ -152,15 +135,8 @@ def test_replace_checks_and_puts_a_group_in_place_of_the_whole():
 
 # Hash -----------------------------------------------------------------------------------
 
-OTHER = {
-    "steps": 3,
-    "rate": 1.0,
-    "share": 0.5,
-    "loss": "bce",
-    "scales": (1.0,),
-    "flip": False,
-    "seed": 1,
-}
+OTHER = {"steps": 3, "rate": 1.0, "share": 0.5, "loss": "bce", "scales": (1.0,)}
+OTHER |= {"flip": False, "seed": 1}
 
 
 def test_the_hash_changes_with_all_that_changes_the_result_and_nothing_else():
@@ -187,12 +163,6 @@ def test_classes_have_hashes_of_their_own():
         """The same fields."""
 
     assert Other().hash() != Method().hash()
-
-
-def test_identity_is_what_the_hash_is_of():
-    assert Method().identity().keys() == OTHER.keys()
-    assert Chapter().identity().keys() == {"dataset", "seed", "method"}
-    assert "log" not in Chapter().identity()["method"]
 
 
 # Names ----------------------------------------------------------------------------------
@@ -252,19 +222,9 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("3", 3),
-        ("1e-3", 1e-3),
-        ("True", True),
-        ("true", True),
-        ("null", None),
-        ("None", None),
-        ("[1, 2]", [1, 2]),
-        ("1, 2", [1, 2]),
-        ("{'steps': 2}", {"steps": 2}),
-        ("voc", "voc"),
-        ("a=b", "a=b"),
-        ("", ""),
-        ("2007_000032x", "2007_000032x"),
+        *[("3", 3), ("1e-3", 1e-3), ("True", True), ("true", True), ("null", None)],
+        *[("[1, 2]", [1, 2]), ("1, 2", [1, 2]), ("{'steps': 2}", {"steps": 2})],
+        *[("voc", "voc"), ("a=b", "a=b"), ("", ""), ("2007_000032x", "2007_000032x")],
     ],
 )
 def test_a_value_on_the_command_line(text, value):

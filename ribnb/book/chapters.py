@@ -13,10 +13,15 @@ from pydantic import model_validator
 
 from ribnb.book.classifier import VOCClassifierSettings
 from ribnb.book.masks import VOCMasksSettings
-from ribnb.book.scenes import TRAINED, SceneCAMSettings, SceneRIBSettings
+from ribnb.book.scenes import (
+    TRAINED,
+    RibLossSettings,
+    SceneCAMSettings,
+    SceneRIBSettings,
+    ToySettings,
+)
 from ribnb.book.segmentations import VOCSegmentationSettings
 from ribnb.book.splits import VOCRIBSettings
-from ribnb.book.toy import RibLossSettings, ToySettings
 from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting
 from ribnb.runs.results import book_folder
 from ribnb.runs.run import Run

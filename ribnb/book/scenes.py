@@ -1,4 +1,4 @@
-"""The chapters ``cam_and_gndrp`` and ``rib``: settings, and adaptations with every step kept."""
+"""The chapters on digits and on embedded scenes: their settings, data, nets and adaptations."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
 from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.adaptation import Adaptation, adapt
@@ -37,10 +38,37 @@ from ribnb.nets.weights import CHECKPOINTS
 from ribnb.scores.confusion import image_confusions
 from ribnb.scores.iou import seed_miou
 
+Batch = tuple[Any, Any, dict[str, Any]]
 # The seeds of the nets that come with the package. Scenes of the seeds 0 to 2 were looked at while
 # they were drawn, and the settings of the adaptation were chosen on nets of the seeds 10 and 11.
 TRAINED = (3, 4, 5)
 NUM_TRAINING = 3000
+
+
+class ToySettings(Settings):
+    """Parameters of the chapter ``toy_bottleneck``."""
+
+    digits: Source = setting("embedded", "where the handwriting comes from")
+    data_root: str = setting("data", "folder that holds MNIST/raw", identity=False)
+    download: bool = setting(False, "fetch MNIST if it is not there", identity=False)
+    seeds: int = setting(3, "number of nets, each with data and weights of its own", ge=1)
+    epochs: int = setting(8, "passes over the training scenes", ge=1)
+    num_images: int = setting(2000, "training scenes of each net", ge=1)
+    hgr_threshold: float = setting(
+        0.3, "normalised gradient above which a pixel counts as high", ge=0, le=1
+    )
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
+    output_dir: str = setting("", "folder for result.json; empty: none", identity=False)
+
+
+class RibLossSettings(ToySettings):
+    """Parameters of the chapter ``rib_loss``."""
+
+    iterations: int = setting(10, "K, steps per image", ge=1)
+    learning_rate: float = setting(5e-4, "lambda, size of a step", gt=0)
+    margin: float = setting(600.0, "m, in the unit of a logit", gt=0)
+    batch_size: int = setting(1, "B, the image itself and B - 1 others", ge=1)
+    num_adapted: int = setting(30, "held-out images adapted to, for each net", ge=1)
 
 
 class SceneSettings(Settings):
@@ -92,6 +120,36 @@ class SceneRIBSettings(SceneSettings):
         return self
 
 
+def toy_data(
+    settings: ToySettings, seed: int, num_held_out: int = 100, device: torch.device | str = "cpu"
+) -> dict[str, Batch]:
+    """The scenes of one seed, each entry as ``DigitScenes.batch`` gives it.
+
+    Args:
+        settings: source and number of training scenes.
+        seed: of the scenes.
+        num_held_out: size of ``"with_shape"``.
+        device: of images and labels; the regions stay on the CPU.
+
+    Returns:
+        ``"train"``: ``settings.num_images`` scenes, 10 % of them with a shape. ``"test"``: 500 of
+        the same kind from held-out digits. ``"with_shape"``: held-out scenes that all have one.
+    """
+    if settings.digits == "mnist" and settings.download and not has_mnist(settings.data_root):
+        download_mnist(settings.data_root)
+    source = {"seed": seed, "digits": settings.digits, "data_root": settings.data_root}
+    scenes = {
+        "train": DigitScenes(settings.num_images, split="train", **source),
+        "test": DigitScenes(500, split="test", **source),
+        "with_shape": DigitScenes(num_held_out, split="test", shape_rate=1.0, **source),
+    }
+    batches = {name: each.batch() for name, each in scenes.items()}
+    return {
+        name: (images.to(device), labels.to(device), regions)
+        for name, (images, labels, regions) in batches.items()
+    }
+
+
 def train_scene_net(
     seed: int, folder: str | Path | None = None, device: str | torch.device = "cpu"
 ) -> CAMNet:
@@ -103,24 +161,21 @@ def train_scene_net(
     return train_classifier(model, images, recipe, folder, device=device).net
 
 
-def scene_net(seed: int, settings: SceneSettings, device: torch.device) -> CAMNet:
-    """The net of one seed: the one that comes with the package or, with ``retrain``, a new one.
-
-    With an ``output_dir`` a training is kept there and goes on after a kill.
-    """
-    if settings.retrain:
-        folder = Path(settings.output_dir) / f"net_{seed}" if settings.output_dir else None
-        return train_scene_net(seed, folder, device)
-    return load_classifier(CHECKPOINTS / f"scenes_{seed}.safetensors").to(device)
-
-
 def scene_nets(
     settings: SceneSettings, device: torch.device
 ) -> list[tuple[CAMNet, SceneImages, float]]:
-    """For each seed its net, its held-out scenes, and the net's mAP on them in [0, 1]."""
+    """For each seed its net, its held-out scenes, and the net's mAP on them in [0, 1].
+
+    A net comes with the package or, with ``retrain``, is trained here; with an ``output_dir`` the
+    training is kept there and goes on after a kill.
+    """
     triples = []
     for seed in settings.seeds:
-        model = scene_net(seed, settings, device)
+        if settings.retrain:
+            folder = Path(settings.output_dir) / f"net_{seed}" if settings.output_dir else None
+            model = train_scene_net(seed, folder, device)
+        else:
+            model = load_classifier(CHECKPOINTS / f"scenes_{seed}.safetensors").to(device)
         images = SceneImages(settings.num_images, seed=seed, split="test")
         triples.append((model, images, mean_average_precision(model, images, device)))
     return triples

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ribnb.book.toy import ToySettings, toy_data
+from ribnb.book.scenes import ToySettings, toy_data
 from ribnb.nets.digit_net import DigitNet, train_digit_net
 
 
@@ -26,11 +26,6 @@ def test_last_feature_map_has_a_quarter_of_the_resolution(side):
     quarter = -(-side // 4)
     assert net.features(images).shape == (2, 32, quarter, quarter)
     assert net(images).shape == (2, 3)
-
-
-def test_has_six_layers_with_weights_and_no_biases():
-    assert len(list(DigitNet().parameters())) == 6
-    assert len(list(DigitNet(bias=True).parameters())) == 12
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
@@ -62,25 +57,22 @@ def test_refuses_an_unknown_design():
 
 
 def test_same_seed_gives_the_same_net_and_another_seed_another(scenes):
-    first, again, other = (train_digit_net(*scenes, epochs=2, seed=seed) for seed in (0, 0, 1))
+    """Whatever the global generator has drawn, which is left alone."""
+    first = train_digit_net(*scenes, epochs=2, seed=0)
+    torch.manual_seed(1)
+    drawn = torch.rand(3)
+    torch.manual_seed(1)
+    again, other = (train_digit_net(*scenes, epochs=2, seed=seed) for seed in (0, 1))
+    assert torch.equal(torch.rand(3), drawn)
     assert torch.equal(weights(first[0]), weights(again[0]))
     assert first[1] == again[1]
     assert not torch.equal(weights(first[0]), weights(other[0]))
 
 
-def test_neither_reads_nor_moves_the_global_random_state(scenes):
-    torch.manual_seed(1)
-    one, _ = train_digit_net(*scenes, epochs=1)
-    drawn = torch.rand(3)
-    torch.manual_seed(1)
-    assert torch.equal(torch.rand(3), drawn)
-    other, _ = train_digit_net(*scenes, epochs=1)
-    assert torch.equal(weights(one), weights(other))
-
-
 def test_loss_falls_on_a_small_set(scenes):
     """With a maximum as its pooling, which learns a few images sooner than a mean does."""
     net, history = train_digit_net(*scenes, epochs=30, batch_size=16, pooling="max")
+    assert not net.training and net.pooling == "max"
     assert len(history) == 30
     assert history[0] == pytest.approx(0.69, abs=0.05)  # ln 2: it knows nothing yet
     assert history[-1] < 0.5 * history[0]
@@ -95,37 +87,3 @@ def test_first_loss_is_that_of_the_untrained_net(scenes):
     chance = net(scenes[0]).sigmoid()
     expected = -torch.where(truth == 1, chance, 1 - chance).log().mean().item()
     assert history == pytest.approx([expected], rel=1e-4)
-
-
-def test_gives_a_net_of_the_asked_design_in_eval_mode(scenes):
-    net, _ = train_digit_net(*scenes, epochs=1, pooling="max", bias=True)
-    assert not net.training
-    assert net.pooling == "max"
-    assert net.class_layer.bias is not None
-
-
-# Data of the toy chapters -----------------------------------------------------------------
-
-
-def test_held_out_scenes_with_a_shape_all_have_one():
-    data = toy_data(ToySettings(num_images=30), seed=0, num_held_out=7)
-    assert {name: len(batch[0]) for name, batch in data.items()} == {
-        "train": 30,
-        "test": 500,
-        "with_shape": 7,
-    }
-    shapes = {
-        name: batch[2]["non_discriminative"].flatten(1).any(1) for name, batch in data.items()
-    }
-    assert shapes["with_shape"].all()
-    assert 0 < shapes["test"].float().mean() < 0.2
-
-
-def test_missing_mnist_is_downloaded_only_if_allowed(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("ribnb.book.toy.download_mnist", asked.append)
-    for download, expected in ((False, []), (True, [str(tmp_path)])):
-        settings = ToySettings(digits="mnist", data_root=str(tmp_path), download=download)
-        with pytest.raises(FileNotFoundError, match="no MNIST in"):
-            toy_data(settings, seed=0)
-        assert asked == expected

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from small_results import CHAPTERS, FIELDS
 
 from ribnb.__main__ import main
-from ribnb.book.toy import ToySettings
+from ribnb.book.scenes import ToySettings
 from ribnb.runs import Run, execute_chapter, load_results, results_table
 from ribnb.runs.results import digest, stale
 

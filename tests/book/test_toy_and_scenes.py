@@ -1,4 +1,4 @@
-"""The nets that come with the package, and the adaptation of many scenes."""
+"""Digits and embedded scenes: their data, the nets that come along, many adaptations."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,12 @@ from ribnb.book.scenes import (
     TRAINED,
     SceneRIBSettings,
     SceneSettings,
+    ToySettings,
     adapt_to_all,
     gain,
     maps_after,
-    scene_net,
+    scene_nets,
+    toy_data,
     train_scene_net,
     write_run,
 )
@@ -54,11 +56,10 @@ def test_a_net_that_comes_along_is_small_and_says_how_it_was_made(seed):
     assert tuple(metadata["class_names"]) == CLASS_NAMES[:6]
 
 
-@pytest.mark.parametrize("seed", TRAINED)
-def test_a_net_that_comes_along_knows_its_classes(seed):
-    images = SceneImages(100, seed=seed, split="val")
-    net = load_classifier(CHECKPOINTS / f"scenes_{seed}.safetensors")
-    assert mean_average_precision(net, images) > 0.9
+def test_the_nets_that_come_along_know_their_classes():
+    for (net, images, score), seed in zip(scene_nets(SceneSettings(), "cpu"), TRAINED, strict=True):
+        assert score > 0.9 and images.ids[0].startswith(f"s{seed}_test")
+        assert not net.training
 
 
 def test_a_retraining_gives_the_same_precision(one_thread):
@@ -77,12 +78,16 @@ def test_only_the_nets_that_come_along_are_loaded():
     assert list(SceneSettings(first_seed=9, nets=2, retrain=True).seeds) == [9, 10]
 
 
-def test_retraining_does_not_load(monkeypatch):
+def test_retraining_does_not_load(monkeypatch, model):
     asked = []
-    monkeypatch.setattr("ribnb.book.scenes.train_scene_net", lambda *given: asked.append(given))
-    scene_net(8, SceneSettings(first_seed=8, retrain=True, output_dir="out"), torch.device("cpu"))
+    monkeypatch.setattr(
+        "ribnb.book.scenes.train_scene_net", lambda *given: asked.append(given) or model
+    )
+    settings = SceneSettings(first_seed=8, nets=1, num_images=2, retrain=True, output_dir="out")
+    ((net, images, score),) = scene_nets(settings, torch.device("cpu"))
     ((seed, folder, _),) = asked
     assert (seed, folder.as_posix()) == (8, "out/net_8")
+    assert net is model and len(images) == 2 and 0 <= score <= 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -131,3 +136,30 @@ def test_a_run_keeps_what_its_scores_rest_on(one_thread, model, scenes, tmp_path
         np.testing.assert_array_equal(maps.high_res, results[index].high_res)
         truth = np.asarray(Image.open(tmp_path / "truth" / f"{name}.png"))
         np.testing.assert_array_equal(truth, scenes.mask(index))
+
+
+# Data of the toy chapters -----------------------------------------------------------------
+
+
+def test_held_out_scenes_with_a_shape_all_have_one():
+    data = toy_data(ToySettings(num_images=30), seed=0, num_held_out=7)
+    assert {name: len(batch[0]) for name, batch in data.items()} == {
+        "train": 30,
+        "test": 500,
+        "with_shape": 7,
+    }
+    shapes = {
+        name: batch[2]["non_discriminative"].flatten(1).any(1) for name, batch in data.items()
+    }
+    assert shapes["with_shape"].all()
+    assert 0 < shapes["test"].float().mean() < 0.2
+
+
+def test_missing_mnist_is_downloaded_only_if_allowed(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("ribnb.book.scenes.download_mnist", asked.append)
+    for download, expected in ((False, []), (True, [str(tmp_path)])):
+        settings = ToySettings(digits="mnist", data_root=str(tmp_path), download=download)
+        with pytest.raises(FileNotFoundError, match="no MNIST in"):
+            toy_data(settings, seed=0)
+        assert asked == expected

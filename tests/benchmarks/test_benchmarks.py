@@ -14,13 +14,13 @@ from ribnb.method import adaptation
 FOLDER = Path(__file__).parent
 OPTIONS = {
     "arch": "resnet18",
-    "size": "64x80",
+    "size": "64x64",
     "batch-size": 2,
-    "crop": 64,
-    "iterations": 3,
+    "crop": 48,
+    "iterations": 2,
     "learning-rate": 1e-4,
     "images": 2,
-    "pool": 24,
+    "pool": 12,
     "workers": 0,
 }
 SMALL = [f"--{name}={value}" for name, value in OPTIONS.items()]

@@ -189,26 +189,18 @@ def stop_after(process, folder, count, kind) -> tuple[int, str, str]:
     return process.returncode, *said
 
 
-def test_killed_and_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path):
-    voc, slow = tmp_path / "voc", [*SMALL, "iterations=30"]  # slower than signals are
-    write_voc(voc, LABELS * 4)
+def test_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path):
+    voc, slow = tmp_path / "voc", [*SMALL, "iterations=20"]  # slower than signals are
+    write_voc(voc, LABELS * 2)
     net().save(tmp_path / "net.safetensors", {"class_names": CLASSES})
     assert main(words(voc, "whole", slow)) == 0
-
-    maps = tmp_path / "killed" / "maps"
-    code, *_ = stop_after(started(words(voc, "killed", slow, workers=2)), maps, 3, signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    killed = len(maps_in(tmp_path / "killed"))
-    assert 3 <= killed < 30
-
-    process = started(words(voc, "killed", slow, workers=2))
-    code, out, error = stop_after(process, maps, killed + 3, signal.SIGINT)
+    process, maps = started(words(voc, "stopped", slow, workers=2)), tmp_path / "stopped" / "maps"
+    code, out, error = stop_after(process, maps, 3, signal.SIGINT)
     assert code == 130, error
     # a worker that is handing over an item when it is ended may add lines of its own
     assert "stopped; the same command goes on from here" in error
     assert "KeyboardInterrupt" not in error
     assert out == ""
-    assert killed + 3 <= len(maps_in(tmp_path / "killed")) < 36
-
-    assert main(words(voc, "killed", slow)) == 0
-    assert maps_in(tmp_path / "killed") == maps_in(tmp_path / "whole")
+    assert 3 <= len(maps_in(tmp_path / "stopped")) < 18
+    assert main(words(voc, "stopped", slow)) == 0
+    assert maps_in(tmp_path / "stopped") == maps_in(tmp_path / "whole")

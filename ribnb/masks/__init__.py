@@ -2,7 +2,7 @@
 
 from ribnb.masks.crf import crf_masks
 from ribnb.masks.irn import irn_masks
-from ribnb.masks.seeds import seed_masks
+from ribnb.masks.stages import seed_masks
 from ribnb.masks.walk import random_walk
 
 __all__ = ["crf_masks", "irn_masks", "random_walk", "seed_masks"]

@@ -35,8 +35,6 @@ from ribnb.core.progress import progress
 from ribnb.core.runner import Report
 from ribnb.core.voc import read_mask
 
-_EXPORTED = {".npz": ".npy", ".png": ".png"}
-
 
 def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
     """Write each map or mask of a folder as IRN's scripts load it; see the module.
@@ -71,7 +69,7 @@ def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
     output_dir.mkdir(parents=True, exist_ok=True)
     start, report = time.perf_counter(), Report(output_dir, what="images")
     for path in progress(paths, "IRN's format"):
-        output = output_dir / path.with_suffix(_EXPORTED[path.suffix]).name
+        output = output_dir / path.with_suffix(".npy" if path.suffix == ".npz" else ".png").name
         if output.is_file() and output.stat().st_mtime_ns == path.stat().st_mtime_ns:
             report.kept += 1
             continue
@@ -109,17 +107,7 @@ def _save(file: BinaryIO, maps: Maps) -> None:
     }
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
-    _Pickler(file, protocol=4).dump(_Made(np.array, contents))
-
-
-class _Made:
-    """Unpickles as ``function(argument)``."""
-
-    def __init__(self, function, argument) -> None:
-        self.made = function, (argument,)
-
-    def __reduce__(self) -> tuple:
-        return self.made
+    _Pickler(file, protocol=4).dump(np.array(contents))
 
 
 class _Pickler(pickle.Pickler):
@@ -130,6 +118,8 @@ class _Pickler(pickle.Pickler):
     """
 
     def reducer_override(self, value: object) -> tuple:
-        if isinstance(value, np.ndarray):
-            return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
-        return NotImplemented
+        if not isinstance(value, np.ndarray):
+            return NotImplemented
+        if value.dtype.hasobject:  # the dictionary
+            return np.array, (value.item(),)
+        return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))

@@ -25,12 +25,9 @@ from ribnb.core.runner import Report
 from ribnb.masks.crf import CRFSettings, refined_seed
 from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.irn_settings import IRNSettings
-from ribnb.masks.stages import Mask, SplitImage, masks_from_maps
-from ribnb.masks.walk import random_walk, random_walks
+from ribnb.masks.stages import Mask, masks_from_maps
+from ribnb.masks.walk import random_walk
 from ribnb.scores.confusion import IGNORED, seed_mask
-
-NO_CRF = "no CRF"
-
 
 # Confident labels -------------------------------------------------------------------------
 
@@ -63,15 +60,17 @@ def irn_labels(
     record = {
         "stage": "confident labels",
         "settings": settings.for_labels(),
-        "crf": NO_CRF if crf is None else crf.as_dict(),
+        "crf": "no CRF" if crf is None else crf.as_dict(),
     }
     label = partial(_labels, settings=settings, crf=crf)
     return masks_from_maps(label, images, maps_dir, output_dir, record, workers)
 
 
-def _labels(image: SplitImage, maps: Maps, settings: IRNSettings, crf: CRFSettings | None) -> Mask:
+def _labels(
+    images: ImageSet, index: int, maps: Maps, settings: IRNSettings, crf: CRFSettings | None
+) -> Mask:
     # read without a CRF too: an image that cannot be read is no image to train on
-    return confident(maps, settings, np.asarray(image.read()), crf)
+    return confident(maps, settings, np.asarray(images.image(index)), crf)
 
 
 def confident(
@@ -142,8 +141,9 @@ def irn_masks(
     }
     net.to(as_device(device))
 
-    def walk(image: SplitImage, maps: Maps) -> Mask:
-        return walked_mask(maps, boundary_map(net, image.read(), settings.precision), settings)
+    def walk(images: ImageSet, index: int, maps: Maps) -> Mask:
+        boundary = boundary_map(net, images.image(index), settings.precision)
+        return walked_mask(maps, boundary, settings)
 
     with evaluation(net), float32_mode(settings.precision):
         return masks_from_maps(walk, images, maps_dir, output_dir, record, threads=workers)
@@ -180,15 +180,14 @@ def walked_scores(
         settings: of the walk.
     """
     values = torch.from_numpy(_at_positions(maps, tuple(boundary.shape)) ** settings.power)
-    how = {"radius": settings.walk_radius, "beta": settings.beta, "steps": settings.walk_steps}
+    how = (settings.walk_radius, settings.beta, settings.walk_steps)
     if boundary.device.type == "cuda":
-        walked = random_walks(values[None].to(boundary.device), boundary[None], **how)
+        walked = random_walk(values.to(boundary.device), boundary, *how)
     else:
-        alone = random_walk(values.numpy(), boundary.cpu().numpy(), **how)
-        walked = torch.from_numpy(alone)[None]
+        walked = torch.from_numpy(random_walk(values.numpy(), boundary.cpu().numpy(), *how))
     height, width = maps.high_res.shape[1:]
     strides = -(-height // boundary.shape[0]), -(-width // boundary.shape[1])
-    scores = F.interpolate(walked, scale_factor=strides, mode="bilinear", align_corners=False)
+    scores = F.interpolate(walked[None], scale_factor=strides, mode="bilinear")
     scores = scores[0, :, :height, :width]
     largest = scores.amax()
     return (scores / largest if largest > 0 else scores).cpu().numpy()

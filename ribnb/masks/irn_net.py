@@ -19,9 +19,6 @@ from ribnb.data.views import to_tensor
 from ribnb.nets.cam_net import STAGES, CAMNet
 from ribnb.nets.weights import StoredNet, checkpoint_metadata
 
-# Channels of the boundary branch per stage, and of the displacement branch.
-WIDTHS = {"scenes": (16, 16)}
-LARGE = (32, 256)
 # The stages whose features the branches see: the stem, then layer1 to layer4.
 _PARTS = (STAGES[:4], *((stage,) for stage in STAGES[4:]))
 
@@ -37,12 +34,11 @@ class IRN(StoredNet):
         model: a net with its weights; its stages are copied. For VOC a ResNet-50 with ImageNet's
             weights, ``CAMNet("resnet50", 20, weights=...)``.
         widths: channels of the boundary branch for each stage, and of the displacement branch;
-            None takes those of the net's kind.
+            None is (16, 16) for ``"scenes"``, else (32, 256).
         seed: of the branches' first weights.
 
     Attributes:
-        arch: the net's.
-        widths: see above.
+        arch, widths: see above.
         trunk: the frozen stages; always in eval mode, never with gradients.
         branches: all that is trained.
 
@@ -54,7 +50,7 @@ class IRN(StoredNet):
     def __init__(self, model: CAMNet, widths: Sequence[int] | None = None, seed: int = 0) -> None:
         super().__init__()
         self.arch = model.arch
-        self.widths = tuple(widths or WIDTHS.get(model.arch, LARGE))
+        self.widths = tuple(widths or ((16, 16) if model.arch == "scenes" else (32, 256)))
         self.trunk = nn.ModuleList(
             nn.Sequential(*(copy.deepcopy(getattr(model.backbone, name)) for name in names))
             for names in _PARTS
@@ -190,17 +186,13 @@ def load_irn(path: str | Path, model: CAMNet) -> IRN:
         ValueError: the file is not whole, no IRN, or was trained on another net's stages.
     """
     design = checkpoint_metadata(path, IRN.kind)["design"]
-    if design["arch"] != model.arch:
-        raise ValueError(
-            f"{path} stands on a {design['arch']}, this net is a {model.arch}; give the net that "
-            "it was trained on"
-        )
     net = IRN(model, design["widths"])
-    if design["trunk"] != net.trunk_digest:
+    there, here = ((one["arch"], one["trunk"]) for one in (design, net.design()))
+    if there != here:
         raise ValueError(
-            f"{path} was trained on other weights of a {net.arch} (digest {design['trunk']}) "
-            f"than these ({net.trunk_digest}): its branches mean nothing on them. Give the net "
-            "that it was trained on, or train IRN anew"
+            f"{path} was trained on a {there[0]} (digest {there[1]}), this net is a {here[0]} "
+            f"({here[1]}): its branches mean nothing on it. Give the net that it was trained on, "
+            "or train IRN anew"
         )
     net.load_weights(path)
     return net.eval()

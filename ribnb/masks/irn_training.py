@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import as_device, autocast
-from ribnb.core.files import image_set_digest, images_digest
+from ribnb.core.files import digest, image_set_digest, images_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record
@@ -27,14 +24,6 @@ from ribnb.masks.walk import PairKinds, affinities, pair_kinds, pair_offsets, pa
 from ribnb.nets.fitting import Training, fit, shuffled
 
 _TINY = 1e-5  # keeps logarithms finite
-
-
-class Losses(NamedTuple):
-    """The parts of IRN's loss, each a mean over pairs; 0 without any."""
-
-    boundary: Float[Tensor, ""]
-    foreground_displacement: Float[Tensor, ""]
-    background_displacement: Float[Tensor, ""]
 
 
 def affinity_loss(affinity: Float[Tensor, "B P h w"], kinds: PairKinds) -> Float[Tensor, ""]:
@@ -67,26 +56,6 @@ def displacement_losses(
     found = displacement[:, :, None] - partners(displacement, radius)
     errors = (found - offsets.T[:, :, None, None]).abs().mean(dim=1)
     return _mean(errors, kinds.foreground), _mean(found.abs().mean(dim=1), kinds.background)
-
-
-def irn_losses(
-    boundary_logits: Float[Tensor, "B h w"],
-    displacement: Float[Tensor, "B 2 h w"],
-    labels: Tensor,
-    radius: float,
-) -> Losses:
-    """All parts of the loss of a batch, in float32.
-
-    Args:
-        boundary_logits: of the net.
-        displacement: of the net.
-        labels: (B, h, w) uint8, confident labels at the net's positions.
-        radius: pairs nearer than this count.
-    """
-    kinds = pair_kinds(labels, radius)
-    boundary = boundary_logits.float().sigmoid()
-    of_displacement = displacement_losses(displacement.float(), kinds, radius)
-    return Losses(affinity_loss(affinities(boundary, radius), kinds), *of_displacement)
 
 
 def train_irn(
@@ -125,7 +94,14 @@ def train_irn(
     Ahn et al. 2019, section 4.2.
     """
     device = as_device(device)
-    made, usable, skipped = usable_labels(images, labels_dir)
+    made = read_record(labels_dir, MASKS)
+    if made.get("images") != images_digest(images):
+        raise ValueError(
+            f"{labels_dir} holds labels of other images than the {len(images)} here "
+            f"({images.ids[0]} to {images.ids[-1]}). Take the split, num_images, seed and labels "
+            "that they were made with"
+        )
+    usable, skipped = _usable(images, Path(labels_dir))
     images = Part(images, usable)
     views = LabelledViews(
         images,
@@ -140,15 +116,26 @@ def train_irn(
     steps = len(keys)
 
     def loss(forward: Callable, views: Tensor, labels: Tensor) -> tuple[Tensor, int]:
-        logits, displacement = forward(views)
-        labels = at_positions(labels, logits.shape[1:])
-        # half of each, as in IRN's code, whose learning rate is meant for that
-        losses = irn_losses(logits, displacement, labels, settings.radius)
-        return sum(losses) / 2, len(views)
+        logits, displacement = (output.float() for output in forward(views))
+        kinds = pair_kinds(at_positions(labels, logits.shape[1:]), settings.radius)
+        boundary = affinity_loss(affinities(logits.sigmoid(), settings.radius), kinds)
+        parts = boundary, *displacement_losses(displacement, kinds, settings.radius)
+        return sum(parts) / 2, len(views)  # as in IRN's code, whose learning rate is meant for that
 
     training = fit(
         net,
-        _optimizer(net, settings),
+        torch.optim.SGD(
+            [
+                {"params": net.branches.boundary.parameters(), "factor": 1.0},
+                {
+                    "params": net.branches.displacement.parameters(),
+                    "factor": settings.displacement_factor,
+                },
+            ],
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        ),
         shuffled(views, keys, device, workers),
         keys.ends(),
         loss,
@@ -156,7 +143,7 @@ def train_irn(
         folder=folder,
         identity={
             **settings.for_training(),
-            "labels": made,
+            "labels": digest(made),
             "class_names": list(images.class_names),
             "images": image_set_digest(images),
         },
@@ -169,34 +156,12 @@ def train_irn(
     return replace(training, record={**training.record, "skipped": skipped})
 
 
-def usable_labels(
-    images: ImageSet, labels_dir: str | Path
-) -> tuple[str, list[int], dict[str, str]]:
-    """Which images can be trained on.
-
-    Args:
-        images: the split.
-        labels_dir: of ``irn_labels``.
-
-    Returns:
-        12 hexadecimal digits of how the labels were made; the indices of the images with at least
-        two confident pixels; id -> why not, of the others.
-
-    Raises:
-        FileNotFoundError: the folder has no record.
-        ValueError: labels of other images, or no image to train on.
-    """
-    record = read_record(labels_dir, MASKS)
-    if record.get("images") != images_digest(images):
-        raise ValueError(
-            f"{labels_dir} holds labels of other images than the {len(images)} here "
-            f"({images.ids[0]} to {images.ids[-1]}). Take the split, num_images, seed and labels "
-            "that they were made with"
-        )
+def _usable(images: ImageSet, labels_dir: Path) -> tuple[list[int], dict[str, str]]:
+    """The indices of the images with at least two confident pixels; id -> why not, of others."""
     usable, skipped = [], {}
     for index, name in enumerate(progress(images.ids, "confident labels")):
         try:
-            labels = read_mask(Path(labels_dir) / f"{name}.png", len(images.class_names))
+            labels = read_mask(labels_dir / f"{name}.png", len(images.class_names))
         except (OSError, ValueError) as error:
             skipped[name] = str(error)
             continue
@@ -207,8 +172,7 @@ def usable_labels(
     if not usable:
         name, why = next(iter(skipped.items()))
         raise ValueError(f"{labels_dir} has no image to train on; {name}, for example: {why}")
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
-    return digest, usable, skipped
+    return usable, skipped
 
 
 def at_positions(labels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -218,23 +182,6 @@ def at_positions(labels: Tensor, size: tuple[int, int]) -> Tensor:
         for count, side in zip(size, labels.shape[1:], strict=True)
     )
     return labels[:, rows[:, None], columns]
-
-
-def _optimizer(net: IRN, settings: IRNSettings) -> torch.optim.SGD:
-    branches = net.branches
-    groups = [
-        {"params": list(branches.boundary.parameters()), "factor": 1.0},
-        {
-            "params": list(branches.displacement.parameters()),
-            "factor": settings.displacement_factor,
-        },
-    ]
-    return torch.optim.SGD(
-        groups,
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
 
 
 @torch.no_grad()

@@ -12,25 +12,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from ribnb.core.files import Maps
 from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import Report
 from ribnb.core.settings import Settings, setting
-from ribnb.masks.stages import Mask, SplitImage, masks_from_maps
+from ribnb.masks.stages import Mask, masks_from_maps
 
 FOLDER = "Saliency"  # of an image set's own maps, beside JPEGImages
-OWN = "the image set's own"  # their name in a record, wherever the data set lies
 _LARGEST = {"1": 1, "L": 255, "I": 65_535, "I;16": 65_535, "I;16B": 65_535}  # by Pillow's mode
 
-Size = tuple[int, int]  # height and width
-# Image id and size -> map (H, W) in [0, 1]. What has a ``name`` is recorded under it.
-Saliency = Callable[[str, Size], Float32[ndarray, "H W"]]
+
+class Saliency(NamedTuple):
+    """Where saliency maps come from.
+
+    Attributes:
+        name: in a record.
+        of: image id -> map (H, W) in [0, 1]; can be pickled, if there are several workers.
+    """
+
+    name: str
+    of: Callable[[str], Float32[ndarray, "H W"]]
 
 
 class SaliencySettings(Settings):
@@ -55,8 +64,7 @@ def saliency_masks(
     Args:
         images: an image set.
         maps_dir: folder of their map files, ``RUN/maps``.
-        saliency: image id and size (H, W) -> map in [0, 1], see ``saliency_of``; one that can be
-            pickled, if there are several workers.
+        saliency: see ``saliency_of``.
         output_dir: for ``<id>.png`` and ``masks.json``.
         settings: see ``SaliencySettings``.
         workers: processes.
@@ -65,19 +73,17 @@ def saliency_masks(
         FileNotFoundError, ValueError, OSError: see ``masks_from_maps``.
     """
     settings = settings or SaliencySettings()
-    record = {
-        "stage": "saliency",
-        "settings": settings.as_dict(),
-        "saliency": getattr(saliency, "name", None) or getattr(saliency, "__qualname__", "given"),
-    }
+    record = {"stage": "saliency", "settings": settings.as_dict(), "saliency": saliency.name}
     salient = partial(_salient, saliency=saliency, settings=settings)
     return masks_from_maps(salient, images, maps_dir, output_dir, record, workers)
 
 
-def _salient(image: SplitImage, maps: Maps, saliency: Saliency, settings: SaliencySettings) -> Mask:
+def _salient(
+    images: ImageSet, index: int, maps: Maps, saliency: Saliency, settings: SaliencySettings
+) -> Mask:
     if not len(maps.class_ids):
-        return np.zeros(image.size, np.uint8)
-    return saliency_mask(maps, saliency(image.id, image.size), settings)
+        return np.zeros(maps.high_res.shape[1:], np.uint8)
+    return saliency_mask(maps, saliency.of(images.ids[index]), settings)
 
 
 def saliency_mask(
@@ -99,11 +105,19 @@ def saliency_mask(
     Raises:
         ValueError: a saliency map of another size than the maps, or out of its range.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    check_saliency(saliency, maps.high_res.shape[1:], "the saliency map")
+    size = maps.high_res.shape[1:]
+    if saliency.shape != size:
+        raise ValueError(
+            f"the saliency map is {saliency.shape}, the image {size}: one of them is of another "
+            "image or was resized"
+        )
+    if not ((saliency >= 0) & (saliency <= 1)).all():  # greys up to 255, or NaN
+        raise ValueError(
+            f"a saliency map must lie in [0, 1]; this one goes from {saliency.min():g} to "
+            f"{saliency.max():g}"
+        )
     if not (maps.high_res > 0).any():
-        return np.zeros(saliency.shape, np.uint8)
+        return np.zeros(size, np.uint8)
     strongest = (maps.class_ids + 1).astype(np.uint8)[maps.high_res.argmax(axis=0)]
     claimed = maps.high_res.max(axis=0) > 0
     if not claimed.all():
@@ -112,93 +126,44 @@ def saliency_mask(
     return np.where(saliency > settings.salient_level, strongest, np.uint8(0))
 
 
-# Where saliency maps come from ------------------------------------------------------------
-
-
 def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
     """Where the saliency maps of an image set come from.
 
     Args:
         images: an image set, or a part of one.
-        folder: of grey PNGs; if empty, the image set's own are taken: those that scenes draw, or
-            the folder ``Saliency`` beside JPEGImages.
+        folder: of grey PNGs ``<id>.png``, as any detector may have written them; if empty, the
+            image set's own are taken: those that scenes draw, or the folder ``Saliency`` beside
+            JPEGImages.
 
     Returns:
-        Image id and size -> map; None if no folder is given and the image set has none.
+        None if no folder is given and the image set has none.
 
     Raises:
         FileNotFoundError: there is no such folder.
     """
     if str(folder):
-        return SaliencyFolder(folder)
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(
+                f"there is no folder of saliency maps {folder}; it must hold a grey PNG an image, "
+                "<id>.png"
+            )
+        return Saliency(str(Path(folder).resolve()), partial(_in_folder, Path(folder)))
+    own = "the image set's own"  # wherever the data set lies
     if hasattr(images, "saliency"):
-        return OwnSaliency(images)
+        return Saliency(own, partial(_drawn, images))
     root = getattr(images, "root", None)
     if root is not None and (Path(root) / FOLDER).is_dir():
-        return SaliencyFolder(Path(root) / FOLDER, OWN)
+        return Saliency(own, partial(_in_folder, Path(root) / FOLDER))
     whole = getattr(images, "images", None)  # of a Part, whose ids are the whole's
     return None if whole is None else saliency_of(whole)
 
 
-class SaliencyFolder:
-    """Saliency maps ``<id>.png`` in a folder, as any detector may have written them.
-
-    Args:
-        root: the folder.
-        name: in records; the folder's absolute path if empty.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
-
-    def __init__(self, root: str | Path, name: str = "") -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            raise FileNotFoundError(
-                f"there is no folder of saliency maps {self.root}; it must hold a grey PNG an "
-                "image, <id>.png"
-            )
-        self.name = name or str(self.root.resolve())
-
-    def __call__(self, image_id: str, size: Size | None = None) -> Float32[ndarray, "H W"]:
-        """The map of an image, in [0, 1].
-
-        Args:
-            image_id: names the file.
-            size: height and width that it must have; None for any.
-
-        Raises:
-            FileNotFoundError: the image has no map.
-            ValueError: see ``read_saliency``, or a map of another size.
-        """
-        path = self.root / f"{image_id}.png"
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"image {image_id} has no saliency map: there is no file {path}"
-            )
-        saliency = read_saliency(path)
-        check_saliency(saliency, size, f"the saliency map of image {image_id} ({path})")
-        return saliency
+def _in_folder(folder: Path, image_id: str) -> Float32[ndarray, "H W"]:
+    return read_saliency(folder / f"{image_id}.png")
 
 
-class OwnSaliency:
-    """Saliency maps of an image set that has them itself, such as ``SceneImages``.
-
-    Args:
-        images: with a method ``saliency(index)`` -> (H, W) in [0, 1].
-    """
-
-    name = OWN
-
-    def __init__(self, images: ImageSet) -> None:
-        self._images = images
-        self._indices = {image_id: index for index, image_id in enumerate(images.ids)}
-
-    def __call__(self, image_id: str, size: Size | None = None) -> Float32[ndarray, "H W"]:
-        """The map of an image; KeyError for one that is not in the set."""
-        saliency = self._images.saliency(self._indices[image_id])
-        check_saliency(saliency, size, f"the saliency map of image {image_id}")
-        return saliency
+def _drawn(images: ImageSet, image_id: str) -> Float32[ndarray, "H W"]:
+    return images.saliency(images.ids.index(image_id))
 
 
 def read_saliency(path: str | Path) -> Float32[ndarray, "H W"]:
@@ -224,22 +189,3 @@ def read_saliency(path: str | Path) -> Float32[ndarray, "H W"]:
             'shows greys all the same, save it with Pillow\'s image.convert("L")'
         )
     return values.astype(np.float32) / np.float32(_LARGEST[mode])
-
-
-def check_saliency(saliency: Float32[ndarray, "H W"], size: Size | None, name: str) -> None:
-    """Refuse what is no saliency map of an image.
-
-    Raises:
-        ValueError: not (H, W), of another size, or not in [0, 1]; ``name`` says which map.
-    """
-    if saliency.ndim != 2:
-        raise ValueError(f"{name} must be (H, W); it is {saliency.shape}")
-    if size is not None and saliency.shape != tuple(size):
-        raise ValueError(
-            f"{name} is {saliency.shape[1]} x {saliency.shape[0]} pixels, the image {size[1]} x "
-            f"{size[0]}; one of them is of another image or was resized"
-        )
-    if not ((saliency >= 0) & (saliency <= 1)).all():  # greys up to 255, or NaN
-        raise ValueError(
-            f"{name} must lie in [0, 1]; it goes from {saliency.min():g} to {saliency.max():g}"
-        )

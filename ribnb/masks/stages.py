@@ -1,14 +1,13 @@
-"""A stage: one function (image, maps) -> mask, over all images of a split, resumable.
+"""A stage: one function of an image and its maps, over all images of a split, resumable.
 
 Each stage leaves a folder of ``<id>.png`` with VOC's palette and ``masks.json``, the record of all
-that decides the masks.
+that decides the masks. The simplest one, ``seed_masks``, is here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +19,12 @@ from ribnb.core.files import Maps, images_digest, read_maps
 from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
 from ribnb.method.localization import maps_digest
-from ribnb.scores.confusion import read_map
-
-
-@dataclass(frozen=True)
-class SplitImage:
-    """One image of a split, decoded only when a stage asks for its pixels."""
-
-    images: ImageSet
-    index: int
-
-    @property
-    def id(self) -> str:
-        """The image's name."""
-        return self.images.ids[self.index]
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Height and width, from the header of the image's file where there is one.
-
-        Raises:
-            OSError: the image cannot be read.
-        """
-        if hasattr(self.images, "image_path"):
-            try:
-                with Image.open(self.images.image_path(self.index)) as image:
-                    return image.height, image.width
-            except OSError:
-                pass  # reading all of it says what is wrong, and names the file
-        image = self.read()
-        return image.height, image.width
-
-    def read(self) -> Image.Image:
-        """The image, of mode RGB; OSError if it cannot be read."""
-        return self.images.image(self.index)
-
+from ribnb.scores.confusion import checked_thresholds, read_map, seed_mask
 
 Mask = UInt8[ndarray, "H W"]
-MaskOf = Callable[[SplitImage, Maps], Mask]
+# An image set, the index of one of its images, and that image's maps -> its mask. The set comes
+# undecoded, because some stages never look at pixels.
+MaskOf = Callable[[ImageSet, int, Maps], Mask]
 
 
 def masks_from_maps(
@@ -76,8 +43,7 @@ def masks_from_maps(
     damaged or of another image) is named in the report, and the rest goes on.
 
     Args:
-        mask_of: what makes the mask of one image; one that can be pickled, if there are several
-            workers.
+        mask_of: makes the mask of one image; can be pickled, if there are several workers.
         images: those that the maps are of.
         maps_dir: folder of map files ``<id>.npz``, ``RUN/maps`` of ``localization_maps``.
         output_dir: for the masks; a folder of masks that were made otherwise is refused.
@@ -93,45 +59,67 @@ def masks_from_maps(
     """
     record = {**record, "maps": maps_digest(maps_dir, images), "images": images_digest(images)}
     folder = RecordedFolder(output_dir, MASKS, record)
-    make = _FromMaps(mask_of, images, Path(maps_dir))
+    make = partial(_from_file, mask_of, images, Path(maps_dir))
     label = record["stage"]
     return over_images(make, images.ids, folder, label=label, workers=workers, threads=threads)
 
 
-@dataclass(frozen=True)
-class _FromMaps:
-    """Image id -> its mask, from its map file; a job for several processes."""
-
-    mask_of: MaskOf
-    images: ImageSet
-    maps_dir: Path
-
-    @cached_property
-    def indices(self) -> dict[str, int]:
-        return {image_id: index for index, image_id in enumerate(self.images.ids)}
-
-    def __call__(self, image_id: str) -> Mask:
-        image = SplitImage(self.images, self.indices[image_id])
-        path = self.maps_dir / f"{image_id}.npz"
-        return self.mask_of(image, read_maps_of(image, path))
-
-
-def read_maps_of(image: SplitImage, path: str | Path) -> Maps:
-    """An image's maps, refused where a mask would be made of something else.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, its maps are of another size than the image, hold classes that
-            are none of its set's, or values that are none of a map's.
-    """
+def _from_file(mask_of: MaskOf, images: ImageSet, maps_dir: Path, image_id: str) -> Mask:
+    """The mask of one image; maps that are none of it are refused."""
+    index, path = images.ids.index(image_id), maps_dir / f"{image_id}.npz"
     maps = read_maps(path)
-    read_map(maps, len(image.images.class_names), f"the map file {path}")
-    if maps.high_res.shape[1:] != image.size:
-        found, wanted = (
-            " x ".join(map(str, size)) for size in (maps.high_res.shape[1:], image.size)
-        )
+    read_map(maps, len(images.class_names), f"the map file {path}")
+    sizes = maps.high_res.shape[1:], image_size(images, index)
+    if sizes[0] != sizes[1]:
+        made, wanted = (f"{height} x {width}" for height, width in sizes)
         raise ValueError(
-            f"the maps {path} are {found} pixels, the image is {wanted}: they are of another "
+            f"the maps {path} are {made} pixels, the image is {wanted}: they are of another "
             "image or another size; make them again"
         )
-    return maps
+    return mask_of(images, index, maps)
+
+
+def image_size(images: ImageSet, index: int) -> tuple[int, int]:
+    """Height and width of an image, from the header of its file where there is one.
+
+    Raises:
+        OSError: the image cannot be read.
+    """
+    if hasattr(images, "image_path"):
+        try:
+            with Image.open(images.image_path(index)) as image:
+                return image.height, image.width
+        except OSError:
+            pass  # reading all of it says what is wrong, and names the file
+    image = images.image(index)
+    return image.height, image.width
+
+
+def seed_masks(
+    images: ImageSet,
+    maps_dir: str | Path,
+    output_dir: str | Path,
+    threshold: float,
+    workers: int = 1,
+) -> Report:
+    """Each image's seed as a mask, without any refinement; a stage, see ``masks_from_maps``.
+
+    Args:
+        images: those that the maps are of.
+        maps_dir: folder of map files ``<id>.npz``.
+        output_dir: where the masks ``<id>.png`` go.
+        threshold: the background's score, in (0, 1).
+        workers: processes.
+
+    Raises:
+        ValueError: a threshold outside (0, 1); see ``masks_from_maps`` for others.
+        FileNotFoundError, OSError: see ``masks_from_maps``.
+    """
+    checked_thresholds([threshold])
+    record = {"stage": "seeds", "threshold": threshold}
+    seed = partial(_seed, threshold=threshold)
+    return masks_from_maps(seed, images, maps_dir, output_dir, record, workers)
+
+
+def _seed(images: ImageSet, index: int, maps: Maps, threshold: float) -> Mask:
+    return seed_mask(maps, threshold)

@@ -2,27 +2,25 @@
 
 Two positions nearer than a radius are a pair. Their affinity is 1 minus the largest boundary on the
 path between them: IRN learns boundaries from it, and its powers are the steps of the walk.
-``random_walk`` takes sparse steps with SciPy, for one image on a CPU; ``random_walks`` does the
-same for a batch with torch, for a GPU.
 """
 
 from __future__ import annotations
 
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from ribnb.core.voc import IGNORED
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+Values = ndarray | Tensor
 
 
 class PairKinds(NamedTuple):
@@ -159,15 +157,16 @@ def _paths(radius: float) -> tuple[Int[ndarray, "L 2"], ...]:
 
 
 def random_walk(
-    values: Float[ndarray, "n h w"],
-    boundary: Float[ndarray, "h w"],
+    values: Float[Values, "n h w"],
+    boundary: Float[Values, "h w"],
     radius: float = 5.0,
     beta: float = 10.0,
     steps: int = 256,
-) -> Float[ndarray, "n h w"]:
-    """Maps after ``steps`` steps of the walk, by sparse products; one image.
+) -> Float[Values, "n h w"]:
+    """Maps after ``steps`` steps of the walk, by sparse products.
 
-    A step takes at each position the mean over the positions like it, itself included.
+    A step takes at each position the mean over the positions like it, itself included. Arrays
+    walk on the CPU, with SciPy; tensors with torch where they are, which is meant for a GPU.
 
     Args:
         values: the maps, n may be 0.
@@ -176,110 +175,79 @@ def random_walk(
         beta: power of the affinities.
         steps: T^steps is applied, without ever being built.
 
+    Returns:
+        float32, an array for arrays, a tensor for tensors.
+
     Raises:
         ValueError: maps and boundary of different sizes.
 
     Ahn et al. 2019, equation 9.
     """
-    _check(values, boundary)
-    transition = transition_matrix(boundary, radius, beta)
-    walked = np.empty(values.shape, np.float32)
-    for index, one in enumerate(values):  # by itself: SciPy takes six times as long for two columns
-        spread = (one * (1 - boundary)).astype(np.float32).ravel()
-        for _ in range(steps):
-            spread = transition @ spread
-        walked[index] = spread.reshape(boundary.shape)
-    return walked
-
-
-def random_walks(
-    values: Float[Tensor, "B n h w"],
-    boundary: Float[Tensor, "B h w"],
-    radius: float = 5.0,
-    beta: float = 10.0,
-    steps: int = 256,
-) -> Float[Tensor, "B n h w"]:
-    """``random_walk`` for a batch of one size, where the tensors are: made for a GPU.
-
-    One sparse matrix holds the whole batch, so that a step is one product. Images with fewer
-    maps than others get maps of 0.
-
-    Raises:
-        ValueError: maps and boundary of different sizes.
-    """
-    _check(values, boundary)
-    batch, maps, height, width = values.shape
-    weights, inside = _neighbour_weights(boundary.float(), radius, beta)
-    columns = _neighbours(height, width, radius, boundary.device)
-    images = torch.arange(batch, device=boundary.device)[:, None, None] * (height * width)
-    rows = inside.sum(dim=1).repeat(batch).cumsum(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)  # in beta
-        transition = torch.sparse_csr_tensor(
-            torch.cat([rows.new_zeros(1), rows]),
-            (images + columns)[:, inside].flatten(),
-            weights[:, inside].flatten(),
-            size=(batch * height * width,) * 2,
-            check_invariants=False,
-        )
-    given = values.float() * (1 - boundary[:, None].float())
-    walked = given.transpose(0, 1).flatten(1).T.contiguous()
-    for _ in range(steps if maps else 0):
-        walked = transition @ walked
-    return walked.T.reshape(maps, batch, height, width).transpose(0, 1)
-
-
-def transition_matrix(boundary: Float[ndarray, "h w"], radius: float, beta: float) -> csr_array:
-    """T = D^-1 A^beta of one boundary map, with an entry for each position and its neighbours.
-
-    (h w, h w), each row with the sum 1: A^beta is element by element, D_ii = sum_j a_ij^beta, and
-    a position reaches itself with affinity 1. Ahn et al. 2019, equation 8.
-    """
-    from scipy.sparse import csr_array
-
-    given = torch.from_numpy(np.ascontiguousarray(boundary, np.float32))[None]
-    weights, inside = _neighbour_weights(given, radius, beta)
-    columns = _neighbours(*boundary.shape, radius, given.device)[inside].int()
-    starts = torch.cat([torch.zeros(1, dtype=torch.int32), inside.sum(dim=1).cumsum(0).int()])
-    parts = (weights[0][inside].numpy(), columns.numpy(), starts.numpy())
-    return csr_array(parts, shape=(boundary.size,) * 2)
-
-
-def _neighbour_weights(
-    boundary: Float[Tensor, "B h w"], radius: float, beta: float
-) -> tuple[Float[Tensor, "B N K"], Bool[Tensor, "N K"]]:
-    """Rows of T of all N = h w positions: the weights of the K neighbours, and which exist.
-
-    The neighbours are in the order of their positions, the position itself in the middle.
-    """
-    height, width = boundary.shape[-2:]
-    ahead = affinities(boundary, radius) ** beta
-    offsets = pair_offsets(radius).tolist()
-    behind = torch.zeros_like(ahead)  # a_ij = a_ji, seen from the other end
-    for pair, (dy, dx) in enumerate(offsets):
-        if dy < height and abs(dx) < width:
-            left, right = max(0, dx), min(width, width + dx)
-            behind[:, pair, dy:, left:right] = ahead[:, pair, : height - dy, left - dx : right - dx]
-    own = torch.ones_like(boundary)[:, None]
-    weights = torch.cat([behind.flip(1), own, ahead], dim=1).flatten(2).transpose(1, 2)
-    inside = _neighbours(height, width, radius, boundary.device) >= 0
-    weights = torch.where(inside, weights, 0.0)  # 0 to the power of beta = 0 is 1
-    return weights / weights.sum(dim=2, keepdim=True), inside
-
-
-def _neighbours(height: int, width: int, radius: float, device: torch.device) -> Int[Tensor, "N K"]:
-    """The number of each neighbour's position; -1 outside."""
-    ahead = torch.from_numpy(pair_offsets(radius)).to(device)
-    offsets = torch.cat([-ahead.flip(0), torch.zeros_like(ahead[:1]), ahead])
-    rows = torch.arange(height, device=device).repeat_interleave(width)[:, None] + offsets[:, 0]
-    columns = torch.arange(width, device=device).repeat(height)[:, None] + offsets[:, 1]
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    return torch.where(inside, rows * width + columns, -1)
-
-
-def _check(values: ndarray | Tensor, boundary: ndarray | Tensor) -> None:
-    if values.shape[-2:] != boundary.shape[-2:] or values.ndim != boundary.ndim + 1:
+    if values.shape[1:] != boundary.shape:
         raise ValueError(
             f"maps of the shape {tuple(values.shape)} do not fit a boundary map of "
             f"{tuple(boundary.shape)}"
         )
+    transition = transition_matrix(boundary, radius, beta)
+    given = values * (1 - boundary)
+    if isinstance(values, Tensor):
+        walked = given.float().flatten(1).T.contiguous()
+        for _ in range(steps if len(values) else 0):
+            walked = transition @ walked
+        return walked.T.reshape(values.shape)
+    walked = given.astype(np.float32).reshape(len(values), boundary.size)
+    for row in walked:  # each by itself: SciPy takes six times as long for two columns
+        for _ in range(steps):
+            row[:] = transition @ row
+    return walked.reshape(values.shape)
+
+
+def transition_matrix(
+    boundary: Float[Values, "h w"], radius: float, beta: float
+) -> csr_array | Tensor:
+    """T = D^-1 A^beta of one boundary map, with an entry for each position and its neighbours.
+
+    (h w, h w), each row with the sum 1: A^beta is element by element, D_ii = sum_j a_ij^beta, and
+    a position reaches itself with affinity 1. A sparse array of SciPy for an array, of torch for a
+    tensor. Ahn et al. 2019, equation 8.
+    """
+    tensor = isinstance(boundary, Tensor)
+    given = boundary if tensor else torch.from_numpy(np.array(boundary, np.float32))
+    weights, columns = _rows(given.float(), radius, beta)
+    inside, size = columns >= 0, (len(columns),) * 2
+    starts = F.pad(inside.sum(dim=1).cumsum(0), (1, 0))
+    weights, columns = weights[inside], columns[inside]
+    if not tensor:
+        parts = (weights.numpy(), columns.int().numpy(), starts.int().numpy())
+        return csr_array(parts, shape=size)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)  # in beta
+        return torch.sparse_csr_tensor(starts, columns, weights, size=size, check_invariants=False)
+
+
+def _rows(
+    boundary: Float[Tensor, "h w"], radius: float, beta: float
+) -> tuple[Float[Tensor, "N K"], Int[Tensor, "N K"]]:
+    """Rows of T of all N = h w positions: weights and numbers of the K neighbours, -1 outside.
+
+    The neighbours are in the order of their positions, the position itself in the middle.
+    """
+    height, width = boundary.shape
+    offsets = pair_offsets(radius)
+    ahead = affinities(boundary[None], radius)[0] ** beta
+    behind = torch.zeros_like(ahead)  # a_ij = a_ji, seen from the other end
+    for pair, (dy, dx) in enumerate(offsets.tolist()):
+        if dy < height and abs(dx) < width:
+            left, right = max(0, dx), min(width, width + dx)
+            behind[pair, dy:, left:right] = ahead[pair, : height - dy, left - dx : right - dx]
+    own = torch.ones_like(boundary)[None]
+    weights = torch.cat([behind.flip(0), own, ahead]).flatten(1).T
+
+    around = np.concatenate([-offsets[::-1], [[0, 0]], offsets])
+    dy, dx = torch.from_numpy(around).to(boundary.device).T
+    rows = torch.arange(height, device=boundary.device).repeat_interleave(width)[:, None] + dy
+    columns = torch.arange(width, device=boundary.device).repeat(height)[:, None] + dx
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    weights = torch.where(inside, weights, 0.0)  # 0 to the power of beta = 0 is 1
+    numbers = torch.where(inside, rows * width + columns, -1)
+    return weights / weights.sum(dim=1, keepdim=True), numbers

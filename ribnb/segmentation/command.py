@@ -1,6 +1,6 @@
-"""DeepLab-v2 trained on masks: training, prediction, files (Chen et al. 2018, TPAMI).
+"""``ribnb segment``: DeepLab-v2 trained on masks, and its masks of a split, from the command line.
 
-From the command line, in one process or, under ``torchrun``, on several GPUs::
+In one process or, under ``torchrun``, on several GPUs::
 
     ribnb segment VOCdevkit/VOC2012 runs/irn/masks --split train_aug \\
         --output-dir runs/segmentation --predict val --crf
@@ -13,6 +13,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import torchvision
+
 from ribnb.core.devices import seeded
 from ribnb.core.settings import refuse_unknown
 from ribnb.data.voc import VOCImages
@@ -23,7 +25,7 @@ from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import train_segmentation
 
-TRUTH, IMAGENET, RANDOM = "truth", "imagenet", "random"  # words of the command line
+IMAGENET = "imagenet"
 
 
 def segment(
@@ -46,12 +48,11 @@ def segment(
         data_root: a folder in VOC's layout, scenes included.
         masks_dir: masks ``<id>.png`` to train on, or ``"truth"`` for the data's own.
         output_dir: for ``segmentation.safetensors``, and a folder of the predicted split's name.
-        split: what to train on, a list's name or path.
+        split, predict: what to train on and to write masks of afterwards; names or paths of lists.
         variant: of the settings, ``"voc"`` or ``"scenes"``.
         arch: of the net; None is ResNet-101, or that of scenes.
         weights: of the backbone at the start: ``"imagenet"``, ``"random"``, or a path.
-        predict: a split to write masks of afterwards.
-        crf: write such masks after a dense CRF, too.
+        crf: write masks after a dense CRF, too.
         workers: processes that decode ahead.
         device: auto, cpu, cuda, cuda:1, mps.
         parameters: fields of ``SegmentationSettings`` to change.
@@ -66,12 +67,12 @@ def segment(
     values = dict(parameters or {})
     refuse_unknown(values, SegmentationSettings.model_fields, "SegmentationSettings")
     settings = getattr(SegmentationSettings, variant)(**values)
+    if crf and not predict:
+        raise ValueError("--crf refines the masks of --predict SPLIT; name a split")
     with process_group(device) as here:
         images = VOCImages(data_root, split)
         shown = VOCImages(data_root, predict) if predict else None
-        if crf and shown is None:
-            raise ValueError("--crf refines the masks of --predict SPLIT; name a split")
-        masks = None if masks_dir == TRUTH else masks_dir
+        masks = None if masks_dir == "truth" else masks_dir
         net = _net(variant, arch, weights, len(images.class_names), settings.seed)
         trained = train_segmentation(net, images, masks, settings, output_dir, here, workers)
         if os.environ.get("RANK", "0") != "0":
@@ -90,21 +91,17 @@ def segment(
     return sum(len(report.failed) for report in reports.values())
 
 
-def _net(
-    variant: str, arch: str | None, weights: str | None, num_classes: int, seed: int
-) -> DeepLabV2:
+def _net(variant: str, arch: str | None, weights: str, num_classes: int, seed: int) -> DeepLabV2:
     """The net at its start; the same in all processes."""
-    arch = arch or {"voc": "resnet101"}.get(variant, "scenes")
-    weights = None if weights == RANDOM else weights
+    arch = arch or ("resnet101" if variant == "voc" else "scenes")
+    start = None if weights == "random" else weights
     if weights == IMAGENET:
         if arch == "scenes":
             raise ValueError(
                 f"--weights {IMAGENET}: ImageNet has no weights of the net scenes; name the "
-                f"classifier.safetensors of its classifier, or {RANDOM}"
+                "classifier.safetensors of its classifier, or random"
             )
-        import torchvision
-
-        weights = torchvision.models.get_model_weights(arch).IMAGENET1K_V1
+        start = torchvision.models.get_model_weights(arch).IMAGENET1K_V1
     build = DeepLabV2.scenes if variant == "scenes" else DeepLabV2
     with seeded(seed):
-        return build(arch, num_classes, weights=weights)
+        return build(arch, num_classes, weights=start)

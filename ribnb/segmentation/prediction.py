@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
-from functools import partial
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -123,36 +120,6 @@ def segmentation_masks(
         require_crf()
     check_classes(net, images)
     start, device = time.perf_counter(), as_device(device)
-    folders = _folders(net, images, Path(output_dir), settings, crf)
-    reports = {name: Report(folder.folder, what=MASKS.what) for name, folder in folders.items()}
-    lacking = {
-        index: [name for name in folders if not folders[name].has(image_id)]
-        for index, image_id in enumerate(images.ids)
-    }
-    for name, report in reports.items():
-        report.kept = sum(name not in names for names in lacking.values())
-    todo = {index: names for index, names in lacking.items() if names}
-    masks = _predicted(net, images, todo, settings, device, crf, workers)
-    kept = sum(report.kept for report in reports.values())
-    for index, name, mask in progress(masks, "segmentation", len(images) * len(folders), kept):
-        image_id = images.ids[index]
-        if isinstance(mask, str):
-            reports[name].failed[image_id] = mask
-        else:
-            folders[name].write(image_id, mask)
-            reports[name].written.append(image_id)
-    for report in reports.values():
-        report.seconds = time.perf_counter() - start
-    return reports
-
-
-def _folders(
-    net: DeepLabV2,
-    images: ImageSet,
-    output_dir: Path,
-    settings: SegmentationSettings,
-    crf: CRFSettings | None,
-) -> dict[str, RecordedFolder]:
     record = {
         "stage": "segmentation",
         "settings": settings.prediction(),
@@ -160,70 +127,69 @@ def _folders(
         "weights": weights_digest(net),
         "images": image_set_digest(images, labels=False),
     }
-    folders = {
-        PLAIN: RecordedFolder(output_dir / PLAIN, MASKS, {**record, "post-processing": "none"})
-    }
+    records = {PLAIN: {**record, "post-processing": "none"}}
     if crf is not None:
-        record = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
-        folders[CRF] = RecordedFolder(output_dir / CRF, MASKS, record)
-    return folders
+        records[CRF] = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
+    folders = {
+        name: RecordedFolder(Path(output_dir) / name, MASKS, its) for name, its in records.items()
+    }
+    lacking = {name: set(folder.missing(images.ids)) for name, folder in folders.items()}
+    reports = {
+        name: Report(folder.folder, kept=len(images) - len(lacking[name]), what=MASKS.what)
+        for name, folder in folders.items()
+    }
 
+    def write(name: str, image_id: str, mask: UInt8[ndarray, "H W"]) -> None:
+        folders[name].write(image_id, mask)
+        reports[name].written.append(image_id)
 
-# The index of an image, which of its masks, and that mask or why there is none.
-_Found = tuple[int, str, UInt8[ndarray, "H W"] | str]
+    def write_refined(image_id: str, mask: Future) -> None:
+        try:
+            refined = mask.result()
+        except FAILURES as error:
+            reports[CRF].failed[image_id] = str(error) or type(error).__name__
+        else:
+            write(CRF, image_id, refined)
 
-
-def _predicted(
-    net: DeepLabV2,
-    images: ImageSet,
-    todo: dict[int, list[str]],
-    settings: SegmentationSettings,
-    device: torch.device,
-    crf: CRFSettings | None,
-    workers: int,
-) -> Iterator[_Found]:
-    """The masks that are to do, image by image; those of the CRF may come a little later."""
-    waiting: deque[tuple[int, Future]] = deque()
-    with ExitStack() as stack:
-        pool = None
-        if crf is not None and workers:
-            # fresh processes, since a copy of one that runs threads may hang
-            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-            stack.enter_context(pool)
-        for index, names in todo.items():
+    todo = [i for i, name in enumerate(images.ids) if any(name in ids for ids in lacking.values())]
+    waiting: deque[tuple[str, Future]] = deque()
+    with _pool(workers if crf else 0) as pool:
+        for index in progress(todo, "segmentation", len(images), len(images) - len(todo)):
+            image_id = images.ids[index]
+            names = [name for name, ids in lacking.items() if image_id in ids]
             try:
                 image = images.image(index)
                 probabilities = predict(net, image, settings, device)
             except FAILURES as error:
-                yield from ((index, name, _why(error)) for name in names)
+                for name in names:
+                    reports[name].failed[image_id] = str(error) or type(error).__name__
                 continue
             if PLAIN in names:
-                yield index, PLAIN, probabilities.argmax(0).astype(np.uint8)
+                write(PLAIN, image_id, probabilities.argmax(0).astype(np.uint8))
             if CRF in names:
-                job = partial(_refined, np.array(image), probabilities, crf)
-                if pool is None:
-                    yield index, CRF, job()
-                else:
-                    waiting.append((index, pool.submit(job)))
+                job = pool.submit(_refined, np.array(image), probabilities, crf)
+                waiting.append((image_id, job))
             while len(waiting) > 2 * workers:  # no more, for each holds its probabilities
-                first, future = waiting.popleft()
-                yield first, CRF, future.result()
-        for first, future in waiting:
-            yield first, CRF, future.result()
+                write_refined(*waiting.popleft())
+        for image_id, job in waiting:
+            write_refined(image_id, job)
+    for report in reports.values():
+        report.seconds = time.perf_counter() - start
+    return reports
+
+
+def _pool(workers: int) -> Executor:
+    """For the CRF: other processes, or for 0 workers a thread of this one."""
+    if not workers:
+        return ThreadPoolExecutor(1)
+    # fresh processes, since a copy of one that runs threads may hang
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _refined(
     image: UInt8[ndarray, "H W 3"],
     probabilities: Float32[ndarray, "C+1 H W"],
     settings: CRFSettings,
-) -> UInt8[ndarray, "H W"] | str:
-    """The most probable labels after the CRF; why there are none, if it failed."""
-    try:
-        refined = crf_probabilities(image, probabilities, settings)
-    except (ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
-        return str(error) or type(error).__name__
-    return refined.argmax(0).astype(np.uint8)
-
-
-def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+) -> UInt8[ndarray, "H W"]:
+    """The most probable labels after the CRF."""
+    return crf_probabilities(image, probabilities, settings).argmax(0).astype(np.uint8)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from ribnb.core.files import image_set_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record, run_jobs
+from ribnb.core.settings import flat
 from ribnb.core.voc import IGNORED, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
-from ribnb.masks.stages import SplitImage
+from ribnb.masks.stages import image_size
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training, fit, shuffled
 from ribnb.nets.processes import Processes
@@ -76,10 +78,9 @@ def train_segmentation(
     """
     device, processes = as_device(device), Processes()
     _check(net, images, settings, processes)
-    masks = TrainingMasks(images, masks_dir)
     views = LabelledViews(
         images,
-        masks.mask,
+        partial(_mask, images, masks_dir),
         settings.crop_size,
         (settings.scale_min, settings.scale_max),
         settings.flip,
@@ -104,8 +105,11 @@ def train_segmentation(
         **settings.training(),
         "class_names": list(images.class_names),
         "images": image_set_digest(images, labels=False),
-        **masks.check(workers),
+        **_masks_identity(images, masks_dir, workers),
     }
+    advice = f"Lower learning_rate = {settings.learning_rate}"
+    if settings.frozen_batch_norm:
+        advice += ", start from a trained backbone or set frozen_batch_norm = False"
     with _still_norms(net, settings.frozen_batch_norm) as still:
         return fit(
             net,
@@ -124,7 +128,7 @@ def train_segmentation(
             precision=settings.precision,
             still=still,
             channels_last=True,
-            advice=_advice(settings),
+            advice=advice,
         )
 
 
@@ -154,88 +158,67 @@ def parameter_groups(net: DeepLabV2, settings: SegmentationSettings) -> list[dic
     ]
 
 
-class TrainingMasks:
-    """Masks from a folder of ``<id>.png``, or the images' own: full supervision.
+def _mask(images: ImageSet, masks_dir: str | Path | None, index: int) -> UInt8[ndarray, "H W"]:
+    """The mask to train on: 0 background, class_id + 1, 255 ignored."""
+    if masks_dir is None:
+        return images.mask(index)
+    return read_mask(Path(masks_dir) / f"{images.ids[index]}.png", len(images.class_names))
 
-    Args:
-        images: an image set; for the truth one with masks.
-        folder: of the masks; None takes ``images.mask``.
+
+def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int) -> dict[str, Any]:
+    """Look at every mask; what identifies them all, ready for JSON.
+
+    Returns:
+        ``masks``: 12 hexadecimal digits of all pixels; ``masks made by``: ``"the truth"`` or
+        the stage; for a folder with a ``masks.json`` its entries, as ``masks.settings.x``.
 
     Raises:
         FileNotFoundError: there is no such folder.
+        ValueError: masks that are missing, damaged, of another size than their image or of an
+            unknown class, or without a labelled pixel in all of them; some are named.
     """
+    where, number = masks_dir or TRUTH, len(images)
+    if masks_dir is not None and not Path(masks_dir).is_dir():
+        raise FileNotFoundError(f"there is no folder of masks {masks_dir}")
+    faults, state, labelled = [], hashlib.sha256(), 0
+    looks = run_jobs(partial(_look, images, masks_dir), range(number), max(1, workers), _CHUNK)
+    for image_id, (fault, digest, pixels) in zip(
+        images.ids, progress(looks, "masks", number), strict=True
+    ):
+        if fault:
+            faults.append(f"{image_id}: {fault}")
+        state.update(digest)
+        labelled += pixels
+    if faults:
+        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        raise ValueError(
+            f"{len(faults)} of {number} images have no mask to train on in {where}: "
+            f"{'; '.join(faults[:_NAMED])}{more}. Make these masks again, or train on a split "
+            "without these images"
+        )
+    if not labelled:
+        raise ValueError(f"no pixel is labelled in all {number} masks of {where}")
+    origin: dict[str, Any] = {"masks made by": TRUTH}
+    if masks_dir is not None and not (Path(masks_dir) / MASKS.record).exists():
+        origin = {"masks made by": f"a folder without {MASKS.record}"}
+    elif masks_dir is not None:
+        record = read_record(masks_dir, MASKS)
+        origin = {"masks made by": record.get("stage"), **flat({"masks": record})}
+    return {"masks": state.hexdigest()[:12], **origin}
 
-    def __init__(self, images: ImageSet, folder: str | Path | None) -> None:
-        self.images, self.folder = images, None if folder is None else Path(folder)
-        if self.folder is not None and not self.folder.is_dir():
-            raise FileNotFoundError(f"there is no folder of masks {folder}")
 
-    def mask(self, index: int) -> UInt8[ndarray, "H W"]:
-        """0 background, class_id + 1, 255 ignored.
-
-        Raises:
-            OSError: the mask is missing or cannot be read.
-            ValueError: it is damaged or holds an unknown class.
-        """
-        if self.folder is None:
-            return self.images.mask(index)
-        path = self.folder / f"{self.images.ids[index]}.png"
-        return read_mask(path, len(self.images.class_names))
-
-    def check(self, workers: int = 1) -> dict[str, Any]:
-        """Look at every mask; what identifies them all, ready for JSON.
-
-        Args:
-            workers: processes.
-
-        Returns:
-            ``masks``: 12 hexadecimal digits of all pixels; ``masks made by``: ``"the truth"`` or
-            the stage; for a folder with a ``masks.json`` its entries, as ``masks.settings.x``.
-
-        Raises:
-            ValueError: masks that are missing, damaged, of another size than their image or of
-                an unknown class, or without a labelled pixel in all of them; some are named.
-        """
-        jobs = range(len(self.images))
-        faults, state, labelled = [], hashlib.sha256(), 0
-        found = run_jobs(self._look, jobs, max(1, workers), _CHUNK)
-        for index, (fault, digest, pixels) in enumerate(progress(found, "masks", len(jobs))):
-            if fault:
-                faults.append(f"{self.images.ids[index]}: {fault}")
-            state.update(digest)
-            labelled += pixels
-        where = self.folder or TRUTH
-        if faults:
-            more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-            raise ValueError(
-                f"{len(faults)} of {len(jobs)} images have no mask to train on in {where}: "
-                f"{'; '.join(faults[:_NAMED])}{more}. Make these masks again, or train on a split "
-                "without these images"
-            )
-        if not labelled:
-            raise ValueError(f"no pixel is labelled in all {len(jobs)} masks of {where}")
-        return {"masks": state.hexdigest()[:12], **self._origin()}
-
-    def _look(self, index: int) -> tuple[str, bytes, int]:
-        """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
-        try:
-            mask = self.mask(index)
-            height, width = SplitImage(self.images, index).size
-        except (OSError, ValueError) as error:
-            return str(error), b"", 0
-        if mask.shape != (height, width):
-            fault = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, the image "
-            return f"{fault}{width} x {height}", b"", 0
-        pixels = hashlib.sha256(f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes())
-        return "", pixels.digest(), int((mask != IGNORED).sum())
-
-    def _origin(self) -> dict[str, Any]:
-        if self.folder is None:
-            return {"masks made by": TRUTH}
-        if not (self.folder / MASKS.record).exists():
-            return {"masks made by": f"a folder without {MASKS.record}"}
-        record = read_record(self.folder, MASKS)
-        return {"masks made by": record.get("stage"), **_flat(record, "masks")}
+def _look(images: ImageSet, masks_dir: str | Path | None, index: int) -> tuple[str, bytes, int]:
+    """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
+    try:
+        mask = _mask(images, masks_dir, index)
+        height, width = image_size(images, index)
+    except (OSError, ValueError) as error:
+        return str(error), b"", 0
+    if mask.shape != (height, width):
+        fault = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, the image "
+        return f"{fault}{width} x {height}", b"", 0
+    pixels = hashlib.sha256(f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes())
+    return "", pixels.digest(), int((mask != IGNORED).sum())
 
 
 def check_classes(net: DeepLabV2, images: ImageSet) -> None:
@@ -264,14 +247,6 @@ def _check(
         )
 
 
-def _advice(settings: SegmentationSettings) -> str:
-    start = ", start from a trained backbone or set frozen_batch_norm = False"
-    return (
-        f"Lower learning_rate = {settings.learning_rate}"
-        f"{start if settings.frozen_batch_norm else ''}"
-    )
-
-
 @contextmanager
 def _still_norms(net: DeepLabV2, frozen: bool) -> Iterator[list[nn.Module]]:
     """The batch norms whose statistics stay; their weights do not move within it either."""
@@ -284,12 +259,3 @@ def _still_norms(net: DeepLabV2, frozen: bool) -> Iterator[list[nn.Module]]:
     finally:
         for parameter in moving:
             parameter.requires_grad_(True)
-
-
-def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Nested entries under names with dots, so that the one that differs can be named."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}.{key}"
-        flat.update(_flat(value, name) if isinstance(value, Mapping) else {name: value})
-    return flat

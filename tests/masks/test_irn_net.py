@@ -135,9 +135,9 @@ def test_the_file_holds_the_branches_alone_and_is_small(net, tmp_path):
 def test_another_trunk_is_refused(net, tmp_path):
     path = tmp_path / "irn.safetensors"
     net.save(path)
-    with pytest.raises(ValueError, match=f"{path} was trained on other weights of a scenes"):
+    with pytest.raises(ValueError, match=f"{path} was trained on a scenes .*branches mean nothing"):
         load_irn(path, classifier(seed=1))
-    with pytest.raises(ValueError, match="stands on a scenes, this net is a resnet18"):
+    with pytest.raises(ValueError, match=r"trained on a scenes .*this net is a resnet18"):
         load_irn(path, CAMNet("resnet18", 3))
 
 

@@ -28,14 +28,6 @@ def test_each_setting_belongs_to_one_stage_but_for_the_precision():
     assert sorted(together) == sorted([*fields, "precision"])
 
 
-@pytest.mark.parametrize("of", ["rib", "baseline"])
-def test_the_preset_for_scenes_takes_changes(of):
-    settings = IRNSettings.scenes(of, epochs=1)
-    assert (settings.epochs, settings.crop_size) == (1, 96)
-    with pytest.raises(ValueError, match="of must be one of rib, baseline; got 'cam'"):
-        IRNSettings.scenes("cam")
-
-
 def test_thresholds_and_scales_in_the_wrong_order_are_refused():
     with pytest.raises(SettingsError, match=r"background_threshold = 0\.5 must not be above"):
         IRNSettings(background_threshold=0.5)

@@ -28,8 +28,8 @@ from ribnb.masks.irn import irn_labels, irn_masks
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import train_irn
-from ribnb.masks.saliency import saliency_masks
-from ribnb.masks.seeds import seed_masks
+from ribnb.masks.saliency import Saliency, saliency_masks
+from ribnb.masks.stages import image_size, seed_masks
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.training import train_segmentation
@@ -66,8 +66,10 @@ def walk(given, folder):
 
 
 def saliency(given, folder):
-    everywhere = lambda _, size: np.ones(size, np.float32)  # noqa: E731
-    saliency_masks(IMAGES, given / "run" / "maps", everywhere, folder)
+    def everywhere(image_id):
+        return np.ones(image_size(IMAGES, IMAGES.ids.index(image_id)), np.float32)
+
+    saliency_masks(IMAGES, given / "run" / "maps", Saliency("everywhere", everywhere), folder)
 
 
 def export(given, folder):
@@ -130,13 +132,15 @@ def killed_at_work(stage, given, folder, pattern, moments) -> bool:
 
 
 def contents(folder) -> dict[str, str]:
-    """File -> a hash of the mask or of the weights that it holds, not of the times in it."""
+    """File -> a hash of the masks, maps or weights that it holds."""
     found = {}
     for path in sorted(folder.rglob("*.png")):
         mask = read_mask(path)  # refuses a half
         found[str(path.relative_to(folder))] = hashlib.sha256(mask.tobytes()).hexdigest()
     for path in folder.glob("*.npy"):
-        found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        maps = np.load(path, allow_pickle=True).item()  # else an address in memory counts
+        arrays = b"".join(np.asarray(maps[name]).tobytes() for name in sorted(maps))
+        found[path.name] = hashlib.sha256(arrays).hexdigest()
     for path in folder.glob("*.safetensors"):
         weights = load_file(path)
         state = b"".join(weights[name].numpy().tobytes() for name in sorted(weights))

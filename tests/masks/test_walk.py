@@ -13,7 +13,6 @@ from ribnb.masks.walk import (
     pair_offsets,
     path,
     random_walk,
-    random_walks,
     transition_matrix,
 )
 
@@ -22,9 +21,6 @@ GRID = list(itertools.product(range(5), range(5)))
 
 def as_set(positions):
     return {tuple(one) for one in positions.tolist()}
-
-
-# Offsets and paths --------------------------------------------------------------------------
 
 
 def test_offsets_by_hand():
@@ -36,7 +32,7 @@ def test_offsets_by_hand():
         pair_offsets(1)
 
 
-@pytest.mark.parametrize("radius", [1.5, 2, 3, 4.5, 10])
+@pytest.mark.parametrize("radius", [1.5, 3, 10])
 def test_each_pair_of_near_positions_comes_once(radius):
     reach = range(-10, 11)
     near = {(y, x) for y in reach for x in reach if 0 < math.hypot(y, x) < radius}
@@ -71,9 +67,6 @@ def test_paths_are_symmetric_and_not_torn():
         assert reached == steps
 
 
-# Affinities ---------------------------------------------------------------------------------
-
-
 def test_an_affinity_by_hand():
     boundary = torch.zeros(1, 5, 5)
     boundary[0, 1, 2], boundary[0, 3, 2] = 0.75, 0.25
@@ -99,36 +92,20 @@ def test_the_gradient_reaches_the_largest_boundary_of_each_path():
     assert alone.grad.tolist() == [[[0, -1, 0]]]
 
 
-# Kinds of pairs -----------------------------------------------------------------------------
-
-
-def test_kinds_by_hand():
-    labels = torch.tensor([[[0, 0, 1, 1, 2, 255, 0]]], dtype=torch.uint8)
-    kinds = pair_kinds(labels, 1.5)
-    beside = 0  # the offset (0, 1)
-    assert kinds.background[0, beside, 0].tolist() == [True] + 6 * [False]
-    assert kinds.foreground[0, beside, 0].tolist() == [False, False, True] + 4 * [False]
-    assert kinds.different[0, beside, 0].tolist() == [False, True, False, True] + 3 * [False]
-    assert not any(kind[:, 1:].any() for kind in kinds)  # one row only
-
-
 @pytest.mark.parametrize("radius", [2, 3, 4])
 def test_kinds_are_those_of_all_pairs(radius):
     labels = np.random.default_rng(1).choice(np.array([0, 1, 2, 255], np.uint8), (1, 5, 5))
     kinds = pair_kinds(torch.from_numpy(labels), radius)
     offsets = [tuple(offset) for offset in pair_offsets(radius).tolist()]
-    count = [0, 0, 0]
     for (y, x), (v, u) in itertools.product(GRID, GRID):
         if (v - y, u - x) not in offsets:
             continue
         one, other = int(labels[0, y, x]), int(labels[0, v, u])
         known = 255 not in (one, other)
         expected = (known and one == other > 0, known and one == other == 0, known and one != other)
-        place = offsets.index((v - y, u - x))
-        assert tuple(bool(kind[0, place, y, x]) for kind in kinds) == expected
-        count = [total + new for total, new in zip(count, expected, strict=True)]
-    assert [int(kind.sum()) for kind in kinds] == count
-    assert min(count) > 0
+        pair = offsets.index((v - y, u - x))
+        assert tuple(bool(kind[0, pair, y, x]) for kind in kinds) == expected
+    assert all(kind.any() for kind in kinds)
 
 
 def noise(*shape, seed=0):
@@ -169,9 +146,6 @@ def dense_walk(values, boundary, radius, beta, steps):
     return np.einsum("ij,nj->ni", power, inside.reshape(len(values), -1)).reshape(values.shape)
 
 
-# Against a dense matrix ---------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("size", [(5, 5), (4, 9), (1, 8), (7, 2)])
 @pytest.mark.parametrize("radius", [1.5, 3, 5])
 def test_the_sparse_matrix_is_the_dense_one(size, radius):
@@ -191,23 +165,16 @@ def test_the_walk_is_the_dense_matrix_s_power(beta, steps):
     assert walked.dtype == np.float32
 
 
-def test_a_batch_with_torch_is_each_image_with_scipy():
-    values, boundary = noise(3, 2, 9, 6), noise(3, 9, 6, seed=1) ** 2
-    together = random_walks(torch.from_numpy(values), torch.from_numpy(boundary), 4, 5, 32)
-    assert together.shape == values.shape
-    for walked, one, its in zip(together, values, boundary, strict=True):
-        assert walked.numpy() == pytest.approx(random_walk(one, its, 4, 5, 32), abs=1e-6)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-def test_a_gpu_walks_as_a_cpu():
-    values, boundary = torch.rand(4, 2, 40, 30), torch.rand(4, 40, 30) ** 2
-    here = random_walks(values, boundary)
-    there = random_walks(values.cuda(), boundary.cuda())
-    torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-6)
-
-
-# In closed form -----------------------------------------------------------------------------
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_tensors_walk_where_they_are_as_arrays_do(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here")
+    values, boundary = noise(3, 19, 16), noise(19, 16, seed=1) ** 2
+    given = torch.from_numpy(values).to(device), torch.from_numpy(boundary).to(device)
+    walked = random_walk(*given, 4, 5, 32)
+    assert walked.device.type == device
+    expected = random_walk(values, boundary, 4, 5, 32)
+    assert walked.cpu().numpy() == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_on_a_chain_it_spreads_by_the_trinomial_coefficients():
@@ -237,9 +204,6 @@ def test_two_positions_approach_their_mean_at_the_rate_of_their_affinity():
         assert walked == pytest.approx([(1 + shrunk) / 2, (1 - shrunk) / 2], abs=1e-6)
 
 
-# Walls --------------------------------------------------------------------------------------
-
-
 def walls():
     straight, diagonal, thin = (np.zeros((9, 9), np.float32) for _ in range(3))
     straight[:, 4] = 1
@@ -259,9 +223,6 @@ def test_a_walk_does_not_cross_a_wall(wall, radius):
     walked = random_walk(values, boundary, radius, 10, 256)[0]
     assert (walked[other] == 0).all()
     assert (walked > 0).sum() > 8  # but on its own side it spreads
-
-
-# What is conserved --------------------------------------------------------------------------
 
 
 def test_a_constant_stays_and_no_value_leaves_the_range():
@@ -284,18 +245,9 @@ def test_the_mass_weighted_by_the_degrees_is_conserved():
     assert walked.sum() != pytest.approx((values * (1 - boundary)).sum(), rel=1e-3)
 
 
-# Odd input ----------------------------------------------------------------------------------
-
-
-def test_no_maps_give_no_maps():
+def test_no_maps_give_no_maps_and_sizes_that_do_not_fit_are_named():
     assert random_walk(np.zeros((0, 4, 5), np.float32), noise(4, 5)).shape == (0, 4, 5)
-    nothing = random_walks(torch.zeros(2, 0, 4, 5), torch.rand(2, 4, 5))
-    assert nothing.shape == (2, 0, 4, 5)
-
-
-def test_sizes_that_do_not_fit_are_named():
+    assert random_walk(torch.zeros(0, 4, 5), torch.rand(4, 5)).shape == (0, 4, 5)
     message = r"maps of the shape \(1, 4, 5\) do not fit a boundary map of \(5, 4\)"
     with pytest.raises(ValueError, match=message):
         random_walk(noise(1, 4, 5), noise(5, 4))
-    with pytest.raises(ValueError, match="do not fit"):
-        random_walks(torch.rand(1, 4, 5), torch.rand(4, 5)[None])

@@ -1,4 +1,4 @@
-"""Runs of the chapters on a whole split, for their tests."""
+"""Runs of chapters, for their tests: small parameters of each, and its cells in this process."""
 
 import contextlib
 import io
@@ -14,6 +14,32 @@ from chapters import Book
 from small_results import in_groups
 
 from ribnb.core.files import read_maps
+
+_DIGITS = {"seeds": 1, "epochs": 1, "num_images": 200, "hgr_threshold": 0.4}
+_SCENES = {"nets": 1, "num_images": 24, "threshold": 0.3}
+SMALL = {  # chapter -> parameters for a run of seconds; a group's may stand beside the others
+    "toy_bottleneck": _DIGITS,
+    "rib_loss": _DIGITS | {"num_adapted": 5, "iterations": 2},
+    "cam_and_gndrp": _SCENES,
+    "rib": _SCENES | {"iterations": 2, "batch_size": 2},
+    "voc_classifier": {"num_images": 8, "num_training": 80, "num_validation": 40, "epochs": 1},
+    "voc_rib": {"num_images": 8, "iterations": 2},
+    "voc_masks": {"num_images": 8, "retrain": True, "epochs": 1, "batch_size": 4},
+    "voc_segmentation": {
+        **{"num_images": 8, "num_validation": 5, "retrain": True, "steps": 4, "batch_size": 4},
+        **{"supervision": ["rib_irn", "truth"], "crf": False},
+    },
+}
+READERS = {  # chapters that read the results of others and leave none
+    "ablations": {"resamples": 20},
+    "paper_and_code": {"resamples": 20, "seed": 4},
+    "scoreboard": {},
+}
+
+
+def code_cells(notebook: Path) -> list:
+    cells = nbformat.read(notebook, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
 
 
 def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **parameters) -> dict:
@@ -31,12 +57,12 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
     try:
         quiet = mock.patch.dict(os.environ, {"RIBNB_PROGRESS": "off"})
         with quiet, contextlib.redirect_stdout(printed):
-            for cell in nbformat.read(Book().notebook(chapter), as_version=4).cells:
-                if cell.cell_type == "code" and "%pip" not in cell.source:
+            for cell in code_cells(Book().notebook(chapter)):
+                if "%pip" not in cell.source:
                     exec(compile(cell.source, chapter, "exec"), namespace)
                 if "parameters" in cell.metadata.get("tags", []):
                     exec(injected, namespace)
-                if "= finish(" in cell.source and not to_its_end:
+                if "result" in cell.metadata.get("tags", []) and not to_its_end:
                     break
                 if "maps" in cell.metadata.get("tags", []) and "shard" in parameters:
                     break  # as a shard's run ends
@@ -54,7 +80,7 @@ def arrays_of(folder: Path) -> dict:
     """Every map file below a folder -> type, shape and bytes of each of its arrays."""
     return {
         str(path.relative_to(folder)): tuple(
-            (one.dtype.str, one.shape, one.tobytes()) for one in read_maps(path)
+            (array.dtype.str, array.shape, array.tobytes()) for array in read_maps(path)
         )
         for path in sorted(folder.rglob("maps/*.npz"))
     }

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from chapters import Book
 from conftest import ROOT, Reader
-from test_notebooks_stored import WITHOUT_PARAMETERS
+
+from ribnb.book.chapters import CHAPTERS as TAUGHT  # with exercises and figures
 
 BOOK = Book()
 PAGES = BOOK.pages()
 CHAPTERS = BOOK.chapters()
-TAUGHT = [name for name in CHAPTERS if name not in WITHOUT_PARAMETERS]  # with exercises, figures
 
 # The text of a page less code, where a dollar or a brace is what it is.
 PROSE = """() => {
@@ -106,9 +106,8 @@ def test_search_finds_the_bottleneck(reader):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_chapter_opens_on_colab(reader, name):
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    repository = config["repository"]
+def test_chapter_downloads_and_opens_on_colab(reader, name):
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
     org_and_repo = repository["url"].removeprefix("https://github.com/")
     tab = reader.open(name)
     links = tab.locator('.article-header-buttons a[href*="colab"]')
@@ -116,11 +115,6 @@ def test_chapter_opens_on_colab(reader, name):
         f"https://colab.research.google.com/github/{org_and_repo}/blob/{repository['branch']}"
         f"/{repository['path_to_book']}/{name}.ipynb"
     ]
-
-
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_notebook_downloads(reader, name):
-    tab = reader.open(name)
     link = tab.locator("a.btn-download-source-button").get_attribute("href")
     assert link.endswith(f"{name}.ipynb")
     downloaded = tab.request.get(f"{reader.site}/{link}").json()
@@ -128,25 +122,20 @@ def test_notebook_downloads(reader, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_references_lead_somewhere(reader, html, name):
+def test_links_and_references_lead_somewhere(reader, html, name):
     tab = reader.open(name)
     for number in tab.locator("article .std-numref").all_text_contents():
         assert re.search(r"\d", number), f"a reference without a number: {number!r}"
-    links = tab.locator("article a.reference.internal[href]")
+    links = tab.locator("article a[href]")
     for link in links.evaluate_all("links => links.map(link => link.getAttribute('href'))"):
-        page, _, target = link.partition("#")
-        if page.endswith(".html") or not page:
-            text = (html / (page or f"{name}.html")).read_text(encoding="utf-8")
-            assert not target or f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_links_to_files_lead_somewhere(reader, html, name):
-    links = reader.open(name).locator("article a[href]")
-    for link in links.evaluate_all("links => links.map(link => link.getAttribute('href'))"):
-        path = link.partition("#")[0].partition("?")[0]
-        if path and "://" not in path and not path.startswith("mailto:"):
-            assert (html / unquote(path)).is_file(), f"{link} leads nowhere"
+        path, _, target = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        file = html / unquote(path.partition("?")[0] or f"{name}.html")
+        assert file.is_file(), f"{link} leads nowhere"
+        if target and file.suffix == ".html":
+            text = file.read_text(encoding="utf-8")
+            assert f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
 
 
 def test_the_scoreboard_links_to_its_results(reader):
@@ -158,17 +147,12 @@ def test_the_scoreboard_links_to_its_results(reader):
 
 
 @pytest.mark.parametrize("name", TAUGHT)
-def test_figures_have_a_number_and_a_caption(reader, name):
+def test_figures_have_captions_and_solutions_open_on_a_click(reader, name):
     tab = reader.open(name)
     captions = tab.locator("article figure figcaption").all_text_contents()
     assert len(captions) == tab.locator("article figure").count() > 0
     for caption in captions:
         assert re.match(r"Fig\. \d+\.\d+ \w", caption.strip()), caption
-
-
-@pytest.mark.parametrize("name", TAUGHT)
-def test_solutions_open_on_a_click(reader, name):
-    tab = reader.open(name)
     solutions = tab.locator("article .solution.dropdown")
     assert solutions.count() > 0
     for solution in solutions.all():

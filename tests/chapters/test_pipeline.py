@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_results import CHAPTERS
+from conftest import ROOT
 
+from ribnb.book import CHAPTERS
 from ribnb.nets.weights import checkpoint_metadata
 from ribnb.runs.batch import read_batch
-from ribnb.runs.results import find_results, read_result, stale
+from ribnb.runs.results import find_results, stale
 from ribnb.scores.image_scores import check_against, load_image_scores
 
-ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """\
 dataset: scenes
 num_images: 6
@@ -49,27 +49,20 @@ def batch(tmp_path_factory):
     return read_batch(path, CHAPTERS)
 
 
-def test_every_stage_leaves_a_result_of_its_settings(batch):
-    found, problems = find_results(batch.folder)
+def test_every_stage_works_on_what_the_one_before_has_left(batch):
+    results, problems = find_results(batch.folder)
     assert not problems
-    chapters = sorted(result["chapter"] for result in found)
-    assert chapters == ["voc_classifier", "voc_masks", "voc_rib", "voc_segmentation"]
-    for result in found:
+    results = {result["chapter"]: result for result in results}
+    assert results.keys() == {"voc_classifier", "voc_rib", "voc_masks", "voc_segmentation"}
+    for result in results.values():
         assert not stale(result, CHAPTERS)
         assert result["settings"]["seed"] == 7
         assert result["git_commit"]
-
-
-def test_each_stage_works_on_what_the_one_before_has_left(batch):
     stages = {name: batch.folder / job.name for name, job in batch.stages[7].items()}
-    results = {name: read_result(place / "result.json") for name, place in stages.items()}
-    rib = results["voc_rib"]
-    assert sorted(path.name for path in stages["voc_rib"].glob("*.done")) == [
-        "shard_0_of_2.done",
-        "shard_1_of_2.done",
-    ]
-    assert rib["images"] == 6
-    check_against(rib, load_image_scores(stages["voc_rib"]))
+    done = sorted(path.name for path in stages["voc_rib"].glob("*.done"))
+    assert done == ["shard_0_of_2.done", "shard_1_of_2.done"]
+    assert results["voc_rib"]["images"] == 6
+    check_against(results["voc_rib"], load_image_scores(stages["voc_rib"]))
     python = Path((batch.folder / "data").read_text().strip())
     assert python.parent == Path(sys.executable).parent
     made = {name: job.parameters(batch.folder) for name, job in batch.stages[7].items()}

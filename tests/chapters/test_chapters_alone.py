@@ -18,7 +18,6 @@ from small_results import FIELDS, in_groups
 from split_runs import READERS, SMALL, code_cells, result_of
 
 from ribnb.book.chapters import CHAPTERS
-from ribnb.book.scenes import TRAINED
 from ribnb.core.settings import flat
 from ribnb.data.digits import REGIONS
 from ribnb.runs.execution import execute_chapter

@@ -1,10 +1,13 @@
 """VOC 2012 and SBD made up of tiny files, unpacked and as archives; nearly no bytes on disk."""
 
 import os
+import runpy
+import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import ROOT
 from PIL import Image
 from scipy.io import savemat
@@ -92,3 +95,11 @@ def pack(folder: Path, top: str, archive: Path) -> Path:
 def official_lists() -> dict[str, list[str]]:
     names = ("train", "val", "train_aug")
     return {name: (LISTS / f"{name}.txt").read_text().split() for name in names}
+
+
+def run_script(monkeypatch, script: Path, *words) -> int:
+    """A script of data_scripts in this process, where a test can change its addresses."""
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, words)])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(script), run_name="__main__")
+    return exit_.value.code

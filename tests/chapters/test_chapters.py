@@ -63,8 +63,8 @@ def test_a_settings_file_is_for_some_chapter(file):
 def test_the_parameters_to_change_on_colab_are_those_of_its_file():
     text = "".join(cell.source for cell in nbformat.read(BOOK.notebook("running"), 4).cells)
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    lines = next(block for block in blocks if "num_images" in block).splitlines()
-    shown = dict(re.match(r"\s*(\w+): \w+ = ([^#]+)", line).groups() for line in lines)
+    block = next(block for block in blocks if "num_images" in block)
+    shown = dict(re.findall(r"(\w+): \w+ = ([^#\n]+)", block))
     values = {name: yaml.safe_load(value) for name, value in shown.items()}
     in_file = read_settings_file(ROOT / "book" / "settings" / "voc_colab.yml")
     in_file.pop("rib")  # of the chapter after it

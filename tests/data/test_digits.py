@@ -34,17 +34,11 @@ def equal(one, other) -> bool:
     )
 
 
-def test_regions_are_disjoint_and_cover_the_image(scenes):
-    for _, _, regions in scenes:
-        assert tuple(regions) == ("discriminative", "non_discriminative", "background")
-        assert all(mask.dtype == torch.bool for mask in regions.values())
-        assert (torch.stack(list(regions.values())).sum(dim=0) == 1).all()
-
-
-def test_background_is_black_and_the_rest_is_not(scenes):
+def test_regions_are_disjoint_and_cover_the_image_and_the_background_is_black(scenes):
     for image, _, regions in scenes:
-        assert image.shape == (1, 56, 56)
-        assert image.dtype == torch.float32
+        assert tuple(regions) == ("discriminative", "non_discriminative", "background")
+        assert (torch.stack(list(regions.values())).sum(dim=0) == 1).all()
+        assert image.shape == (1, 56, 56) and image.dtype == torch.float32
         assert torch.equal(image[0] == 0, regions["background"])
         assert image.max() <= 1
         assert (image[0][regions["non_discriminative"]] == 1).all()
@@ -85,32 +79,15 @@ def test_a_tenth_of_the_scenes_hold_a_shape_and_half_an_8(seed):
     assert abs(eights - 2000 * share) <= 4 * np.sqrt(2000 * share * (1 - share))
 
 
-def test_rate_0_draws_no_shape_and_rate_1_always_one(scenes):
-    without = DigitScenes(100, shape_rate=0)
-    assert not any(regions["non_discriminative"].any() for _, _, regions in without)
-    assert all(regions["non_discriminative"].any() for _, _, regions in scenes)
-
-
-def test_same_seed_gives_the_same_bytes_and_another_seed_other_scenes():
-    first, again, other = (DigitScenes(30, seed=seed) for seed in (5, 5, 6))
+def test_a_seed_fixes_every_byte_whatever_the_order_the_number_and_the_workers():
+    first, again, other = (DigitScenes(12, seed=seed) for seed in (5, 5, 6))
     assert all(map(equal, first, again))
     assert not any(map(equal, first, other))
-
-
-def test_train_and_test_scenes_of_a_seed_differ():
-    assert not any(map(equal, DigitScenes(20, split="train"), DigitScenes(20, split="test")))
-
-
-def test_a_scene_depends_neither_on_their_number_nor_on_the_order_of_access():
-    few, many = DigitScenes(10, seed=2), DigitScenes(1000, seed=2)
-    backwards = [many[index] for index in reversed(range(10))]
-    assert all(map(equal, few, reversed(backwards)))
-
-
-def test_workers_of_a_loader_give_the_same_scenes():
-    scenes = DigitScenes(12, seed=4)
-    images, labels, regions = scenes.batch()
-    loaded = list(DataLoader(scenes, batch_size=4, num_workers=2))
+    assert not any(map(equal, first, DigitScenes(12, seed=5, split="test")))
+    many = DigitScenes(1000, seed=5)
+    assert all(map(equal, first, reversed([many[index] for index in reversed(range(12))])))
+    images, labels, regions = first.batch()
+    loaded = list(DataLoader(first, batch_size=4, num_workers=2))
     assert torch.equal(torch.cat([batch[0] for batch in loaded]), images)
     assert torch.equal(torch.cat([batch[1] for batch in loaded]), labels)
     for name in REGIONS:
@@ -150,21 +127,11 @@ def test_ends_where_it_should():
             scenes[index]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_images": 0}, "num_images must be at least 1; got 0"),
-        ({"seed": -1}, "seed must be at least 0; got -1"),
-        ({"canvas": 47}, "canvas must be at least 48 pixels.*got 47"),
-        ({"shape_rate": 1.1}, r"shape_rate must lie in \[0, 1\]; got 1\.1"),
-        ({"shape_rate": float("nan")}, r"shape_rate must lie in \[0, 1\]; got nan"),
-        ({"split": "val"}, "split must be one of train, test; got 'val'"),
-        ({"digits": "cifar"}, "digits must be one of embedded, mnist; got 'cifar'"),
-    ],
-)
-def test_refuses_bad_arguments_in_words(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        DigitScenes(**{"num_images": 2, **arguments})
+def test_refuses_bad_arguments_in_words():
+    with pytest.raises(ValueError, match=r"canvas must be at least 48 pixels.*got 47"):
+        DigitScenes(2, canvas=47)
+    with pytest.raises(ValueError, match=r"shape_rate must lie in \[0, 1\]; got nan"):
+        DigitScenes(2, shape_rate=float("nan"))
 
 
 # Handwriting ------------------------------------------------------------------------------
@@ -212,11 +179,8 @@ LONG = gzip.compress(idx(np.random.default_rng(0).integers(256, size=(100, 28, 2
     ("name", "content", "message"),
     [
         ("short", idx(ARRAY)[:39], r"40 bytes \(shape \(2, 3, 4\)\), it holds 39\. Delete it"),
-        ("long", idx(ARRAY) + b"\0", "it holds 41"),
-        ("header", idx(ARRAY)[:9], "it holds 9"),
         ("cut.gz", LONG[:5000], "78416 bytes .* it holds [45]...\\."),
         ("magic.gz", flipped(gzip.compress(idx(ARRAY)), 0), "Delete it and get it again"),
-        ("data.gz", flipped(gzip.compress(idx(ARRAY)), 15), "Delete it and get it again"),
         ("sum.gz", flipped(gzip.compress(idx(ARRAY)), -6), "Delete it and get it again"),
     ],
 )
@@ -226,9 +190,8 @@ def test_a_damaged_file_is_named_with_both_sizes_and_the_way_out(tmp_path, name,
         read_idx(tmp_path / name)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x00\x00\x0d\x01" + bytes(8)])
-def test_a_file_of_another_kind_is_refused(tmp_path, content):
-    (tmp_path / "page").write_bytes(content)
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "page").write_bytes(b"<html>404</html>")
     with pytest.raises(ValueError, match="page is not an idx file of bytes"):
         read_idx(tmp_path / "page")
 
@@ -261,16 +224,6 @@ def test_missing_files_are_named_with_the_folder_and_the_command(tmp_path):
         load_handwriting("mnist", data_root=tmp_path / "nowhere")
     assert str(tmp_path / "nowhere" / "MNIST" / "raw") in str(caught.value)
     assert f"python data_scripts/get_mnist.py {tmp_path / 'nowhere'}" in str(caught.value)
-
-
-@pytest.mark.parametrize("labels", [np.array([2, 8]), np.zeros((9, 28, 28))])
-def test_labels_that_do_not_go_with_the_images_are_refused(tmp_path, labels):
-    raw = write_mnist(tmp_path)
-    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
-    with pytest.raises(
-        ValueError, match=r"t10k-images.*\(9, 28, 28\).*t10k-labels.*one label each"
-    ):
-        load_handwriting("mnist", data_root=tmp_path)
 
 
 @pytest.mark.skipif(not (REAL / "MNIST").is_dir(), reason="no ../shared/data/MNIST beside this")

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import runpy
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import threading
 import pytest
 from broken_server import CONTENT, serving
 from conftest import ROOT
+from made_up_voc import run_script
 
 from ribnb.data.fetch import DownloadError, download_file, extract_archive, unpacking_folder
 
@@ -147,25 +147,17 @@ def test_if_no_address_works_the_message_says_what_to_do_by_hand(server, dead, p
 # The command of MNIST ---------------------------------------------------------------------
 
 
-def run_script(monkeypatch, *words) -> int:
-    """The script in this process, so that a test can change its addresses."""
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
-    with pytest.raises(SystemExit) as exit_:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return exit_.value.code
-
-
 def test_the_command_fetches_a_split_or_fails_in_words(tmp_path, server, dead, monkeypatch, capsys):
     files = {"train-images-idx3-ubyte.gz": SHA256, "train-labels-idx1-ubyte.gz": SHA256}
     monkeypatch.setitem(sys.modules["ribnb.data.digits"].MNIST_FILES, "train", files)
     raw = tmp_path / "MNIST" / "raw"
     monkeypatch.setattr("ribnb.data.digits.MNIST_ADDRESSES", (dead + "/",))
-    assert run_script(monkeypatch, tmp_path) == 1
+    assert run_script(monkeypatch, SCRIPT, tmp_path) == 1
     said = capsys.readouterr()
     assert said.out == "" and "could not download t10k-images-idx3-ubyte.gz" in said.err
     assert f"put it at {raw / 't10k-images-idx3-ubyte.gz'}" in said.err
     monkeypatch.setattr("ribnb.data.digits.MNIST_ADDRESSES", (server.url + "/",))
-    assert run_script(monkeypatch, tmp_path, "--split", "train") == 0
+    assert run_script(monkeypatch, SCRIPT, tmp_path, "--split", "train") == 0
     assert capsys.readouterr().out.split() == [str(raw / name) for name in files]
     assert all((raw / name).read_bytes() == CONTENT for name in files)
 

@@ -2,25 +2,22 @@
 
 import hashlib
 import os
-import runpy
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 
 import made_up_voc as made_up
 import numpy as np
 import pytest
 from broken_server import serving
 from conftest import ROOT
-from made_up_voc import NO_LIST, OWN, SBD_TRAIN, SBD_VAL, THEIRS, TRAIN, TRAIN_AUG, VAL
+from made_up_voc import NO_LIST, OWN, SBD_TRAIN, SBD_VAL, THEIRS, TRAIN, TRAIN_AUG, VAL, run_script
 from PIL import Image
 
-from ribnb.core.runner import run_jobs
 from ribnb.core.voc import CLASS_NAMES, voc_palette
 from ribnb.data import voc_get
-from ribnb.data.sbd import read_sbd_mask, write_train_aug
+from ribnb.data.sbd import write_train_aug
 from ribnb.data.voc import VOCImages, read_split
 from ribnb.data.voc_get import get_voc
 
@@ -114,25 +111,6 @@ def test_labels_are_those_of_all_annotations_and_count_difficult_objects(root, a
     assert not (voc / "SegmentationClassAug").exists()
     assert get_voc(root, None, archives[1]).problems == []  # later, with SBD
     assert whole(root)
-
-
-def test_several_workers_write_the_same(tmp_path, archives, monkeypatch):
-    monkeypatch.setattr("ribnb.data.sbd.run_jobs", partial(run_jobs, chunk=4))  # else one
-    files = []
-    for workers in (1, 2):
-        folder = get_voc(tmp_path / str(workers), *archives, workers=workers).folder
-        masks = sorted((folder / "SegmentationClassAug").iterdir())
-        files.append({path.name: path.read_bytes() for path in masks})
-    assert files[0] == files[1]
-    assert len(files[0]) == 8
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.float64, np.int16])
-def test_a_mask_of_sbd_is_read_whatever_numbers_it_is_kept_in(tmp_path, kind):
-    made_up.write_mat(tmp_path / "a.mat", THEIRS.astype(kind))
-    mask = read_sbd_mask(tmp_path / "a.mat")
-    assert mask.dtype == np.uint8
-    assert np.array_equal(mask, THEIRS)
 
 
 @pytest.mark.skipif(not made_up.LISTS.is_dir(), reason="no ../shared/data/voc_lists beside this")
@@ -293,7 +271,6 @@ def test_killed_at_any_moment_the_next_call_finishes(root, archives, place, afte
 DAMAGE = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:200]),
     "empty": lambda path: path.write_bytes(b""),
-    "page": lambda path: path.write_text("<html>not found</html>" * 20),
     "class": lambda path: made_up.write_mat(path, THEIRS + 1),
     "fraction": lambda path: made_up.write_mat(path, THEIRS + 0.5),
     "colours": lambda path: made_up.write_mat(path, np.zeros((2, 4, 3), np.uint8)),
@@ -343,28 +320,21 @@ def test_damage_in_voc_is_named_and_the_rest_is_made(root, archives):
 # The command ------------------------------------------------------------------------------
 
 
-def run_script(monkeypatch, *words) -> int:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
-    with pytest.raises(SystemExit) as exit_:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return exit_.value.code
-
-
 def test_the_command_says_what_it_made_and_what_went_wrong(root, archives, monkeypatch, capsys):
     voc, sbd = archives
     missing = root.parent / "none.tar"
-    assert run_script(monkeypatch, root, "--voc-archive", missing) == 1
+    assert run_script(monkeypatch, SCRIPT, root, "--voc-archive", missing) == 1
     assert capsys.readouterr().err == f"there is no file {missing}, which --voc-archive names\n"
     assert not root.exists()
-    assert run_script(monkeypatch, root, "--voc-archive", sbd, "--no-sbd") == 1
+    assert run_script(monkeypatch, SCRIPT, root, "--voc-archive", sbd, "--no-sbd") == 1
     assert f"{sbd} is not VOC 2012" in capsys.readouterr().err
     assert not (root / "VOCdevkit").exists()
-    assert run_script(monkeypatch, root, "--voc-archive", voc, "--sbd-archive", sbd) == 0
+    assert run_script(monkeypatch, SCRIPT, root, "--voc-archive", voc, "--sbd-archive", sbd) == 0
     said = capsys.readouterr()
     assert "wrote train_aug.txt: 6 images" in said.out
     assert "wrote 8 masks into SegmentationClassAug" in said.out
     assert said.out.splitlines()[-1] == f"{root / 'VOCdevkit' / 'VOC2012'} is complete"
     assert f"note: {voc} is not the official archive" in said.err
-    assert run_script(monkeypatch, root) == 0
+    assert run_script(monkeypatch, SCRIPT, root) == 0
     expected = f"nothing to do: {root / 'VOCdevkit' / 'VOC2012'} is complete\n"
     assert capsys.readouterr().out == expected

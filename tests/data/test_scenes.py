@@ -105,14 +105,10 @@ def test_masks_agree(small, large):
         for number, item in enumerate(scene.objects, start=1):
             assert (scene.mask[scene.instances == number] == item.class_id + 1).all()
             assert item.name == CLASS_NAMES[item.class_id]
+            own, least = scene.instances == number, 25 * scene.mask.size / 96**2
+            assert (own & (scene.parts == HEAD)).sum() >= least, "an object without its head"
+            assert (own & (scene.parts == BODY)).sum() >= least
         assert scene.class_ids == tuple(np.unique(scene.mask[scene.parts > 0]).astype(int) - 1)
-
-
-def test_every_object_shows_its_head_and_its_body(small, large):
-    for scene, number, _ in objects(small + large):
-        own, least = scene.instances == number, 25 * scene.mask.size / 96**2
-        assert (own & (scene.parts == HEAD)).sum() >= least
-        assert (own & (scene.parts == BODY)).sum() >= least
 
 
 def test_a_border_of_one_pixel_parts_all_that_differs(small):
@@ -233,15 +229,6 @@ def test_every_head_is_unlike_all_others():
         assert np.abs(a - b).max(axis=0).mean() > 0.2
 
 
-def test_no_drawing_reaches_over_its_window():
-    for family in FAMILIES:
-        for class_id in family:
-            for build in family:
-                alpha = drawing(class_id, build, Pose((60.0, 60.0), 26.0, 0.0, 0.2, False)).alpha
-                edge = np.concatenate([alpha[[0, -1]].ravel(), alpha[:, [0, -1]].ravel()])
-                assert not edge.any(), (SCENE_CLASSES[class_id].name, SCENE_CLASSES[build].name)
-
-
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_words_are_never_mirrored(mirrored):
     sketch = Sketch((40.0, 40.0), 10.0, angle=0.0, mirrored=mirrored, reach=3.0)
@@ -342,19 +329,10 @@ def test_a_scene_is_drawn_once_and_not_spoilt_by_its_users(monkeypatch):
     ("arguments", "error", "message"),
     [
         ({"num_classes": 1}, ValueError, r"num_classes must lie in \[2, 20\]; got 1"),
-        ({"num_classes": 2.5}, TypeError, "num_classes must be a whole number; got 2.5"),
         ({"size": (96, 40)}, ValueError, "at least 64 pixels a side; got 96 x 40"),
-        ({"size": (96, 96, 96)}, TypeError, "size must be a side or .height, width., pixels"),
         ({"seed": -1}, ValueError, "seed must be whole numbers of at least 0, one or several"),
-        ({"seed": 0.5}, TypeError, "seed must be whole numbers"),
     ],
 )
 def test_scenes_that_cannot_be_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         render_scene(**{"seed": 0, **arguments})
-
-
-def test_image_sets_that_cannot_be_are_refused_at_once():
-    for arguments in ({"num_images": 0}, {"seed": 2**32}, {"split": "training"}, {"size": 32}):
-        with pytest.raises(ValueError, match=next(iter(arguments))):
-            SceneImages(**{"num_images": 3, **arguments})

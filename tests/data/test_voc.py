@@ -1,8 +1,6 @@
 """VOC's layout: lists, labels, images and masks of every kind; small folders made by hand."""
 
-import io
 import pickle
-import re
 import warnings
 
 import numpy as np
@@ -20,7 +18,6 @@ from small_voc import (
     write_list,
     write_mask,
 )
-from torch.utils.data import DataLoader
 
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.data.scenes.layout import write_scenes
@@ -65,22 +62,14 @@ def test_ids_stay_strings_whatever_the_lines_look_like(voc, text):
         ("a\nb\na\nb\nc\n", r"other\.txt holds 2 ids more than once, such as a;"),
         ("\n \n", r"other\.txt holds no image id"),
         ("a\n2007_000032 -1\n", r"line 2 of .*other\.txt names 2 images: '2007_000032 -1'"),
-        ("/JPEGImages/a.jpg /Masks/b.png", r"line 1 of .*names 2 images"),
     ],
 )
 def test_refuses_a_list_in_words(voc, text, message):
     write_list(voc, "other", text)
     with pytest.raises(ValueError, match=message):
         read_split(voc, "other")
-
-
-def test_a_split_or_folder_that_is_not_there_is_named(voc, tmp_path):
-    write_list(voc, "val", "a")
-    message = r"no split 'trian': .*ImageSets.Segmentation holds train, val"
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=r"no split 'trian': .*Segmentation holds other, t"):
         VOCImages(voc, "trian")
-    with pytest.raises(FileNotFoundError, match=re.escape(str(voc.parent / "x")) + " is no folder"):
-        VOCImages(voc.parent / "x", "train")
 
 
 # Labels -----------------------------------------------------------------------------------
@@ -147,6 +136,11 @@ def test_stored_labels_are_taken_by_id_and_no_annotation_is_read(voc):
 def test_without_all_of_the_images_stored_labels_are_not_used(voc):
     keep(voc, IDS[:2], [row_of(5), row_of(6)])
     assert names(VOCImages(voc, "train").labels) == [["aeroplane"], ["person", "tvmonitor"], []]
+    keep(voc, IDS, [[1, 0]] * 3, ("cat", "dog"))
+    with pytest.raises(ValueError, match=r"labels\.npz has labels of other classes: cat, dog;"):
+        _ = VOCImages(voc, "train").labels
+    (voc / "classes.txt").write_text("cat\ndog\n")
+    assert VOCImages(voc, "train").labels.tolist() == [[1, 0]] * 3
 
 
 def flip(content: bytes) -> bytes:
@@ -163,36 +157,19 @@ def test_damaged_labels_are_named_and_what_to_do(voc, spoil):
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    "changed",
     [
-        ({"class_names": None}, "class_names"),
-        ({"labels": np.zeros((2, 20), np.uint8)}, r"\(2, 20\)"),
-        ({"labels": np.full((3, 20), 2, np.uint8)}, "0 or 1"),
-        ({"labels": np.zeros((3, 20), np.float32)}, "0 or 1; they are float32"),
-        ({"ids": np.arange(3)}, "must be text"),
-        ({"ids": np.array(["a", "b", "a"])}, "id a is there twice"),
-        ({"ids": np.array(IDS, dtype=object)}, "allow_pickle"),
+        {"labels": np.zeros((2, 20), np.uint8)},
+        {"labels": np.full((3, 20), 2, np.uint8)},
+        {"ids": np.array(["a", "b", "a"])},
+        {"ids": np.array(IDS, dtype=object)},
     ],
 )
-def test_a_file_of_other_arrays_is_no_file_of_labels(voc, changed, words):
+def test_a_file_of_other_arrays_is_no_file_of_labels(voc, changed):
     whole = {"ids": IDS, "labels": np.zeros((3, 20), np.uint8), "class_names": CLASS_NAMES}
-    arrays = {name: array for name, array in {**whole, **changed}.items() if array is not None}
-    np.savez(voc / "labels.npz", **arrays)
-    message = rf"labels\.npz is not a whole file of labels \(.*{words}.*\); delete it"
-    with pytest.raises(ValueError, match=message):
+    np.savez(voc / "labels.npz", **{**whole, **changed})
+    with pytest.raises(ValueError, match=r"labels\.npz is not a whole file of labels .*; delete"):
         _ = VOCImages(voc, "train").labels
-
-
-def test_labels_of_other_classes_are_refused_and_misfits_not_written(voc):
-    with pytest.raises(ValueError, match=r"cannot be kept in .*labels\.npz: labels must be"):
-        keep(voc, IDS, [row_of(0)] * 2)
-    assert not (voc / "labels.npz").exists()
-    keep(voc, IDS, [[1, 0]] * 3, ("cat", "dog"))
-    message = r"labels\.npz has labels of other classes: cat, dog; those of the folder are aero"
-    with pytest.raises(ValueError, match=message):
-        _ = VOCImages(voc, "train").labels
-    (voc / "classes.txt").write_text("cat\ndog\n")
-    assert VOCImages(voc, "train").labels.tolist() == [[1, 0]] * 3
 
 
 def test_labels_from_masks_are_the_classes_that_have_a_pixel(voc):
@@ -201,8 +178,6 @@ def test_labels_from_masks_are_the_classes_that_have_a_pixel(voc):
     labels = VOCImages(voc, "train", labels_from="masks").labels
     assert labels.dtype == torch.uint8
     assert names(labels) == [["aeroplane", "person", "tvmonitor"], [], []]
-    with pytest.raises(ValueError, match=r"labels_from = 'mask': .*'annotations' or 'masks'"):
-        VOCImages(voc, "train", labels_from="mask")
 
 
 def test_the_three_sources_agree_on_scenes(tmp_path):
@@ -231,15 +206,11 @@ def test_the_three_sources_agree_on_scenes(tmp_path):
     [
         ("L", 200, "JPEG"),
         ("CMYK", (55, 55, 55, 0), "JPEG"),
-        ("P", 200, "PNG"),
         ("RGBA", (200, 200, 200, 255), "PNG"),
-        ("LA", (200, 255), "PNG"),
     ],
 )
 def test_images_are_rgb_whatever_the_file_holds(voc, mode, colour, kind):
     drawn = Image.new(mode, (4, 2), colour)
-    if mode == "P":
-        drawn.putpalette([value for value in range(256) for _ in range(3)])
     drawn.save(voc / "JPEGImages" / f"{IDS[0]}.jpg", kind)
     image = VOCImages(voc, "train").image(0)
     assert (image.mode, image.size) == ("RGB", (4, 2))
@@ -255,24 +226,15 @@ def test_a_rotation_in_exif_is_ignored_so_that_masks_fit(voc):
     assert images.mask(0).shape == (2, 4)
 
 
-def noise() -> bytes:
-    drawn = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
-    target = io.BytesIO()
-    Image.fromarray(drawn).save(target, "JPEG")
-    return target.getvalue()
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", noise()[:700], None])
+@pytest.mark.parametrize("content", [b"<html>404</html>", None])
 def test_an_unreadable_or_missing_image_is_named_with_its_file(voc, content):
     path = voc / "JPEGImages" / f"{IDS[1]}.jpg"
     path.unlink() if content is None else path.write_bytes(content)
     images = VOCImages(voc, "train")
     how = "cannot be read" if content is not None else "is missing"
-    with pytest.raises(OSError, match=rf"image {IDS[1]} {how}: .*{IDS[1]}\.jpg"):
-        images.image(1)
-    if content is None:
-        with pytest.raises(FileNotFoundError, match=rf"image {IDS[1]} is missing"):
-            images.mask(1)
+    for read in (images.image, images.mask):  # a mask is compared with its image's header
+        with pytest.raises(OSError, match=rf"image {IDS[1]} {how}: .*{IDS[1]}\.jpg"):
+            read(1)
     assert images.image(2).mode == "RGB"
 
 
@@ -297,30 +259,12 @@ def test_any_damage_to_a_real_image_is_an_oserror_or_no_error(voc):
     assert failures > 30
 
 
-class Pixels:
-    """A set of arrays made from an image set, as training makes one."""
-
-    def __init__(self, images):
-        self.images = images
-
-    def __len__(self):
-        return len(self.images)
-
-    def __getitem__(self, index):
-        return np.array(self.images.image(index)), self.images.mask(index)
-
-
-def test_workers_of_a_loader_read_the_same_in_the_order_of_the_list(voc):
+def test_an_image_set_survives_pickling_as_workers_need(voc):
     images = VOCImages(voc, "train")
-    assert images.ids == IDS
-    labels = images.labels
-    loader = DataLoader(
-        Pixels(images), batch_size=3, num_workers=1, multiprocessing_context="spawn"
-    )
-    ((pixels, masks),) = list(loader)
-    assert pixels[:, 0, 0, 0].tolist() == [0, 60, 120]
-    assert np.array_equal(masks[1], MASK)
-    assert torch.equal(pickle.loads(pickle.dumps(images)).labels, labels)
+    copy = pickle.loads(pickle.dumps(images))
+    assert copy.ids == images.ids == IDS
+    assert torch.equal(copy.labels, images.labels)
+    assert [int(np.array(copy.image(k))[0, 0, 0]) for k in range(3)] == [0, 60, 120]
 
 
 # Masks ------------------------------------------------------------------------------------
@@ -355,33 +299,16 @@ def test_a_mask_of_colours_of_unknown_classes_or_damaged_is_refused(voc):
         images.mask(0)
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (2, 3), (4, 2)])
+@pytest.mark.parametrize("shape", [(2, 3), (4, 2)])
 def test_a_mask_of_another_size_is_named_with_both_sizes(voc, shape):
     write_mask(voc, IDS[2], np.zeros(shape, np.uint8))
     images = VOCImages(voc, "train")
-    message = (
-        rf"mask of image {IDS[2]} is {shape[1]} x {shape[0]} pixels, the image 4 x 2 "
-        rf"\(.*SegmentationClass.{IDS[2]}\.png; .*{IDS[2]}\.jpg\)"
-    )
+    message = rf"mask of image {IDS[2]} is {shape[1]} x {shape[0]} pixels, the image 4 x 2 \("
     with pytest.raises(ValueError, match=message):
         images.mask(2)
     with pytest.raises(ValueError, match=message):
         _ = VOCImages(voc, "train", labels_from="masks").labels
     assert np.array_equal(images.mask(1), MASK)
-
-
-def test_a_mask_needs_only_its_images_header(voc):
-    path = voc / "JPEGImages" / f"{IDS[0]}.jpg"
-    drawn = np.random.default_rng(0).integers(256, size=(2, 4, 3), dtype=np.uint8)
-    Image.fromarray(drawn).save(path)
-    path.write_bytes(path.read_bytes()[:-20])
-    images = VOCImages(voc, "train")
-    with pytest.raises(OSError, match=f"image {IDS[0]} cannot be read"):
-        images.image(0)
-    assert np.array_equal(images.mask(0), MASK)
-    path.write_bytes(b"<html>404</html>")
-    with pytest.raises(OSError, match=rf"image {IDS[0]} cannot be read: .*{IDS[0]}\.jpg"):
-        images.mask(0)
 
 
 def test_parts_are_read_where_they_are_and_missed_by_name(voc):

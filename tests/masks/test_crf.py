@@ -17,8 +17,6 @@ needs_crf = pytest.mark.skipif(
     not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
 )
 
-# The formula ------------------------------------------------------------------------------
-
 
 def noisy_edge(height, width, seed=0):
     """An image of two colours side by side, and probabilities that half know the edge."""
@@ -97,9 +95,6 @@ def test_the_formula_that_it_meets_is_not_met_by_its_neighbours():
     assert 5 * off() < min(off(normalise=False), off(itself=False))
 
 
-# Masks ------------------------------------------------------------------------------------
-
-
 def square(size=(48, 61), colour=(220, 60, 40)):
     """An image of a square in a colour of its own, and the square's mask, class 4."""
     image, truth = np.full((*size, 3), 90, np.uint8), np.zeros(size, np.uint8)
@@ -144,24 +139,6 @@ def test_images_of_any_size(size):
     assert found.shape == probabilities.shape and found.dtype == np.float32
     mask = crf_mask(image, probabilities.argmax(axis=0).astype(np.uint8), range(3))
     assert mask.shape == size and mask.dtype == np.uint8
-
-
-@needs_crf
-def test_arrays_of_any_layout_give_the_same():
-    """The library itself refuses what is read-only, double or not in C order."""
-    image, probabilities = noisy_edge(20, 26)
-    wanted = crf_probabilities(image, probabilities)
-    image.flags.writeable = probabilities.flags.writeable = False
-    for one, other in (
-        (image, probabilities),
-        (image, probabilities.astype(np.float64)),
-        (np.asfortranarray(image), np.asfortranarray(probabilities)),
-        (
-            image[:, ::-1].copy()[:, ::-1],
-            probabilities.transpose(2, 0, 1).copy().transpose(1, 2, 0),
-        ),
-    ):
-        assert np.array_equal(crf_probabilities(one, other), wanted)
 
 
 # What it refuses --------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.scenes.layout import write_scenes
 from ribnb.data.voc import VOCImages
-from ribnb.masks import export
 from ribnb.masks.export import export_irn
 from ribnb.scores import seed_miou
 
@@ -77,9 +76,6 @@ def irn_miou(folder, ids, truths, threshold, num_classes) -> float:
     inside = np.diag(counts)
     with np.errstate(invalid="ignore"):
         return 100 * np.nanmean(inside / (counts.sum(0) + counts.sum(1) - inside))
-
-
-# What the scripts find --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("inside", ["", "maps"])
@@ -156,9 +152,6 @@ def test_greys_hold_the_labels(labels, tmp_path):
         assert found.dtype == np.uint8 and np.array_equal(found, mask)
 
 
-# Again, stopped, damaged ------------------------------------------------------------------
-
-
 def test_a_second_export_writes_only_what_is_new(run, labels, tmp_path):
     output = tmp_path / "irn"
     export_irn(run, output)
@@ -172,24 +165,6 @@ def test_a_second_export_writes_only_what_is_new(run, labels, tmp_path):
     assert (report.written, report.kept) == (["a", "b"], 1)
     assert as_irn_loads(output, "b")["keys"].tolist() == [7]
     assert (output / "c.npy").stat().st_ino == before["c.npy"]
-
-
-def test_a_write_that_fails_leaves_whole_files_only(run, tmp_path, monkeypatch):
-    output, save = tmp_path / "irn", export._save
-
-    def full(file, maps):
-        if maps.class_ids.tolist() == [0, 19]:
-            file.write(b"half")
-            raise OSError(28, "No space left on device")
-        save(file, maps)
-
-    monkeypatch.setattr(export, "_save", full)
-    with pytest.raises(OSError, match=r"cannot write .*b\.npy: No space left on device"):
-        export_irn(run, output)
-    assert [path.name for path in output.iterdir()] == ["a.npy"]
-    monkeypatch.undo()
-    report = export_irn(run, output)
-    assert (report.written, report.kept) == (["b", "c"], 1)
 
 
 @pytest.mark.parametrize(("source", "path"), [("run", "maps/a.npz"), ("labels", "n1.png")])

@@ -6,7 +6,7 @@ import torch
 
 from ribnb.core.files import Maps
 from ribnb.masks import crf
-from ribnb.masks.irn import _at_positions, confident, walked_mask, walked_scores
+from ribnb.masks.irn import confident, walked_mask, walked_scores
 from ribnb.masks.irn_settings import IRNSettings
 
 CUTS = IRNSettings(foreground_threshold=0.5, background_threshold=0.2)
@@ -21,9 +21,6 @@ def maps_of(high_res, class_ids=None, strided=None) -> Maps:
     return Maps(np.arange(n) if class_ids is None else np.array(class_ids), high_res, strided)
 
 
-# Confident labels -------------------------------------------------------------------------
-
-
 def test_labels_by_hand():
     red = [[1.0, 0.6, 0.4, 0.1]]
     blue = [[0.2, 0.7, 0.3, 0.15]]
@@ -32,17 +29,10 @@ def test_labels_by_hand():
     assert labels.dtype == np.uint8
 
 
-def test_on_the_threshold_is_not_above_it():
-    assert confident(maps_of([[[1, 0.5, 0.2]]]), CUTS).tolist() == [[1, 255, 0]]
-
-
-def test_an_image_without_classes_is_background():
-    assert (confident(maps_of(np.zeros((0, 3, 4))), CUTS) == 0).all()
-
-
 def test_where_maps_are_empty_nothing_is_known():
     """An image that shows a class, but whose map is 0: calling it background would be wrong."""
     assert (confident(maps_of(np.zeros((1, 3, 4))), CUTS) == 255).all()
+    assert (confident(maps_of(np.zeros((0, 3, 4))), CUTS) == 0).all()  # one without classes
     some = maps_of([np.zeros((1, 2)), [[1.0, 0.0]]])  # one class's map is empty, another's is not
     assert confident(some, CUTS).tolist() == [[2, 0]]
 
@@ -63,9 +53,6 @@ def test_a_crf_refines_both_seeds_and_a_class_wins_over_background(monkeypatch):
         (shape, [[0, 0, 2, 2]], [0, 2], "settings"),
         (shape, [[0, 2, 2, 2]], [0, 2], "settings"),
     ]
-
-
-# After the walk ---------------------------------------------------------------------------
 
 
 def test_a_seed_fills_its_room_and_stops_at_the_wall():
@@ -131,24 +118,9 @@ def test_the_power_comes_before_the_walk():
     assert by_power == pytest.approx(plain, abs=1e-6)
 
 
-def test_stored_maps_are_taken_where_their_size_fits_and_others_resized():
-    high_res = np.zeros((1, 16, 16), np.float32)
-    high_res[0, :, :8] = 1
-    strided = np.ones((1, 4, 4), np.float32)
-    maps = maps_of(high_res, strided=strided)
-    assert _at_positions(maps, (4, 4)).tolist() == strided.tolist()
-    half = _at_positions(maps, (8, 8))
-    assert half.shape == (1, 8, 8)
-    assert (half[0, :, :3] == 1).all() and (half[0, :, 5:] == 0).all()
-    assert half.mean() == pytest.approx(0.5, abs=0.01)
-
-
 @pytest.mark.parametrize("n", [0, 1])
 def test_without_maps_or_with_empty_ones_all_is_background(n):
     mask = walked_mask(maps_of(np.zeros((n, 9, 7))), torch.zeros(5, 4), SETTINGS)
     assert mask.shape == (9, 7) and mask.dtype == np.uint8 and not mask.any()
-
-
-def test_maps_that_walls_swallow_are_background():
-    maps = maps_of(np.ones((1, 8, 8)))
-    assert not walked_mask(maps, torch.ones(4, 4), SETTINGS).any()
+    walls = torch.ones(4, 4)  # that swallow the maps
+    assert not walked_mask(maps_of(np.ones((1, 8, 8))), walls, SETTINGS).any()

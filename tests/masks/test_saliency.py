@@ -21,7 +21,6 @@ from ribnb.masks.saliency import (
     saliency_masks,
     saliency_of,
 )
-from ribnb.scores import mask_miou, seed_mask
 
 SETTINGS = SaliencySettings()
 
@@ -49,24 +48,6 @@ def test_without_labels_or_with_empty_maps_all_is_background():
     everywhere = np.ones((1, 6), np.float32)
     for maps in (maps_of(), maps_of([0.0] * 6, [0.0] * 6)):
         assert saliency_mask(maps, everywhere, SETTINGS).tolist() == [[0] * 6]
-
-
-def test_sharper_outlines_for_lost_objects():
-    """Two discs with blurred maps, of which the saliency map knows one, sharply."""
-    y, x = np.mgrid[:40, :80]
-    one, two = (np.hypot(y - 20, x - at) for at in (20, 60))
-    truth = np.where(one < 12, 1, np.where(two < 12, 2, 0)).astype(np.uint8)
-    high_res = np.stack([np.clip(1 - disc / 24, 0, 1) for disc in (one, two)]).astype(np.float32)
-    maps = Maps(np.array([0, 1]), high_res, np.zeros((2, 10, 20), np.float32))
-    iou = {
-        name: list(mask_miou([mask], [truth], num_classes=2).iou.values())[1:]
-        for name, mask in {
-            "seed": seed_mask(maps, 0.3),
-            "saliency": saliency_mask(maps, (one < 12).astype(np.float32), SETTINGS),
-        }.items()
-    }
-    assert iou["saliency"] == [100, 0]
-    assert 0 < iou["seed"][0] < 60 and 0 < iou["seed"][1] < 60
 
 
 @pytest.mark.parametrize(
@@ -125,15 +106,8 @@ def test_greys_are_read_into_0_to_1(tmp_path, dtype, top):
     assert saliency.dtype == np.float32 and saliency.shape == (2, 3)
     assert saliency.min() == 0 and saliency.max() == 1
     assert np.allclose(saliency, values / top, atol=1e-7, rtol=0)
-
-
-def test_black_and_white_is_grey_and_colours_are_refused(tmp_path):
-    Image.fromarray(GREYS > 100).save(tmp_path / "one.png")
-    assert np.array_equal(read_saliency(tmp_path / "one.png"), GREYS > 100)
-    for mode in ("RGB", "P"):
-        Image.fromarray(GREYS).convert(mode).save(tmp_path / "one.png")
-        with pytest.raises(ValueError, match=rf"is no saliency map: it is of mode {mode}, no"):
-            read_saliency(tmp_path / "one.png")
+    Image.fromarray(GREYS > 100).save(tmp_path / "two.png")
+    assert np.array_equal(read_saliency(tmp_path / "two.png"), GREYS > 100)
 
 
 @pytest.fixture(scope="module")

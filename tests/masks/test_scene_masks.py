@@ -53,18 +53,11 @@ def packed_images(tmp_path, monkeypatch):
     return images
 
 
-def test_packed_masks_come_back(images):
-    ids, kinds = packaged_masks(3)
-    assert ids == images.ids
-    assert tuple(kinds) == KINDS
-    for kind, masks in kinds.items():
-        assert (masks.shape, masks.dtype) == ((4, 96, 96), np.uint8)
-        for index, one in enumerate(masks):
-            assert np.array_equal(one, mask(kind, index))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_unpacked_masks_are_those_of_their_images(images, tmp_path, kind):
+    ids, kinds = packaged_masks(3)
+    assert ids == images.ids and tuple(kinds) == KINDS
+    assert all(np.array_equal(one, mask(kind, index)) for index, one in enumerate(kinds[kind]))
     part = Part(images, [3, 1])
     folder = unpack_masks(3, kind, part, tmp_path / "out")
     assert {path.name for path in folder.glob("*.png")} == {f"{name}.png" for name in part.ids}
@@ -87,7 +80,6 @@ def test_a_folder_of_other_masks_is_refused(images, tmp_path):
     ("others", "lacking"),
     [
         (SceneImages(6, seed=3), "2 of the 6 images .* such as s3_train_000004: .* first 4 scenes"),
-        (SceneImages(3, seed=4), "3 of the 3 images .* such as s4_train_000000"),
         (SceneImages(3, seed=3, split="val"), "3 of the 3 images .* s3_val_000000: .* of train"),
     ],
 )
@@ -95,23 +87,6 @@ def test_images_without_a_mask_are_named(images, tmp_path, others, lacking):
     with pytest.raises(ValueError, match=f"{lacking}.*masks=FOLDER of a run of voc_masks"):
         unpack_masks(3, "rib_irn", others, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_an_unknown_kind_is_named_with_those_there(images, tmp_path):
-    with pytest.raises(ValueError, match=r"no masks 'rib' .* only cam_irn, rib_irn;.*masks=FOLDER"):
-        unpack_masks(3, "rib", images, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_what_cannot_be_packed_whole_is_not_packed(images, tmp_path):
-    before = masks_path(3).read_bytes()
-    folders = {kind: tmp_path / "run" / kind for kind in KINDS}
-    with pytest.raises(FileNotFoundError, match=r"cam_irn/s3_train_000004\.png"):
-        pack_masks(masks_path(3), SceneImages(5, seed=3).ids, folders)
-    (folders["rib_irn"] / "masks.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"masks\.json is missing"):
-        pack_masks(masks_path(3), images.ids, folders)
-    assert masks_path(3).read_bytes() == before
 
 
 @pytest.mark.parametrize("seed", TRAINED)

@@ -90,28 +90,23 @@ def test_a_net_is_trained_then_loaded_and_predicts_a_split(data, capsys):
 
 def test_the_start_is_the_classifiers_and_the_heads_of_the_seed(data):
     still = ["steps=1", "learning_rate=0.0", "crop_size=24"]
-    main(arguments(data, "a", small=still))
+    main(arguments(data, "a", small=still, masks="truth"))
     main(arguments(data, "b", small=still))
     main(arguments(data, "c", small=[*still, "seed=1"]))
     one, again, other = (DeepLabV2.load(data.parent / name / RESULT) for name in "abc")
     assert same(one, again)
+    identity = checkpoint_metadata(data.parent / "a" / RESULT)["identity"]
+    assert identity["masks made by"] == "the truth"  # full supervision is asked for by name
     backbone = load_file(data.parent / "classifier.safetensors")
     for net in (one, other):
         assert torch.equal(net.backbone.conv1.weight, backbone["backbone.conv1.weight"])
     assert not torch.equal(one.branches[0].weight, other.branches[0].weight)
 
 
-def test_full_supervision_is_asked_for_by_name(data):
-    assert main(arguments(data, "full", masks="truth")) == 0
-    identity = checkpoint_metadata(data.parent / "full" / RESULT)["identity"]
-    assert identity["masks made by"] == "the truth"
-
-
 @pytest.mark.parametrize(
     ("more", "named"),
     [
         (["-p", "step=3"], "has no parameter 'step'; did you mean 'steps'"),
-        (["-p", "batch_size=0"], "batch_size = 0"),
         (["--split", "trian"], "trian"),
         (["--weights", "imagenet"], "ImageNet has no weights of the net scenes"),
         (["--weights", "nowhere.pt"], "there are no weights at nowhere.pt"),
@@ -126,26 +121,12 @@ def test_arguments_that_make_no_sense_end_with_2(data, capsys, more, named):
     assert not (data.parent / "net" / RESULT).exists()
 
 
-def test_masks_that_are_not_there_end_with_2_and_a_failing_image_with_1(data, capsys):
-    assert main(arguments(data, "net", masks=data.parent / "nowhere")) == 2
-    assert "no folder of masks" in capsys.readouterr().err
-    (data.parent / "masks" / "b04.png").unlink()
-    assert main(arguments(data, "net")) == 2
-    assert "b04: there is no mask" in capsys.readouterr().err
-    (data / "JPEGImages" / "b03.jpg").write_bytes(b"no image")
-    assert main(arguments(data, "net", "--split", "val", masks="truth")) == 2
-    assert "b03" in capsys.readouterr().err
-
-
 def test_an_image_that_cannot_be_predicted_ends_with_1(data, capsys):
     assert main(arguments(data, "net")) == 0
     names = data / "ImageSets" / "Segmentation" / "val.txt"
     names.write_text(names.read_text() + "b99\n")
     assert main(arguments(data, "net", "--predict", "val")) == 1
     assert "failed: b99: image b99 is missing" in capsys.readouterr().out
-
-
-# Two processes ----------------------------------------------------------------------------
 
 
 def environment(**more: str) -> dict[str, str]:

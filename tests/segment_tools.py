@@ -1,7 +1,6 @@
 """Small images with masks, and a small segmentation network, for the tests of its training."""
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ribnb.core.devices import seeded
@@ -61,12 +60,6 @@ def train(images=None, folder=None, settings=None, net=None, **options) -> Train
     images, settings = images or Blocks(), settings or few()
     masks = options.pop("masks_dir", None)
     return train_segmentation(net or small_net(), images, masks, settings, folder, **options)
-
-
-def same(one, other) -> bool:
-    """Bit for bit, batch norm's statistics included."""
-    one, other = one.state_dict(), other.state_dict()
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def write_masks(folder, images, record='{"stage": "by hand", "settings": {"threshold": 0.3}}'):

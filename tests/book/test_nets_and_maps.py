@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
-from segment_tools import same, small_net, write_masks
+from segment_tools import small_net, write_masks
 from small_results import in_groups
+from small_training import same
 
 from ribnb.book import CHAPTERS, masks, segmentations, splits
 from ribnb.book.classifier import VOCClassifierSettings, trained_classifier

@@ -179,9 +179,7 @@ def started(arguments) -> subprocess.Popen:
 
 def stop_after(process, folder, count, kind) -> tuple[int, str, str]:
     """Send a signal to the whole group once there are so many map files."""
-    until = time.monotonic() + 120
     while len(list(folder.glob("*.npz"))) < count and process.poll() is None:
-        assert time.monotonic() < until, "no map files within two minutes"
         time.sleep(0.003)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, kind)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
 from safetensors.torch import load_file
-from segment_tools import CLASSES, Blocks, same, write_masks
+from segment_tools import CLASSES, Blocks, write_masks
+from small_training import same
 
 from ribnb.__main__ import main as ribnb
 from ribnb.core.voc import read_mask

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from plain_adaptation import one_thread  # noqa: F401
-from segment_tools import Blocks, few, same, small_net, train, write_masks
+from segment_tools import Blocks, few, small_net, train, write_masks
+from small_training import same
 
 from ribnb.core.voc import write_mask
 from ribnb.nets.weights import checkpoint_metadata

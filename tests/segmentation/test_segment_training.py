@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from plain_adaptation import one_thread  # noqa: F401
-from segment_tools import Blocks, few, same, small_net, train
+from segment_tools import Blocks, few, small_net, train
+from small_training import same
 from torch import nn
 
 from ribnb.data.image_sets import Part

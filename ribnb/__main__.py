@@ -120,49 +120,40 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     "only results with this, such as chapter=voc_rib; may be given several times"
 ))  # fmt: skip
 @click.option("--mean", is_flag=True, help="mean and deviation over seeds")
-@click.option("--long", is_flag=True, help="one row a result and metric")
 @click.option("--stale", "keep", is_flag=True, help="keep results of older settings")
-@click.option("--format", "kind", default="csv", metavar="csv|latex|markdown|json")
-@click.option("--digits", type=int, help="decimals of metrics, else all")
-@click.option("-o", "--output", metavar="FILE", help="in place of the terminal")
+@click.option("--format", "kind", default="csv", type=click.Choice(["csv", "latex", "markdown"]))
+@click.option("--digits", type=click.IntRange(0), help="decimals of metrics, else all")
+@click.option("-o", "--output", type=Path, help="in place of the terminal")
 def table(
-    folder: str, by: list, metrics: list | None, where: dict, mean: bool, long: bool, keep: bool,
-    kind: str, digits: int | None, output: str | None,
+    folder: str, by: list, metrics: list | None, where: dict, mean: bool, keep: bool,
+    kind: str, digits: int | None, output: Path | None,
 ) -> int:  # fmt: skip
     """Show the results below a folder as a table; ends with 1 where there is none."""
     from ribnb.core.files import whole_file
     from ribnb.runs import tables
-    from ribnb.runs.results import RESULT, find_results, stale
+    from ribnb.runs.results import find_results
 
-    if mean and long:
-        raise click.UsageError("--mean and --long are two shapes of a table; take one")
     chapters = _chapters()
-    results, problems = find_results(folder)
-    if not keep:
-        for result in results:
-            if why := stale(result, chapters):
-                problems[result["path"]] = f"{why}, or keep it with --stale"
+    results, problems = find_results(folder, None if keep else chapters)
     for path, reason in problems.items():
-        _say(f"left out: {path} {reason}")
-    results = tables.select([one for one in results if one["path"] not in problems], where)
+        hint = ", or keep it with --stale" if reason.startswith("is stale") else ""
+        _say(f"left out: {path} {reason}{hint}")
+    results = tables.select(results, where)
     if not results:
-        _say(f"no {RESULT} to show below {folder}")
+        _say(f"no result.json to show below {folder}")
         return 1
     try:
-        if long:
-            frame = tables.long_table(results, by, metrics)
-        else:
-            frame = tables.results_table(results, by, metrics, mean, chapters)
+        frame = tables.results_table(results, by, metrics, mean, chapters)
     except KeyError as error:
-        one = {result["chapter"] for result in results}
-        hint = "; --where chapter=NAME shows one chapter" if len(one) > 1 else ""
+        several = len({result["chapter"] for result in results}) > 1
+        hint = "; --where chapter=NAME shows one chapter" if several else ""
         raise ValueError(f"{error.args[0]}{hint}") from error
     exact = [name for name in frame if name in tables.FIELDS or name.startswith("settings.")]
     text = tables.format_table(frame, kind, digits, exact)
     if not output:
         click.echo(text, nl=False)
         return 0
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     click.echo(output)
@@ -171,7 +162,7 @@ def table(
 
 @ribnb.command()
 @click.argument("files", nargs=-1, metavar="FILE...")
-def check(files: tuple[str, ...]) -> int:
+def check(files: tuple[str, ...]) -> None:
     """Say what ablations' files, folders of them, or a batch's settings file would run.
 
     All that is wrong with them is said instead. Without a file: the ablations of the book.
@@ -179,16 +170,13 @@ def check(files: tuple[str, ...]) -> int:
     from ribnb.runs.batch import describe
 
     click.echo(describe(files, _chapters()))
-    return 0
 
 
 @ribnb.command()
 @click.argument("folder", metavar="DIR")
 @click.option("-o", "--output", metavar="FILE.tar.gz", help="else DIR.tar.gz beside DIR")
 @click.option("--maps", is_flag=True, help="with the map files")
-@click.option("--without-notebooks", is_flag=True)
-@click.option("--all", "broken", is_flag=True, help="with broken and stale results")
-def pack(folder: str, output: str | None, maps: bool, without_notebooks: bool, broken: bool) -> int:
+def pack(folder: str, output: str | None, maps: bool) -> int:
     """Pack the results below a folder into one archive (a BagIt bag) that others can check.
 
     Ends with 1 where there is no result to pack.
@@ -196,9 +184,7 @@ def pack(folder: str, output: str | None, maps: bool, without_notebooks: bool, b
     from ribnb.runs.bundles import BundleError, pack
 
     try:
-        path, results, left_out = pack(
-            folder, output, _chapters(), maps, not without_notebooks, broken
-        )
+        path, results, left_out = pack(folder, output, _chapters(), maps)
     except BundleError as error:
         _say(error)
         return 1
@@ -217,18 +203,16 @@ def verify(archive: str) -> int:
     """
     from ribnb.runs.bundles import verify
 
-    report = verify(archive, _chapters())
-    for name, why in report.stale.items():
-        _say(f"as it was packed, but {name} {why}")
-    click.echo(report)
-    return 1 if report.faults else 0
+    results, faults = verify(archive)
+    click.echo("\n".join(faults) or f"whole: {results} results")
+    return 1 if faults else 0
 
 
 @ribnb.command()
 @click.argument("source", metavar="DIR")
 @click.argument("target", metavar="BOOK_DIR")
 @click.option("--prune", is_flag=True, help="remove what is of no run here")
-def publish(source: str, target: str, prune: bool) -> int:
+def publish(source: str, target: str, prune: bool) -> None:
     """Copy the results of a batch to where the book reads them, below book/results."""
     from ribnb.runs.results import publish
 
@@ -236,25 +220,27 @@ def publish(source: str, target: str, prune: bool) -> int:
     for line in said:
         _say(line)
     click.echo(f"{len(copied)} results in {target}")
-    return 0
 
 
 # A whole data set -------------------------------------------------------------------------
+
+_workers = click.option("--workers", default=0, help="processes that decode ahead")
+_device = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
 
 @ribnb.command()
 @click.argument("data_root")
 @click.option("--split", default="train", help="its name, or the path of a list")
+@_workers
+@_device
 @click.option("--weights", required=True, help="a classifier.safetensors")
 @click.option("-o", "--output-dir", required=True, help="for maps/ and their record")
 @click.option("--variant", default="released", type=click.Choice(["paper", "released", "scenes"]))
 @click.option("--shard", default="0/1", help="i/n: every n-th image from the i-th")
-@click.option("--workers", default=0, help="processes that decode ahead")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @_parameters("a field of RIBSettings, such as iterations=5")
 def maps(
-    data_root: str, split: str, weights: str, output_dir: str, variant: str, shard: str,
-    workers: int, device: str, parameters: dict,
+    data_root: str, split: str, workers: int, device: str, weights: str, output_dir: str,
+    variant: str, shard: str, parameters: dict,
 ) -> int:  # fmt: skip
     """RIB's maps of a split of a folder in VOC's layout; ends with 1 if an image failed."""
     from ribnb.core.devices import resolve_device
@@ -294,6 +280,8 @@ def export(run_folder: Path, output: Path) -> int:
 @click.argument("data_root")
 @click.argument("masks_dir")
 @click.option("--split", default="train_aug", help="its name, or the path of a list")
+@_workers
+@_device
 @click.option("-o", "--output-dir", required=True, help="for segmentation.safetensors")
 @click.option("--variant", default="voc", type=click.Choice(["voc", "scenes"]))
 @click.option("--arch", help="resnet101; of scenes: scenes")
@@ -303,8 +291,6 @@ def export(run_folder: Path, output: Path) -> int:
 ))  # fmt: skip
 @click.option("--predict", metavar="SPLIT", help="write masks of this split afterwards")
 @click.option("--crf", is_flag=True, help="and such masks after a dense CRF")
-@click.option("--workers", default=0, help="processes that decode ahead")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @_parameters("a field of SegmentationSettings, such as steps=1000")
 def segment(**given: Any) -> int:
     """Train DeepLab-v2 on masks ID.png; MASKS_DIR "truth" stands for the data's own.

@@ -14,6 +14,7 @@ from filelock import FileLock
 from ribnb.core.progress import VARIABLE
 from ribnb.core.runner import WHOLE, all_ended, parse_shard
 from ribnb.core.settings import nested, refuse_unknown
+from ribnb.runs.results import RESULT
 
 BOOK = Path("book")
 
@@ -124,10 +125,14 @@ def run_shard(path: Path, executed: Path, parameters: Mapping[str, Any]) -> Iter
 
     Arguments and errors are those of ``run_chapter``; gives each executed notebook.
     """
-    yield run_chapter(path, executed, parameters)
+    done = run_chapter(path, executed, parameters)
+    yield done
     shard, folder = parameters.get("shard", WHOLE), parameters.get("output_dir")
-    if shard != WHOLE and folder and all_ended(folder, parse_shard(shard)[1]):
-        with FileLock(Path(folder) / "lock"):  # two may end at the same moment
+    if shard == WHOLE or not folder or not all_ended(folder, parse_shard(shard)[1]):
+        return
+    result = Path(folder) / RESULT
+    with FileLock(Path(folder) / "lock"):  # two may end at the same moment
+        if not result.is_file() or result.stat().st_mtime < done.stat().st_mtime:
             yield run_chapter(path, executed, {**parameters, "shard": WHOLE})
 
 

@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ribnb.core.files import whole_file
 from ribnb.core.settings import Settings, SettingsError, differences
@@ -22,10 +22,9 @@ from ribnb.scores.image_scores import scores_fault
 PACKAGE = Path(__file__).resolve().parents[1]
 FORMAT = 3
 RESULT = "result.json"
-FOLDER = "output_dir"  # the one setting that no result holds
-TYPES = {"chapter": str, "metrics": dict, "settings": dict, "settings_hash": str, "digest": str}
 ORIGIN = ("images", "device", "git_commit", "date")
-NEEDED = (*TYPES, "seed", "split", "threshold_choice", "post_processing", *ORIGIN)
+SCORED = ("split", "post_processing", "threshold_choice")  # as telling as a setting
+NEEDED = ("chapter", "metrics", "settings", "settings_hash", "seed", *SCORED, *ORIGIN, "digest")
 AGAIN = "run its chapter again"
 
 
@@ -75,40 +74,40 @@ def read_result(path: str | Path) -> dict[str, Any]:
             another format; edited after it was written.
     """
     try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ResultError(path, f"is not there; {AGAIN}") from None
+        result = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ResultError(path, f"cannot be read: {error.strerror}") from error
-    try:
-        result = json.loads(data.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        what = "is empty" if not data.strip() else f"is not whole JSON ({error})"
-        raise ResultError(path, f"{what}: half-written or damaged; {AGAIN}") from error
-    if not isinstance(result, dict) or type(result.get("format")) is not int:
-        raise ResultError(path, "is no result of a run: it has no format")
-    if result["format"] != FORMAT:
-        older = result["format"] < FORMAT
-        todo = AGAIN if older else "read it with a newer version of ribnb"
-        age = f"{'older' if older else 'newer'} than this version's {FORMAT}"
-        raise ResultError(path, f"is of format {result['format']}, {age}; {todo}")
-    missing = [name for name in NEEDED if name not in result]
-    missing += [
-        name for name, kind in TYPES.items() if not isinstance(result.get(name, kind()), kind)
-    ]
-    if missing:
+        why = f"is not whole JSON ({error}): half-written or damaged; {AGAIN}"
+        raise ResultError(path, why) from error
+    version = result.get("format") if isinstance(result, dict) else None
+    if version != FORMAT:
+        raise ResultError(path, f"is of format {version}, not this version's {FORMAT}; {AGAIN}")
+    if missing := [name for name in NEEDED if name not in result]:
         raise ResultError(path, f"is no whole result of a run: it lacks {', '.join(missing)}")
-    if not _has_its_digest(result):
+    try:
+        edited = result["digest"] != digest(result)
+    except (ValueError, RecursionError):  # NaN, 1e999
+        edited = True
+    if edited:
         raise ResultError(path, f"was edited after it was written: its digest differs; {AGAIN}")
     return result
 
 
-def find_results(folder: str | Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def find_results(
+    folder: str | Path, chapters: Mapping[str, type[Settings]] | None = None
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """All results below a folder, and what is no whole one.
+
+    Args:
+        folder: where they lie, at any depth.
+        chapters: chapter -> the class of its settings, which says what is stale; without them
+            nothing is.
 
     Returns:
         The results, each with its ``path``, in the order of their paths; and path -> reason of
-        each ``result.json`` that cannot be read, or has the scores of other images beside it.
+        each ``result.json`` that cannot be read, has the scores of other images beside it, or is
+        stale.
     """
     results, problems = [], {}
     for path in sorted(Path(folder).rglob(RESULT)):
@@ -117,7 +116,7 @@ def find_results(folder: str | Path) -> tuple[list[dict[str, Any]], dict[str, st
         except ResultError as error:
             problems[str(path)] = error.reason
             continue
-        if fault := scores_fault(result, path.parent):
+        if fault := scores_fault(result, path.parent) or stale(result, chapters or {}):
             problems[str(path)] = fault
         else:
             results.append(result)
@@ -209,11 +208,10 @@ def publish(
         FileNotFoundError: there is no result below ``source``.
     """
     source, target = Path(source), Path(target)
-    results, problems = find_results(source)
-    problems |= {one["path"]: why for one in results if (why := stale(one, chapters))}
+    results, problems = find_results(source, chapters)
     said = [f"{path} {reason}; left out" for path, reason in problems.items()]
     copied = []
-    for folder in [Path(one["path"]).parent for one in results if one["path"] not in problems]:
+    for folder in [Path(result["path"]).parent for result in results]:
         copy = target / folder.relative_to(source)
         copy.mkdir(parents=True, exist_ok=True)
         for name in (IMAGE_SCORES, RESULT):
@@ -224,22 +222,10 @@ def publish(
     if not copied:
         raise FileNotFoundError(f"there is no whole result below {source}")
     others = [path.parent for path in sorted(target.rglob(RESULT)) if path.parent not in copied]
-    if prune:
-        for folder in others:
-            shutil.rmtree(folder)
+    for folder in others if prune else []:
+        shutil.rmtree(folder)
     if others:
         which = ", ".join(folder.name for folder in others[:3]) + (", ..." if others[3:] else "")
         done = "removed" if prune else "left alone"
         said.append(f"{len(others)} results in {target} are of no run here; {done}: {which}")
     return copied, said
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON's")
-
-
-def _has_its_digest(result: Mapping[str, Any]) -> bool:
-    try:
-        return result["digest"] == digest(result)
-    except (ValueError, RecursionError):  # 1e999
-        return False

@@ -7,21 +7,18 @@ A setting is named ``settings.x`` in a table, so that none hides a field of the 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ribnb.core.settings import Settings, SettingsError
 from ribnb.core.settings import flat as flat_settings
-from ribnb.runs.results import ORIGIN, flat
+from ribnb.runs.results import ORIGIN, SCORED, flat
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Result = Mapping[str, Any]
-FORMATS = ("csv", "latex", "markdown", "json")
-SCORED = ("split", "post_processing", "threshold_choice")  # as telling as a setting
 FIELDS = ("chapter", "seed", *SCORED, "threshold", "settings_hash", *ORIGIN, "path")
 
 
@@ -66,17 +63,11 @@ def results_table(
             near = _nearest(missing[0], list(row))
             raise KeyError(f"{_path(row)} has no {missing[0]!r}{near}")
     numbers = _numbers(results, metrics)
-    first = ["chapter", *([] if mean else ["seed"]), *(name for name in by if name != "chapter")]
-    first = list(dict.fromkeys(first))
+    first = list(dict.fromkeys(["chapter", *([] if mean else ["seed"]), *by]))
     last = [] if mean else [name for name in (*ORIGIN, "path") if name not in first]
     names = list(dict.fromkeys(name for number in numbers for name in number))
-    if not rows:
-        return pd.DataFrame(columns=[*first, *last])
     frame = pd.DataFrame(
-        [
-            {name: row.get(name) for name in (*first, *last)} | number
-            for row, number in zip(rows, numbers, strict=True)
-        ],
+        [row | number for row, number in zip(rows, numbers, strict=True)],
         columns=[*first, *names, *last],
         dtype=object,
     ).infer_objects()
@@ -85,27 +76,12 @@ def results_table(
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
     if not mean:
         return frame
-    groups = frame.groupby(first, dropna=False).indices.values()
     means = []
-    for places in groups:
+    for places in frame.groupby(first, dropna=False).indices.values():
         members, of_them = [results[i] for i in places], [numbers[i] for i in places]
         key = {name: frame[name].iloc[places[0]] for name in first}
         means.append(key | _mean(members, of_them, names, chapters or {}))
     return pd.DataFrame(means)
-
-
-def long_table(
-    results: Iterable[Result], by: Sequence[str] = (), metrics: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """One row a result and metric: what ``results_table`` has beside metrics, metric, value.
-
-    Arguments and errors are those of ``results_table``. What a result does not have is no row.
-    """
-    results = list(results)
-    numbers = {name for one in _numbers(results, metrics) for name in one}
-    frame = results_table(results, by, metrics)
-    fixed = [name for name in frame if name not in numbers]
-    return frame.melt(fixed, var_name="metric").dropna(subset="value").reset_index(drop=True)
 
 
 def format_table(
@@ -115,38 +91,22 @@ def format_table(
 
     Args:
         frame: without an index that means something.
-        kind: ``csv``, ``json`` (a list of rows), ``latex`` (needs the package booktabs) or
-            ``markdown``; special characters are escaped.
+        kind: ``csv``, ``latex`` (needs the package booktabs) or ``markdown``.
         digits: decimals of numbers that are not whole; None rounds nothing.
         exact: columns that are not rounded, such as settings.
-
-    Raises:
-        ValueError: another kind, or negative digits.
     """
-    if kind not in FORMATS or (digits or 0) < 0:
-        raise ValueError(
-            f"kind = {kind!r}, digits = {digits}: kind must be one of {', '.join(FORMATS)}, and "
-            "digits at least 0, or None"
-        )
-    rounded = frame.select_dtypes("floating").columns.difference(list(exact))
-    if kind in ("csv", "json"):
-        frame = frame if digits is None else frame.round(dict.fromkeys(rounded, digits))
-        if kind == "csv":
-            return frame.to_csv(index=False, lineterminator="\n")
-        plain = frame.astype(object).where(frame.notna(), None)
-        return json.dumps(plain.to_dict("records"), indent=1, ensure_ascii=False) + "\n"
+    floats = frame.select_dtypes("floating").columns.difference(list(exact))
     numeric = frame.select_dtypes(["number", "bool"]).columns
-    text = frame.astype(object)
-    for name in frame:
-        form = "{}" if digits is None or name not in rounded else f"{{:.{digits}f}}"
-        text[name] = [
-            form.format(value) if known else ""
-            for value, known in zip(text[name], frame[name].notna(), strict=True)
-        ]
+    if digits is not None:
+        form = f"{{:.{digits}f}}".format
+        frame = frame.assign(**{name: frame[name].map(form, na_action="ignore") for name in floats})
+    if kind == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    text = frame.astype(object).where(frame.notna(), "").map(str)
     if kind == "latex":
         columns = "".join("r" if name in numeric else "l" for name in frame)
         return text.to_latex(index=False, escape=True, column_format=columns)
-    text = text.map(_in_markdown).rename(columns=_in_markdown)
+    text = text.map(lambda value: value.replace("|", "\\|"))
     align = ["right" if name in numeric else "left" for name in frame] if len(text) else None
     options = {"tablefmt": "pipe", "disable_numparse": True, "colalign": align}
     return text.to_markdown(index=False, **options) + "\n"
@@ -230,46 +190,42 @@ def _mean(
     of_seed: dict[str, tuple[Result, Mapping]] = {}
     for result, number in zip(members, numbers, strict=True):
         seed = fields_of(result)["seed"]
-        other, there = of_seed.setdefault(str(seed), (result, number))
-        for name in dict.fromkeys([*there, *number]):
+        other, previous = of_seed.setdefault(str(seed), (result, number))
+        for name in dict.fromkeys([*previous, *number]):
             timed = name.rpartition(".")[2].startswith("seconds")
-            if there.get(name) != number.get(name) and not timed:
+            if previous.get(name) != number.get(name) and not timed:
                 raise ValueError(
-                    f"{_path(other)} and {_path(result)} are of the same settings and the same "
-                    f"seed {seed}, but {name} is {there.get(name)} and {number.get(name)}. Only "
-                    "one of them can count: move the other away, or put what tells them apart "
-                    "into by"
+                    f"{_path(other)} and {_path(result)} are of the same settings and seed {seed}, "
+                    f"but {name} is {previous.get(name)} and {number.get(name)}. Only one of them "
+                    "can count: move the other away, or put what tells them apart into by"
                 )
     seeds = sorted(of_seed, key=lambda seed: (not seed.isdecimal(), len(seed), seed))
     values = pd.DataFrame([of_seed[seed][1] for seed in seeds], columns=names, dtype=float)
     mean, deviation = values.mean(skipna=False), values.std(skipna=False)
-    both = {
-        column: value
-        for name in names
-        for column, value in ((name, mean[name]), (f"{name}.std", deviation[name]))
-    }
+    both = {}
+    for name in names:
+        both |= {name: mean[name], f"{name}.std": deviation[name]}
     return both | {"n": len(seeds), "seeds": ", ".join(seeds)}
 
 
 def _refuse_mixed(members: Sequence[Result], chapters: Mapping[str, type[Settings]]) -> None:
     """ValueError for results that are not of one setting, so that their mean means nothing."""
-    rows, free = [fields_of(one) for one in members], _free(members[0], chapters)
-    different = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        if name not in SCORED and (not name.startswith("settings.") or name in free):
-            continue
-        values = [row.get(name, "not there") for row in rows]
-        other = next((i for i, value in enumerate(values) if value != values[0]), None)
-        if other is not None:
-            different[name] = (
-                f"{name} is {values[0]!r} in {_path(rows[0])}, {values[other]!r} in "
-                f"{_path(rows[other])}"
-            )
+    rows, free = [fields_of(result) for result in members], _free(members[0], chapters)
+    first = rows[0]
+
+    def value(row: Mapping[str, Any], name: str) -> str:
+        return repr(row.get(name, "not there"))
+
+    known = dict.fromkeys(name for row in rows for name in row)
+    telling = [n for n in known if n in SCORED or (n.startswith("settings.") and n not in free)]
+    different = [n for n in telling if any(value(row, n) != value(first, n) for row in rows)]
     if different:
         name, *more = different
+        other = next(row for row in rows if value(row, name) != value(first, name))
         raise ValueError(
-            f"{members[0]['chapter']}: {different[name]}. Results that differ in more than their "
-            f"seed are not averaged: put {name} into by"
+            f"{first['chapter']}: {name} is {value(first, name)} in {_path(first)}, "
+            f"{value(other, name)} in {_path(other)}. Results that differ in more than their seed "
+            f"are not averaged: put {name} into by"
             + (f"; they also differ in {', '.join(more)}" if more else "")
         )
 
@@ -293,9 +249,3 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 def _path(row: Mapping[str, Any]) -> str:
     return row.get("path") or "a result without a path"
-
-
-def _in_markdown(text: str) -> str:
-    for character, instead in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
-        text = text.replace(character, instead)
-    return text

@@ -55,12 +55,6 @@ def test_every_case_meets_every_combination(tmp_path):
     assert ablation.settings(last, 4) == VOCRIBSettings(**last.parameters, seed=4)
 
 
-def test_a_case_may_be_empty_and_parameters_may_be_missing(tmp_path):
-    text = "name: some\nchapter: voc_rib\nseeds: [3]\ncases:\n  a:\n  b: {num_images: 5}\n"
-    points = read_ablation(written(tmp_path, text), CHAPTERS).points
-    assert [point.parameters for point in points] == [{}, {"num_images": 5}]
-
-
 def test_files_are_read_in_the_order_of_their_names_whatever_their_ending(tmp_path):
     for name in ("b.yml", "a.yaml", "c.yml"):
         written(tmp_path, GOOD.replace("some", name[0]), name)

@@ -183,13 +183,6 @@ def test_a_mistake_is_named_with_where_it_stands(write, values, message):
         read_batch(path)
 
 
-def test_a_setting_beneath_an_ablation_is_blamed_for_itself(write):
-    settings = {"chapters": {"voc_rib": {"rib.threshold": 2}}}
-    with pytest.raises(SettingsError, match=r"rib\.threshold = 2") as caught:
-        plan(write, settings)
-    assert len(str(caught.value).splitlines()) == 1
-
-
 def test_numbers_that_snakemake_hands_on_as_texts_are_numbers(write):
     path = write("settings.yml", {"batch": {"stages": ["voc_classifier"]}})
     planned = read_batch(path, {"seeds": ["3", "4"], "shards": "2"})

@@ -8,6 +8,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import bagit
 import pytest
 from small_results import CHAPTERS, made_up, put, put_scores
 
@@ -87,7 +88,6 @@ def command(capsys, *words) -> tuple[int, list[str], list[str]]:
     [
         ({}, PACKED),
         ({"maps": True}, PACKED | MAPS),
-        ({"notebooks": False}, PACKED - {"a/voc_rib.ipynb"}),
     ],
 )
 def test_results_and_what_belongs_to_them_are_packed(runs, tmp_path, options, names):
@@ -115,19 +115,11 @@ def test_links_are_not_followed_out_of_the_folder(runs, tmp_path):
     (tmp_path / "outside").mkdir()
     (runs / "out.csv").symlink_to(tmp_path / "secret.csv")
     (runs / "lost.csv").symlink_to("nowhere.csv")
-    (runs / "self.csv").symlink_to("self.csv")
     (runs / "elsewhere").symlink_to(tmp_path / "outside")
-    (runs / "inside.csv").symlink_to("table.csv")
     path, _, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS)
-    assert left_out == {
-        "elsewhere/": "is a link to a folder",
-        "lost.csv": "is no file, or a link to none",
-        "out.csv": "is a link to outside of the folder",
-        "self.csv": "is no file, or a link to none",
-    }
-    names = {*PACKED, "inside.csv", "environment.json"}
-    assert content(path, tmp_path / "unpacked").keys() == names
-    assert verify(path).faults == []
+    assert left_out == dict.fromkeys(["elsewhere", "lost.csv", "out.csv"], "is a link")
+    assert content(path, tmp_path / "unpacked").keys() == {*PACKED, "environment.json"}
+    assert verify(path) == (2, [])
 
 
 def test_what_is_there_is_overwritten_only_if_it_is_an_archive(runs, tmp_path, capsys):
@@ -143,19 +135,13 @@ def test_what_is_there_is_overwritten_only_if_it_is_an_archive(runs, tmp_path, c
 # Broken and stale results -----------------------------------------------------------------
 
 
-@pytest.fixture
-def mixed(runs):
-    """With a broken result and a stale one."""
+def test_broken_and_stale_results_are_left_out_with_their_scores(runs, tmp_path, capsys):
     (runs / "a" / "result.json").write_text('{"format": 2')
     old = made_up(seed=4)
     del old["settings"]["rib"]["margin_rule"]
     put(runs / "old", signed(old))
-    return runs
-
-
-def test_broken_and_stale_results_are_left_out_with_their_scores(mixed, tmp_path, capsys):
     path = tmp_path / "a.tar.gz"
-    code, out, error = command(capsys, "pack", mixed, "-o", path)
+    code, out, error = command(capsys, "pack", runs, "-o", path)
     gone = {"a/result.json", "a/scores.npz", "a/image_scores.npz"}
     assert (code, out) == (0, [f"{path}: 1 results"])
     assert content(path, tmp_path / "unpacked").keys() == PACKED - gone | {"environment.json"}
@@ -163,17 +149,7 @@ def test_broken_and_stale_results_are_left_out_with_their_scores(mixed, tmp_path
     assert "left out: a/result.json is not whole JSON" in said
     assert "left out: a/scores.npz belongs to that result.json" in said
     assert "left out: old/result.json is stale: voc_rib" in said
-    assert verify(path).results == ["toy_bottleneck"]
-
-
-def test_with_all_they_are_packed_and_verify_says_so(mixed, tmp_path, capsys):
-    path = tmp_path / "a.tar.gz"
-    assert command(capsys, "pack", mixed, "--all", "-o", path)[0::2] == (0, [])
-    assert PACKED | {"old/result.json"} < content(path, tmp_path / "unpacked").keys()
-    code, out, error = command(capsys, "verify", path)
-    assert (code, len(out)) == (1, 1)
-    assert out[0].startswith("a/result.json is not whole JSON")
-    assert error[0].startswith("as it was packed, but old/result.json is stale")
+    assert command(capsys, "verify", path) == (0, ["whole: 1 results"], [])
 
 
 def test_a_result_that_is_not_that_of_its_scores_is_left_out_with_them(runs, tmp_path):
@@ -190,7 +166,7 @@ def test_without_a_result_there_is_nothing_to_pack(tmp_path, capsys):
     assert (code, error) == (1, [f"no result.json to pack below {tmp_path / 'runs'}"])
     (tmp_path / "runs" / "result.json").write_text("[]")
     code, _, error = command(capsys, "pack", tmp_path / "runs")
-    assert (code, error[0]) == (1, "result.json is no result of a run: it has no format")
+    assert (code, error[0].partition(",")[0]) == (1, "result.json is of format None")
     assert command(capsys, "pack", tmp_path / "none")[0] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
@@ -203,45 +179,38 @@ def test_the_commands_as_a_person_calls_them(runs, tmp_path, capsys):
     done = subprocess.run(words, capture_output=True, text=True, cwd=runs.parent, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{runs}.tar.gz: 2 results\n"
-    said = "whole: 2 results of chapters toy_bottleneck, voc_rib, 10 files"
+    said = "whole: 2 results"
     assert command(capsys, "verify", f"{runs}.tar.gz") == (0, [said], [])
     assert command(capsys, "verify", unpacked(f"{runs}.tar.gz", tmp_path / "x"))[:2] == (0, [said])
 
 
 CHANGES = {
-    "a byte": lambda data: (data / "table.csv").write_text("this is table.csV\n"),
-    "a longer file": lambda data: (data / "batch.log").write_text("this is batch.log\nmore\n"),
-    "one less": lambda data: (data / "a" / "log.txt").unlink(),
-    "one more": lambda data: (data / "a" / "new.csv").touch(),
-    "a list": lambda data: (data.parent / "manifest-sha256.txt").open("a").write("0 x\n"),
-}
-NAMED = {
-    "a byte": "data/table.csv",
-    "a longer file": "data/batch.log",
-    "one less": "data/a/log.txt",
-    "one more": "data/a/new.csv",
-    "a list": "x",
+    "data/table.csv": lambda bag: (bag / "data" / "table.csv").write_text("this is table.csV\n"),
+    "data/batch.log": lambda bag: (bag / "data" / "batch.log").write_text(
+        "this is longer than it was\n"
+    ),
+    "data/a/log.txt": lambda bag: (bag / "data" / "a" / "log.txt").unlink(),
+    "data/a/new.csv": lambda bag: (bag / "data" / "a" / "new.csv").touch(),
+    "x": lambda bag: (bag / "manifest-sha256.txt").open("a").write("0 x\n"),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize("again", [False, True], ids=["folder", "archive"])
-def test_each_change_is_found_and_its_file_named(bag, tmp_path, capsys, name, again):
-    CHANGES[name](bag / "data")
-    path = bag
-    if again:
-        path = shutil.make_archive(str(tmp_path / "changed"), "gztar", bag.parent, bag.name)
-    code, out, _ = command(capsys, "verify", path)
-    assert code == 1
-    assert any(NAMED[name] in line for line in out), out
+def test_each_change_is_found_and_its_file_named(bag, tmp_path, capsys, name):
+    CHANGES[name](bag)
+    archive = shutil.make_archive(str(tmp_path / "changed"), "gztar", bag.parent, bag.name)
+    for path in (bag, archive):
+        code, out, _ = command(capsys, "verify", path)
+        assert code == 1
+        assert any(name in line for line in out), out
 
 
 def test_a_result_is_read_even_where_the_hashes_fit(bag, tmp_path, capsys):
     """Someone edited a number and made the archive anew."""
     path = bag / "data" / "a" / "result.json"
     path.write_text(path.read_text().replace("50.0", "51.0"))
-    path, *_ = pack(bag / "data", tmp_path / "again.tar.gz", CHAPTERS, broken=True)
-    code, out, _ = command(capsys, "verify", path)
+    bagit.Bag(str(bag)).save(manifests=True)
+    code, out, _ = command(capsys, "verify", bag)
     assert (code, len(out)) == (1, 1)
     assert out[0].startswith("a/result.json was edited after it was written")
 

@@ -1,12 +1,10 @@
 """Jobs of a batch: GPUs that are shared out, what is looked at before, one job in its folder."""
 
-import signal
 import subprocess
 import sys
 
 import nbformat
 import pytest
-from filelock import FileLock, Timeout
 from small_results import made_up, put, put_scores
 
 from ribnb.book import CHAPTERS
@@ -17,40 +15,13 @@ from ribnb.runs.execution import execute_chapter
 from ribnb.runs.jobs import Job, not_done, prepare, set_broken_aside, wants_gpu
 from ribnb.scores.image_scores import FILE
 
-HOLD = """
-import sys, time
-from filelock import FileLock
-with FileLock(sys.argv[1]):
-    print(1, flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """Another process that holds ``tmp_path / "lock"``."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        yield process
-        process.kill()
-
 
 def job(**given):
     given = {"seed": 3, "num_images": 4, **given}
     return Job("voc_rib", given, CHAPTERS["voc_rib"].from_mapping(given))
 
 
-# Locks and GPUs ---------------------------------------------------------------------------
-
-
-def test_a_lock_is_given_back_by_one_that_is_killed(holder, tmp_path):
-    lock = FileLock(tmp_path / "lock")
-    with pytest.raises(Timeout):
-        lock.acquire(timeout=0)
-    holder.send_signal(signal.SIGKILL)
-    with lock.acquire(timeout=20):
-        pass
+# GPUs -------------------------------------------------------------------------------------
 
 
 def test_each_job_gets_a_gpu_of_its_own(tmp_path, monkeypatch):

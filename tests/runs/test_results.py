@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 
 import pytest
 from small_results import CHAPTERS, made_up, put, put_scores
@@ -70,29 +69,18 @@ def test_the_digest_is_the_one_that_others_can_compute():
     assert digest(result) == expected
 
 
-def test_a_result_is_signed_anew():
-    result = made_up()
-    changed = signed({**result, "images": 5})
-    assert changed["digest"] != result["digest"]
-    assert changed == signed(without(changed, "digest", "format"))
-
-
 # What is not ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is empty: half-written or damaged; run its chapter again"),
+        (b"", "is not whole JSON (Expecting value"),
         (b'{"format": 2, "metr', "is not whole JSON (Unterminated string"),
         (b"\xff\xfe", "is not whole JSON ('utf-8' codec"),
-        (b'{"format": NaN}', "is not whole JSON (NaN is no number of JSON's)"),
         (b"[" * 100_000, "is not whole JSON ("),
-        (b"[]", "is no result of a run: it has no format"),
-        (b"{}", "is no result of a run: it has no format"),
-        (b'{"format": "2"}', "is no result of a run: it has no format"),
-        (b'{"format": 1}', "is of format 1, older than this version's 3; run its chapter again"),
-        (b'{"format": 4}', "is of format 4, newer than this version's 3; read it with a newer"),
+        (b"[]", "is of format None, not this version's 3"),
+        (b'{"format": 1}', "is of format 1, not this version's 3; run its chapter again"),
         (b'{"format": 3}', "is no whole result of a run: it lacks chapter, metrics, settings"),
     ],
 )
@@ -110,23 +98,9 @@ def test_every_cut_of_a_file_is_refused(tmp_path):
         assert "half-written or damaged" in reason(path)
 
 
-@pytest.mark.parametrize("name", ["metrics", "settings", "seed", "split", "device", "digest"])
-def test_a_result_that_lacks_something_is_refused(tmp_path, name):
-    path = put(tmp_path)
-    path.write_text(json.dumps(without(json.loads(path.read_text()), name)))
-    assert reason(path) == f"is no whole result of a run: it lacks {name}"
-
-
-def test_a_result_with_something_else_in_place_of_its_metrics_is_refused(tmp_path):
-    path = put(tmp_path, made_up() | {"metrics": [50.0]})
-    assert reason(path) == "is no whole result of a run: it lacks metrics"
-
-
 EDITS = {
     "metrics": lambda result: result["metrics"].update(seed_miou=50.1),
     "settings": lambda result: result["settings"].update(iterations=9),
-    "hash": lambda result: result.update(settings_hash="0" * 12),
-    "commit": lambda result: result.update(git_commit=None),
     "one more": lambda result: result.update(note="mine"),
     "one less": lambda result: result.pop("threshold"),
     "digest": lambda result: result.update(digest="0" * 64),
@@ -141,22 +115,16 @@ def test_what_was_edited_by_hand_is_refused(tmp_path, name):
     assert reason(path).startswith("was edited after it was written: its digest differs")
 
 
-def test_a_number_too_large_for_a_float_is_an_edit(tmp_path):
+@pytest.mark.parametrize("number", ["1e999", "NaN"])
+def test_a_number_that_json_or_a_float_does_not_know_is_an_edit(tmp_path, number):
     path = put(tmp_path)
-    path.write_text(path.read_text().replace("50.0", "1e999"))
+    path.write_text(path.read_text().replace("50.0", number))
     assert reason(path).startswith("was edited after it was written")
 
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path):
-    assert reason(tmp_path / "result.json") == "is not there; run its chapter again"
+    assert reason(tmp_path / "result.json") == "cannot be read: No such file or directory"
     assert reason(tmp_path).startswith("cannot be read: Is a directory")
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="this user may read all files")
-def test_a_file_that_may_not_be_read_is_named(tmp_path):
-    path = put(tmp_path)
-    path.chmod(0)
-    assert reason(path) == "cannot be read: Permission denied"
 
 
 # Many -------------------------------------------------------------------------------------
@@ -182,6 +150,11 @@ def test_results_are_found_with_their_paths_and_the_rest_with_its_reason(tmp_pat
     for name, why in expected.items():
         assert problems[str(tmp_path / name / "result.json")].startswith(why)
     assert find_results(tmp_path / "none") == ([], {})
+    put(tmp_path / "stale", old_result())
+    assert len(find_results(tmp_path)[0]) == 3
+    results, problems = find_results(tmp_path, CHAPTERS)
+    assert [result["seed"] for result in results] == [3, 4]
+    assert problems[str(tmp_path / "stale" / "result.json")].startswith("is stale: voc_rib")
 
 
 def test_each_result_that_is_left_out_is_warned_of(tmp_path):
@@ -219,31 +192,25 @@ def settings_of(result: dict, change) -> dict:
     return signed(result | {"settings": settings})
 
 
-def test_a_setting_that_came_since_makes_a_result_stale(tmp_path):
-    result = settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule"))
-    read_result(put(tmp_path, result))  # it is whole
+def old_result() -> dict:
+    """One from before a setting came."""
+    return settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule"))
+
+
+def test_settings_that_came_went_or_are_read_otherwise_make_a_result_stale():
     why = "voc_rib reads its settings otherwise now (rib.margin_rule is None there, 'stop' here)"
-    assert stale(result, CHAPTERS) == f"is stale: {why}; run its chapter again"
-
-
-def test_a_setting_that_is_gone_makes_a_result_stale():
+    assert stale(old_result(), CHAPTERS) == f"is stale: {why}; run its chapter again"
     result = settings_of(made_up(), lambda settings: settings.update(old_name=1))
-    assert stale(result, CHAPTERS).startswith("is stale: voc_rib refuses its settings now: ")
-    assert "old_name" in stale(result, CHAPTERS)
+    said = stale(result, CHAPTERS)
+    assert said.startswith("is stale: voc_rib refuses its settings now: ") and "old_name" in said
+    result = settings_of(made_up(), lambda settings: settings["rib"].update(pooling="max"))
+    assert "refuses its settings now: rib.pooling = 'max'" in stale(result, CHAPTERS)
+    assert "(hash)" in stale(made_up() | {"settings_hash": "0" * 12}, CHAPTERS)
 
 
 def test_a_new_setting_that_changes_no_result_does_not():
     result = settings_of(made_up(), lambda settings: settings.pop("workers"))
     assert stale(result, CHAPTERS) == ""
-
-
-def test_values_that_are_refused_or_read_otherwise_make_a_result_stale():
-    result = settings_of(made_up(), lambda settings: settings["rib"].update(pooling="max"))
-    assert "refuses its settings now: rib.pooling = 'max'" in stale(result, CHAPTERS)
-    result = settings_of(made_up(), lambda settings: settings["rib"].update(margin_rule=None))
-    changed = result | {"settings_hash": "0" * 12}
-    assert "(rib.margin_rule is None there, 'stop' here)" in stale(changed, CHAPTERS)
-    assert "(hash)" in stale(made_up() | {"settings_hash": "0" * 12}, CHAPTERS)
 
 
 def test_a_chapter_of_somebody_else_is_read_and_never_stale(tmp_path):
@@ -254,10 +221,8 @@ def test_a_chapter_of_somebody_else_is_read_and_never_stale(tmp_path):
 def test_the_results_of_the_book_are_whole_and_fresh():
     from chapters import Book
 
-    results, problems = find_results(Book().notebook("rib").parent / "results")
-    assert len(results) >= 15
-    assert problems == {}
-    assert {one["path"]: why for one in results if (why := stale(one, CHAPTERS))} == {}
+    results, problems = find_results(Book().notebook("rib").parent / "results", CHAPTERS)
+    assert (len(results) >= 15, problems) == (True, {})
 
 
 # The book's -------------------------------------------------------------------------------
@@ -270,8 +235,7 @@ def test_publishing_copies_what_is_whole(tmp_path):
         put_scores(source / f"1_{seed}", 50)
         (source / f"1_{seed}" / "maps.npz").touch()
     (put(source / "half")).write_text("{")
-    old = settings_of(made_up(), lambda settings: settings["rib"].pop("margin_rule"))
-    put(source / "stale", old)
+    put(source / "stale", old_result())
     put(target / "old")
     copied, said = publish(source, target, CHAPTERS)
     assert sorted(folder.name for folder in copied) == ["1_3", "1_4"]

@@ -1,6 +1,7 @@
 """Shards that share a run's folder: the one that ends last makes the result."""
 
 import json
+import os
 
 import pytest
 
@@ -69,6 +70,13 @@ def test_a_shard_that_failed_or_began_again_has_not_ended(runs, tmp_path):
     assert not (tmp_path / "runs" / "result.json").exists()
     assert [len(ran) for _, ran in (runs("-p", "shard=1/2"), runs())] == [2, 1]
     assert all_ended("runs", 2) and not all_ended("runs", 4)
+
+
+def test_of_two_that_end_at_the_same_moment_one_makes_the_result(runs, tmp_path):
+    assert [len(runs("-p", f"shard={index}/2")[1]) for index in (0, 1)] == [1, 2]
+    assert len(runs("-p", "shard=0/2")[1]) == 2, "its result is older than this shard"
+    os.utime(tmp_path / "runs" / "result.json", (2e9, 2e9))
+    assert len(runs("-p", "shard=0/2")[1]) == 1
 
 
 def test_a_shard_may_run_again_when_the_result_of_all_is_there(tmp_path):

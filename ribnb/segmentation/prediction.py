@@ -120,19 +120,7 @@ def segmentation_masks(
         require_crf()
     check_classes(net, images)
     start, device = time.perf_counter(), as_device(device)
-    record = {
-        "stage": "segmentation",
-        "settings": settings.prediction(),
-        "net": {"arch": net.arch, "atrous_rates": list(net.atrous_rates)},
-        "weights": weights_digest(net),
-        "images": image_set_digest(images, labels=False),
-    }
-    records = {PLAIN: {**record, "post-processing": "none"}}
-    if crf is not None:
-        records[CRF] = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
-    folders = {
-        name: RecordedFolder(Path(output_dir) / name, MASKS, its) for name, its in records.items()
-    }
+    folders = _folders(net, images, Path(output_dir), settings, crf)
     lacking = {name: set(folder.missing(images.ids)) for name, folder in folders.items()}
     reports = {
         name: Report(folder.folder, kept=len(images) - len(lacking[name]), what=MASKS.what)
@@ -176,6 +164,26 @@ def segmentation_masks(
     for report in reports.values():
         report.seconds = time.perf_counter() - start
     return reports
+
+
+def _folders(
+    net: DeepLabV2,
+    images: ImageSet,
+    output_dir: Path,
+    settings: SegmentationSettings,
+    crf: CRFSettings | None,
+) -> dict[str, RecordedFolder]:
+    record = {
+        "stage": "segmentation",
+        "settings": settings.prediction(),
+        "net": {"arch": net.arch, "atrous_rates": list(net.atrous_rates)},
+        "weights": weights_digest(net),
+        "images": image_set_digest(images, labels=False),
+    }
+    records = {PLAIN: {**record, "post-processing": "none"}}
+    if crf is not None:
+        records[CRF] = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
+    return {name: RecordedFolder(output_dir / name, MASKS, its) for name, its in records.items()}
 
 
 def _pool(workers: int) -> Executor:

@@ -7,7 +7,7 @@ import pytest
 from ribnb.book.chapters import CHAPTERS
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET
-from ribnb.core.settings import SHARED, Settings, SettingsError, flat, merged, nested
+from ribnb.core.settings import SHARED, SettingsError, flat, merged, nested
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn_settings import IRNSettings
 from ribnb.method.settings import RIBSettings
@@ -123,36 +123,20 @@ def test_the_crf_is_that_of_the_stage_and_can_be_switched_off():
 REFUSED = [
     ("voc_rib", {"rib.iteration": 5}, "rib.iteration", "did you mean 'iterations'"),
     ("voc_rib", {"iterations": 5}, "iterations", "has no parameter 'iterations'"),
-    ("voc_rib", {"rib.iterations": -1}, "rib.iterations", r"at least 0 \(K, steps"),
-    ("voc_rib", {"rib.margin": "600"}, "rib.margin", "must be a valid number"),
     ("voc_rib", {"rib.scales": [0.5]}, "rib", "1 must come first"),
     ("voc_rib", {"rib.loss_scales": [3]}, "rib", "must be different ones of scales"),
     ("voc_rib", {"rib.variant": "paper"}, "rib", "variant is the chapter's own"),
-    ("voc_rib", {"rib.seed": 3}, "rib", "seed is the chapter's own"),
-    ("voc_rib", {"rib.precision": "tf32"}, "rib", "precision is the chapter's own"),
-    ("voc_rib", {"rib": "runs/rib"}, "rib", "no mapping of parameters"),
     ("voc_rib", {"variant": "papers"}, "variant", "one of 'paper' or 'released'"),
-    ("voc_rib", {"num_images": -1}, "num_images", "at least 0"),
-    ("voc_rib", {"num_images": 2.5}, "num_images", "valid integer"),
-    ("voc_rib", {"data.labels_from": "x"}, "data.labels_from", "'annotations' or 'masks'"),
     ("voc_rib", {"data.score_onn": "x"}, "data.score_onn", "did you mean 'score_on'"),
     ("voc_rib", {"shard": "2/2"}, "", "shard"),
-    ("voc_rib", {"shard": "half"}, "", "half"),
-    ("voc_rib", {"precision": "half"}, "precision", "'float32', 'tf32' or 'bfloat16'"),
-    ("voc_rib", {"dataset": "coco"}, "dataset", "'scenes' or 'voc'"),
     ("voc_rib", {"dataset": "voc"}, "", "needs a data_root"),
     ("voc_rib", {**VOC}, "", "name a classifier.safetensors"),
     ("voc_rib", {"seed": 9}, "", "Only scenes of the seeds 3, 4, 5 have one here"),
     ("voc_classifier", {"variant": "released"}, "", "ImageNet's weights, which scenes do not"),
-    ("voc_classifier", {"recipe.epochs": 0}, "recipe.epochs", "at least 1"),
     ("voc_classifier", {"recipe.long_side_min": 9}, "recipe", "are no range of pixels"),
     ("voc_classifier", {"recipe.momentum": 0}, "recipe", "nesterov = True needs a momentum"),
     ("voc_classifier", {"net.arch": "vgg"}, "net.arch", "it must be one of 'scenes', 'resnet18'"),
-    ("voc_classifier", {"net.output_stride": 4}, "net.output_stride", "8 or 16"),
-    ("voc_classifier", {"data.num_training": -1}, "data.num_training", "at least 0"),
     ("voc_masks", {**VOC}, "", "maps_run = '' with dataset = 'voc'"),
-    ("voc_masks", {"rib": {}}, "rib", "has no parameter 'rib'"),
-    ("voc_masks", {"irn.beta": -1}, "irn.beta", "at least 0"),
     ("voc_masks", {"irn.foreground_threshold": 0.1}, "irn", "must not be above foreground"),
     ("voc_masks", {"seed": 9}, "", "net.classifier = '' with"),
     ("voc_masks", {"net.weights": IMAGENET}, "", "torchvision has none of 'scenes'"),
@@ -164,7 +148,6 @@ REFUSED = [
         "net.classifier = 'a' would not be used",
     ),
     ("voc_segmentation", {"segment.scale_min": 3}, "segment", "are no range"),
-    ("voc_segmentation", {"segment.test_scales": []}, "segment.test_scales", "at least 1"),
     ("voc_segmentation", {"supervision": []}, "supervision", "at least 1"),
     ("voc_segmentation", {"supervision": ["truth", "truth"]}, "", "names one kind twice"),
     ("voc_segmentation", {"seed": 9}, "", "masks = '': name the folder"),
@@ -183,13 +166,8 @@ REFUSED = [
     ),
     ("rib", {"rib.iterations": 0}, "", "this chapter looks at steps"),
     ("rib", {"nets": 4}, "", "only the nets of the seeds 3, 4, 5 come trained"),
-    ("rib", {"threshold": 0.4}, "threshold", "has no parameter 'threshold'"),
     ("cam_and_gndrp", {"threshold": 1.1}, "threshold", "at most 1"),
-    ("toy_bottleneck", {"digits": "svhn"}, "digits", "'embedded' or 'mnist'"),
-    ("toy_bottleneck", {"seeds": 0}, "seeds", "at least 1"),
-    ("rib_loss", {"margin": 0}, "margin", "greater than 0"),
     ("ablations", {"results": "nowhere"}, "", "results = 'nowhere' is no folder"),
-    ("ablations", {"resamples": 0}, "resamples", "at least 1"),
     ("paper_and_code", {"seed": 9}, "seed", "one of 3, 4 or 5"),
     ("scoreboard", {"result": ""}, "result", "did you mean 'results'"),
 ]
@@ -264,18 +242,6 @@ def test_what_does_not_change_a_result_is_known():
     assert silent - {"net.weights"} == ELSEWHERE  # the trunk's weights are in IRN's digest
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_field_says_what_it_means(chapter):
-    def check(kind):
-        for name, field in kind.model_fields.items():
-            assert len(field.description) > 2, (kind, name)
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-                assert field.default == {}
-                check(field.annotation)
-
-    check(CHAPTERS[chapter])
-
-
 def test_a_group_has_what_its_chapter_has():
     groups = {"voc_rib": "rib", "voc_masks": "irn", "voc_segmentation": "segment"}
     for chapter, name in groups.items():
@@ -341,8 +307,3 @@ def test_only_listed_images_are_scored():
     assert scored == list(images.ids)
     with pytest.raises(SettingsError, match=r"score_on = 'val': none of the 4 images"):
         of("voc_rib", num_images=4, **{"data.score_on": "val"}).scored_ids(images)
-
-
-def test_the_part_of_a_shard():
-    assert of("voc_rib", shard="1/4").part == (1, 4)
-    assert of("voc_rib").part == (0, 1)

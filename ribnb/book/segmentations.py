@@ -165,21 +165,13 @@ def masks_for(
         folder: for the package's masks.
 
     Raises:
-        FileNotFoundError: the run has no masks of that kind; says which there are.
         ValueError: see ``unpack_masks``.
     """
     if kind == TRUTH:
         return None
     if not settings.masks:
         return unpack_masks(settings.seed, kind, images, Path(folder) / "masks" / kind)
-    there = Path(settings.masks) / "masks"
-    if not (there / kind).is_dir():
-        known = sorted(path.name for path in there.glob("*") if path.is_dir())
-        raise FileNotFoundError(
-            f"supervision {kind!r}: there is no folder {there / kind}. The run {settings.masks} "
-            f"has the kinds {', '.join(known) or 'none'}, and {TRUTH} is always there"
-        )
-    return there / kind
+    return Path(settings.masks) / "masks" / kind
 
 
 def with_masks(images: ImageSet, folders: Iterable[Path | None]) -> tuple[ImageSet, dict[str, str]]:

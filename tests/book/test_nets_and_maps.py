@@ -204,8 +204,8 @@ def test_masks_are_those_of_the_run_that_is_named_and_the_truth_needs_none(mask_
     assert masks_for(named, TRUTH, IMAGES, tmp_path / "out") is None
     assert masks_for(named, "rib_irn", IMAGES, tmp_path / "out") == mask_run / "masks" / "rib_irn"
     assert not (tmp_path / "out").exists()
-    with pytest.raises(FileNotFoundError, match=r"'rib': .* kinds cam_irn, rib_irn, and truth"):
-        masks_for(named, "rib", IMAGES, tmp_path)
+    with pytest.raises(ValueError, match=r"4 of the 4 images have no mask; .*run/masks/rib\."):
+        with_masks(IMAGES, [masks_for(named, "rib", IMAGES, tmp_path)])
 
 
 def test_the_packages_masks_are_laid_out_by_kind(tmp_path):

@@ -75,16 +75,17 @@ def test_a_branch_looks_as_far_as_its_rate():
     assert {tuple(offset) for offset in seen.tolist()} == expected
 
 
-def test_the_branches_add_up():
+def test_the_branches_add_up_and_start_small_without_bias():
     net = small_net()
     features = torch.randn(2, 48, 9, 9)
     net.features = lambda images: images
     with torch.no_grad():
-        for number, branch in enumerate(net.branches, 1):
-            branch.bias.fill_(number)
         parts = [branch(features) for branch in net.branches]
-        torch.testing.assert_close(net(features), parts[0] + parts[1] + parts[2] + parts[3])
-        assert net(torch.zeros_like(features)).unique().tolist() == [10.0]
+        torch.testing.assert_close(net(features), sum(parts))
+    for branch in net.branches:
+        assert branch.weight.std().item() == pytest.approx(0.01, rel=0.1)
+        assert not branch.bias.any()
+    assert not torch.equal(net.branches[0].weight, net.branches[1].weight)
 
 
 def test_the_net_of_scenes_is_small():
@@ -97,16 +98,6 @@ def test_the_net_of_scenes_is_small():
 # The start --------------------------------------------------------------------------------
 
 
-def test_the_branches_start_small_and_without_bias():
-    with seeded(0):
-        net = DeepLabV2("resnet18", num_classes=20)
-    for branch in net.branches:
-        assert branch.weight.std().item() == pytest.approx(0.01, rel=0.02)
-        assert abs(branch.weight.mean().item()) < 1e-4
-        assert not branch.bias.any()
-    assert not torch.equal(net.branches[0].weight, net.branches[1].weight)
-
-
 def test_a_classifiers_backbone_is_taken(tmp_path):
     with seeded(1):
         classifier = CAMNet("scenes", 6)
@@ -117,6 +108,13 @@ def test_a_classifiers_backbone_is_taken(tmp_path):
     assert all(torch.equal(value, wanted[key]) for key, value in net.backbone.state_dict().items())
     with pytest.raises(ValueError, match="do not fit resnet18"):
         DeepLabV2("resnet18", weights=path)
+
+
+def test_a_whole_segmentation_network_is_no_start(tmp_path):
+    path = tmp_path / "segmentation.safetensors"
+    small_net().save(path, {"class_names": list("abc")})
+    with pytest.raises(ValueError, match=r"Unexpected key.*branches\.0"):
+        small_net(weights=path)
 
 
 @pytest.mark.parametrize(

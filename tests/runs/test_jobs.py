@@ -167,3 +167,9 @@ def test_data_are_made_once_and_a_failure_is_said(tmp_path):
     assert "oh dear" in failed.stdout
     assert "FAILED" in failed.stdout and "exit status 3" in failed.stdout
     assert not (tmp_path / bad.done).exists()
+
+
+def test_neither_runs_nor_a_job_loads_torch():
+    """Its chapter's kernel does, which is another process."""
+    code = "import sys, ribnb.runs, ribnb.runs.jobs; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -176,9 +176,6 @@ def test_each_result_that_is_left_out_is_warned_of(tmp_path):
         made_up(),
         made_up(seed=5, variant="paper", moving_stages=2, shard="1/4", device="cuda:3"),
         made_up("voc_classifier", seed=7),
-        made_up("voc_masks"),
-        made_up("voc_segmentation"),
-        made_up("rib"),
         made_up("toy_bottleneck", metrics={"accuracy": 1}),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from small_results import CHAPTERS, at, made_up, put, three
 
 from ribnb.__main__ import main
-from ribnb.runs.results import load_results, signed
+from ribnb.runs.results import signed
 from ribnb.runs.tables import format_table, results_table, select
 
 ORIGIN = ["images", "device", "git_commit", "date", "path"]
@@ -213,12 +213,6 @@ def test_a_chapter_of_somebody_else_may_differ_in_its_seed_alone():
         mean(mine)
 
 
-def test_without_a_chapters_class_every_setting_counts():
-    results = [at("a"), at("b", seed=4, device="cuda")]
-    with pytest.raises(ValueError, match=r"settings\.device is 'auto' in a, 'cuda' in b"):
-        mean(results, chapters={})
-
-
 # As text ----------------------------------------------------------------------------------
 
 FRAME = pd.DataFrame(
@@ -278,18 +272,6 @@ def command(capsys, *words) -> tuple[int, str, str]:
     return main(["table", *map(str, words)]), *capsys.readouterr()
 
 
-def test_the_command_prints_csv(folder, capsys):
-    words = ["--where", "chapter=voc_rib", "--by", "pooling,margin"]
-    code, out, error = command(capsys, folder, *words)
-    assert (code, error) == (0, "")
-    header, *rows = out.splitlines()
-    settings = "settings.rib.pooling,settings.rib.margin"
-    assert header == f"chapter,seed,{settings},seed_miou,{','.join(ORIGIN)}"
-    assert rows[0].split(",")[1:5] == ["3", "gndrp", "60.0", "52.0"]
-    assert len(rows) == 6
-    assert command(capsys, folder)[1] == format_table(results_table(load_results(folder)), "csv")
-
-
 def test_names_with_commas_stand_in_quotes(tmp_path, capsys):
     put(tmp_path, metrics={"RIB, GAP": 1, "x": 2})
     code, out, _ = command(capsys, tmp_path, "--metrics", '"RIB, GAP", x')
@@ -333,7 +315,6 @@ def test_no_result_ends_with_1(folder, tmp_path, capsys):
     [
         (["--by", "sedes", "--where", "chapter=toy_bottleneck"], "mean 'settings.seeds'?"),
         (["--by", "pooling"], "--where chapter=NAME shows one chapter"),
-        (["--where", "poling=gap"], "did you mean 'settings.rib.pooling'?"),
         (["--mean"], "put settings.rib.pooling into by"),
         (["--digits", "-1"], "-1 is not in the range"),
         (["-o", "{folder}/3/result.json/x"], "result.json"),

@@ -23,6 +23,8 @@ from ribnb.book.scenes import (
 from ribnb.book.segmentations import VOCSegmentationSettings
 from ribnb.book.splits import VOCRIBSettings
 from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting
+from ribnb.evidence.results import AblationResults, Published
+from ribnb.runs.ablations import read_ablations
 from ribnb.runs.results import book_folder
 from ribnb.runs.run import Run
 
@@ -125,7 +127,8 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
     run = Run(chapter, settings) if "output_dir" in kind.model_fields else None
     from IPython.display import display
 
-    display(InForce(settings))
+    if settings.identity():
+        display(InForce(settings))
     return settings, run
 
 
@@ -138,6 +141,13 @@ def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any
     for name, why in (result["failures"] or {}).items():
         print(f"left out: {name}: {why}")
     return result
+
+
+def book_ablations(folder: str | Path) -> tuple[Published, dict[str, AblationResults]]:
+    """What a folder of results holds, and what is there for each of the book's ablations."""
+    planned = read_ablations(book_folder("settings") / "ablations", CHAPTERS)
+    published = Published.read(folder, CHAPTERS)
+    return published, {name: published.of(ablation) for name, ablation in planned.items()}
 
 
 class InForce:

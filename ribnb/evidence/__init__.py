@@ -24,7 +24,6 @@ from ribnb.evidence.tables import (
     origin,
     tally,
     whats_there,
-    with_verdict,
 )
 
 __all__ = [
@@ -51,5 +50,4 @@ __all__ = [
     "side",
     "tally",
     "whats_there",
-    "with_verdict",
 ]

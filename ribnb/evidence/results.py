@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,13 @@ import pandas as pd
 from ribnb.core.settings import Settings
 from ribnb.runs.ablations import Ablation
 from ribnb.runs.results import find_results, flat, stale
-from ribnb.scores.image_scores import ImageScores, load_image_scores
+from ribnb.scores.image_scores import METRICS, ImageScores, load_image_scores
 
-ORIGIN = ("images", "device", "git_commit", "date", "seconds")
+ORIGIN = ("images", "device", "git_commit", "date", "seconds", "path")
+MEASURED = (
+    *(name for pair in METRICS.values() for name in pair),
+    *("logit_growth", "stopped_margin", "stopped_flood"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +28,9 @@ class AblationResults:
 
     Attributes:
         ablation: what its file says.
-        frame: one row a run, in the file's order: a column for each name that varies (without
-            the group of settings that it is in), ``seed``, every metric, where it comes from, and
-            ``path``.
+        frame: one row a planned run, in the file's order: a column for each name that varies
+            (without the group of settings that it is in), ``seed``, every metric (NaN without a
+            result), where it comes from, and ``path``.
         scores: (number of the point, seed) -> scores of its single images, where they are there.
     """
 
@@ -115,13 +120,12 @@ class Published:
         for number, point in enumerate(ablation.points):
             for seed in ablation.seeds:
                 key = ablation.chapter, ablation.settings(point, seed).hash()
-                result = self.results.get(key)
-                if result is None:
-                    continue
+                result = self.results.get(key, {})
                 label = {_short(name): _cell(value) for name, value in point.label.items()}
-                origin = {name: result.get(name) for name in (*ORIGIN, "path")}
-                rows.append({**label, "seed": seed, **flat(result["metrics"]), **origin})
-                own = self.scores_of(result)
+                metrics = dict.fromkeys(MEASURED, math.nan) | flat(result.get("metrics", {}))
+                origin = {name: result.get(name) for name in ORIGIN}
+                rows.append({**label, "seed": seed, **metrics, **origin})
+                own = self.scores_of(result) if result else None
                 if own is not None:
                     scores[number, seed] = own
         return AblationResults(ablation, pd.DataFrame(rows), scores)

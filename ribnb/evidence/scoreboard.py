@@ -6,6 +6,7 @@ whatever is missing or does not count is named in its place.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,8 @@ from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
 from ribnb.evidence.claims import Claim, Side, best, compare, side
 from ribnb.evidence.differences import Difference
 from ribnb.evidence.reported import OTHERS, reported
-from ribnb.evidence.results import Published
+from ribnb.evidence.results import AblationResults, Published
 from ribnb.evidence.stages import STAGES, Row
-from ribnb.runs.ablations import Ablation
 from ribnb.runs.results import flat
 from ribnb.scores.image_scores import FILE, load_image_scores
 
@@ -39,6 +39,7 @@ TOYS: Mapping[str, Mapping[str, Any]] = {
 SCORED_ON = {"voc_rib": "train", "voc_masks": "train", "voc_segmentation": "val"}
 WHOLE = "0/1"  # the only shard of a split that is not shared out
 NOTHING = "–"
+COMMIT = re.compile(r"^([0-9a-f]{7})[0-9a-f]*")  # what follows says that there were changes
 Result = Mapping[str, Any]
 
 
@@ -77,11 +78,6 @@ class Board:
 
     published: Published
     chapters: Mapping[str, type[Settings]]
-
-    @classmethod
-    def read(cls, folder: str | Path, chapters: Mapping[str, type[Settings]]) -> Board:
-        """Read all results below a folder; of two that contradict each other neither counts."""
-        return cls(Published.read(folder, chapters), chapters)
 
     def run(self, chapter: str, parameters: Mapping[str, Any]) -> Result | None:
         """The result of a chapter with these parameters, if it is there."""
@@ -221,14 +217,13 @@ ON_DIGITS = (
 )  # fmt: skip
 
 
-def board_claims(board: Board, ablations: Mapping[str, Ablation]) -> list[Claim]:
+def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Claim]:
     """Every claim of the list, in the order of the book, by the one rule of all chapters.
 
     Args:
         board: the results.
-        ablations: by name, as ``read_ablations`` gives them.
+        found: what is there for ablations, by name.
     """
-    found = {name: board.published.of(ablation) for name, ablation in ablations.items()}
     claims = []
     for asked, paper, chapter, first, second in ON_DIGITS:
         claims += [_on_digits(board, asked, paper, chapter, kind, first, second) for kind in TOYS]
@@ -338,7 +333,7 @@ def origins(board: Board) -> pd.DataFrame:
             "result": Path(result["path"]).relative_to(board.published.folder).parent.as_posix(),
             "seed": str(result["seed"]),
             "images": result["images"],
-            "commit": str(result.get("git_commit") or "unknown")[:7],
+            "commit": COMMIT.sub(r"\1", result.get("git_commit") or "unknown"),
             "device": result["device"],
             "date": str(result["date"])[:10],
             "digest": result["digest"][:12],

@@ -12,6 +12,7 @@ from ribnb.evidence.claims import NO_RESULT, Claim
 from ribnb.evidence.differences import HIGHER, LOWER, SAME, UNDECIDED, signed
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.runs.ablations import Ablation
+from ribnb.scores.iou import THRESHOLDS
 
 MOST = 3  # missing runs, and problems, that are named one by one
 NONE = "–"
@@ -48,11 +49,6 @@ def tally(claims: Sequence[Claim]) -> str:
         f"{len(claims)} comparisons: {words}. Of {number} intervals at 95 %, were there no effect "
         f"at all, about {number / 20:.1f} would lie clear of 0 by the choice of images."
     )
-
-
-def with_verdict(claims: Iterable[Claim], *verdicts: str) -> str:
-    """The claims with one of these verdicts, in words."""
-    return "; ".join(claim.asked for claim in claims if claim.verdict in verdicts) or "none"
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -109,7 +105,9 @@ def origin(results: Iterable[AblationResults]) -> str:
     )
 
 
-def at_the_end(results: Iterable[AblationResults], thresholds: Sequence[float]) -> str:
+def at_the_end(
+    results: Iterable[AblationResults], thresholds: Sequence[float] = THRESHOLDS
+) -> str:
     """In words: how many maps are best at an end of the thresholds, as seeds."""
     runs = _runs(results)
     words = []
@@ -122,6 +120,7 @@ def at_the_end(results: Iterable[AblationResults], thresholds: Sequence[float]) 
 
 def _runs(results: Iterable[AblationResults]) -> pd.DataFrame:
     """Every run once, though several ablations may have it."""
-    frames = [ablation.frame for ablation in results if not ablation.frame.empty]
-    runs: Any = pd.concat(frames) if frames else pd.DataFrame(columns=["path"])
+    frames = [ablation.frame.dropna(subset="path") for ablation in results]
+    whole = [frame for frame in frames if not frame.empty]
+    runs: Any = pd.concat(whole) if whole else pd.DataFrame(columns=["path"])
     return runs.drop_duplicates("path")

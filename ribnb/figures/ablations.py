@@ -54,7 +54,7 @@ def setting_curves(
         log: a logarithmic x-axis.
 
     Raises:
-        ValueError: no run has a number; two runs of one point and seed.
+        ValueError: two runs of one point and seed.
     """
     import seaborn as sns  # takes a second
 
@@ -123,8 +123,9 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
     words += count.map(lambda one: f" ({one:.0f})" if one < most else "")
     size = max(4.6, 0.82 * mean.shape[1] + 2.2), max(2.8, 0.62 * mean.shape[0] + 1.5)
     figure, axis = plt.subplots(figsize=size)
+    ends = np.nan_to_num([mean.min(axis=None), mean.max(axis=None)])
     sns.heatmap(mean, annot=words, fmt="", cmap="cividis", ax=axis, annot_kws={"size": 8.5},
-                cbar_kws={"label": name_of(value)})  # fmt: skip
+                vmin=ends[0], vmax=ends[1], cbar_kws={"label": name_of(value)})  # fmt: skip
     axis.invert_yaxis()
     axis.grid(False)
     axis.set_yticks(axis.get_yticks(), [_in_words(one) for one in mean.index], rotation=0)
@@ -233,10 +234,9 @@ def name_of(column: str) -> str:
 
 def _drawable(frame: pd.DataFrame, value: str, keys: list[str]) -> pd.DataFrame:
     """A copy of the frame that can be drawn; ValueError says why it cannot."""
-    if frame.empty or frame[value].isna().all():
-        raise ValueError(f"no run has a {value}: there is nothing to draw yet; run the batch")
     if "seed" in frame:
-        words = frame[keys].map(_in_words).assign(seed=frame["seed"])
+        known = frame[frame[value].notna()]
+        words = known[keys].map(_in_words).assign(seed=known["seed"])
         for _, twice in words[words.duplicated()].iterrows():
             point = ", ".join(f"{key} = {word}" for key, word in twice.items())
             raise ValueError(

@@ -17,7 +17,6 @@ from ribnb.evidence.tables import (
     origin,
     tally,
     whats_there,
-    with_verdict,
 )
 from ribnb.runs.ablations import read_ablation
 from ribnb.scores.image_scores import ImageScores
@@ -127,8 +126,6 @@ def test_tables_and_words_hold_what_is_there():
     assert table["difference [95 % interval]"][0] == "+3.00 [+1.10, +3.00]"
     assert table["by seed"][1] == "-1.00 -2.00 -3.00"
     assert tally(claims()).startswith("3 comparisons: 1 higher, 1 lower, 1 no difference. Of 3")
-    assert with_verdict(claims(), "higher", "lower") == "a; b"
-    assert with_verdict(claims(), "undecided") == "none"
     assert "1 \\| 2" in markdown(table.assign(compared="1 | 2"))
 
 

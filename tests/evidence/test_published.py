@@ -54,9 +54,16 @@ def folder(tmp_path):
     return place
 
 
+def whole(found) -> int:
+    """How many runs have a result."""
+    return int(found.frame["path"].notna().sum())
+
+
 def test_each_run_has_its_row_and_what_is_missing_is_named(ablation, folder):
     found = Published.read(folder, CHAPTERS).of(ablation)
-    assert found.frame[["iterations", "seed"]].to_numpy().tolist() == [[1, 3], [1, 4], [2, 3]]
+    rows = found.frame[["iterations", "seed"]].to_numpy().tolist()
+    assert rows == [[1, 3], [1, 4], [2, 3], [2, 4]]
+    assert found.frame["seed_miou"].isna().tolist() == [False, False, False, True]
     (gap,) = found.missing()
     assert gap.endswith("iterations = 2, seed 4")
     assert not found.missing(0) and found.missing(1) == [gap]
@@ -68,7 +75,8 @@ def test_each_run_has_its_row_and_what_is_missing_is_named(ablation, folder):
 
 def test_without_any_result_all_is_missing(ablation, tmp_path):
     found = Published.read(tmp_path / "nothing", CHAPTERS).of(ablation)
-    assert (len(found.missing()), len(found.frame)) == (4, 0)
+    assert (len(found.missing()), whole(found)) == (4, 0)
+    assert {"seed_miou", "cam_seed_miou"} <= set(found.frame)
 
 
 def test_other_settings_do_not_count(ablation, folder):
@@ -87,7 +95,7 @@ def test_a_stale_a_broken_and_an_edited_result_are_problems_and_no_rows(ablation
     path = folder / "2_3" / "result.json"
     path.write_text(path.read_text().replace('"seed_miou": ', '"seed_miou": 1'))
     published = Published.read(folder, CHAPTERS)
-    assert len(published.of(ablation).frame) == 0
+    assert whole(published.of(ablation)) == 0
     why = {path.split("/")[0]: reason for path, reason in published.problems.items()}
     assert "stale" in why["1_3"]
     assert "margin_rule" in why["1_3"]
@@ -103,7 +111,7 @@ def test_scores_of_images_that_are_not_the_results_do_not_count(ablation, folder
     published = Published.read(folder, CHAPTERS)
     found = published.of(ablation)
     assert [*found.scores] == [(1, 3)]
-    assert len(found.frame) == 2  # without 1_3, whose number is in doubt
+    assert whole(found) == 2  # without 1_3, whose number is in doubt
     assert published.problems.keys() == {"1_3/result.json", "1_4"}
     assert "they are not of one run" in published.problems["1_3/result.json"]
 
@@ -114,7 +122,7 @@ def test_a_score_that_is_no_number_does_not_count(ablation, folder, value):
     put(folder / "1_3", made_up(metrics=metrics, **COMMON, iterations=1, seed=3))
     published = Published.read(folder, CHAPTERS)
     assert list(published.problems) == ["1_3/result.json"]
-    assert len(published.of(ablation).frame) == 2
+    assert whole(published.of(ablation)) == 2
 
 
 def test_two_results_of_one_run_must_agree(ablation, folder):
@@ -126,4 +134,4 @@ def test_two_results_of_one_run_must_agree(ablation, folder):
     assert problems.keys() == {"1_3", "again", "differs"}  # which one is right cannot be known
     assert "differs/result.json, and other metrics" in problems["1_3"]
     assert "1_3/result.json, and other metrics" in problems["differs"]
-    assert len(published.of(ablation).frame) == 2
+    assert whole(published.of(ablation)) == 2

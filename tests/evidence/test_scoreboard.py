@@ -10,6 +10,7 @@ from ribnb.book.chapters import ScoreboardSettings
 from ribnb.core.settings import SettingsError
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.evidence.reported import OTHERS, PAPER, reported
+from ribnb.evidence.results import Published
 from ribnb.evidence.scoreboard import TOYS, Board, board_claims, notes, origins, scores_table
 from ribnb.evidence.stages import STAGES
 from ribnb.runs.ablations import read_ablations
@@ -22,7 +23,7 @@ BY_CLASS = dict.fromkeys(("background", *CLASS_NAMES), 50.0)
 
 
 def read(folder) -> Board:
-    return Board.read(folder, CHAPTERS)
+    return Board(Published.read(folder, CHAPTERS), CHAPTERS)
 
 
 def masks(seed, rib=0.0, irn=0.0, **parameters):
@@ -41,9 +42,9 @@ def folder(tmp_path):
 
 def claim(folder, asked, ablations=None):
     """The claim of the list that begins with these words."""
-    (found,) = [
-        one for one in board_claims(read(folder), ablations or {}) if one.asked.startswith(asked)
-    ]
+    board = read(folder)
+    results = {name: board.published.of(one) for name, one in (ablations or {}).items()}
+    (found,) = [one for one in board_claims(board, results) if one.asked.startswith(asked)]
     return found
 
 

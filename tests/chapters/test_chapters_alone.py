@@ -29,7 +29,7 @@ released_range_cam_seed_threshold images failed stopped_margin stopped_flood sec
 """
 METRICS = {  # chapter -> the names that its metrics have
     "toy_bottleneck": "hgr accuracy",
-    "rib_loss": "rib bce accuracy",
+    "rib_loss": "rib bce theta_0_scale accuracy",
     "cam_and_gndrp": "map cam_on_parts kept_by_gndrp cam_seed_miou",
     "rib": "map seed_miou seed_miou_cross_fitted seed_miou_gain_by_step logit_by_step steps "
     "part_recall_at_cam_precision",

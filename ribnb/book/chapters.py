@@ -22,6 +22,7 @@ from ribnb.book.scenes import (
 )
 from ribnb.book.segmentations import VOCSegmentationSettings
 from ribnb.book.splits import VOCRIBSettings
+from ribnb.core.files import weights_digest
 from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.runs.ablations import read_ablations
@@ -135,9 +136,14 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
 def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     """The run's result, written to its ``output_dir``; says which images were left out and why.
 
-    Arguments and errors are those of ``Run.finish``.
+    Arguments and errors are those of ``Run.finish``; a net among the inputs is digested.
     """
-    result = run.finish(metrics, **fields)
+    inputs = fields.pop("inputs", None) or {}
+    digests = {
+        name: weights_digest(each) if isinstance(each, torch.nn.Module) else each
+        for name, each in inputs.items()
+    }
+    result = run.finish(metrics, inputs=digests or None, **fields)
     for name, why in (result["failures"] or {}).items():
         print(f"left out: {name}: {why}")
     return result

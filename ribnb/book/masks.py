@@ -14,16 +14,19 @@ from ribnb.book.splits import IMAGENET, ScoredDataSettings, StartSettings, torch
 from ribnb.core.files import weights_digest
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
-from ribnb.masks.crf import CRFSettings
+from ribnb.data.scenes.images import SceneImages
+from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.irn_net import IRN, load_irn
 from ribnb.masks.irn_settings import PRESETS, IRNSettings
 from ribnb.masks.irn_training import train_irn
+from ribnb.masks.scene_masks import packaged_masks
 from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.fitting import Training
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
+from ribnb.scores.iou import MaskScore, mask_miou
 
 KINDS = ("cam", "rib")  # of maps, as rows and files are called
 
@@ -92,14 +95,14 @@ class VOCMasksSettings(StartSettings):
 
     @property
     def crf_settings(self) -> CRFSettings | None:
-        """The dense CRF's; None if it is switched off."""
-        if not self.crf:
+        """The dense CRF's; None if it is switched off or not installed."""
+        if not (self.crf and crf_available()):
             return None
         return CRFSettings.scenes() if self.dataset == "scenes" else CRFSettings()
 
     @property
     def maps(self) -> RIBSettings:
-        """How maps of scenes are made here: as ``voc_rib`` does by default."""
+        """How maps of scenes are made here: as ``released``, which IRN here has learned from."""
         return RIBSettings.scenes("released", seed=self.seed, precision=self.precision)
 
     def trained_irn(self, kind: str) -> Path | None:
@@ -228,3 +231,14 @@ def inputs_of(
     """Digests of what the masks were made from, for the result."""
     found = {f"maps of {kind}": maps_digest(folder, images) for kind, folder in maps.items()}
     return found | {f"IRN for {kind}": weights_digest(net) for kind, net in nets.items()}
+
+
+def packaged_scores(seed: int) -> dict[str, MaskScore]:
+    """How the masks score that come along for a seed's scenes, by kind; see ``packaged_masks``."""
+    ids, kinds = packaged_masks(seed)
+    scenes = SceneImages(len(ids), seed=seed)
+    truths = [scenes.mask(index) for index in range(len(ids))]
+    return {
+        kind: mask_miou(masks, truths, class_names=scenes.class_names)
+        for kind, masks in kinds.items()
+    }

@@ -15,7 +15,7 @@ from ribnb.core.devices import seeded
 from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.data.image_sets import Part
-from ribnb.masks.crf import CRFSettings
+from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
 from ribnb.nets.cam_net import Architecture
 from ribnb.nets.deeplab import DeepLabV2
@@ -97,8 +97,8 @@ class VOCSegmentationSettings(StartSettings):
 
     @property
     def crf_settings(self) -> CRFSettings | None:
-        """The dense CRF's after the network; None if it is switched off."""
-        if not self.crf:
+        """The dense CRF's after the network; None if it is switched off or not installed."""
+        if not (self.crf and crf_available()):
             return None
         return CRFSettings.scenes() if self.dataset == "scenes" else CRFSettings.deeplab()
 
@@ -120,10 +120,6 @@ class VOCSegmentationSettings(StartSettings):
             if seed != self.seed
             and all(network_path(seed, kind).is_file() for kind in self.supervision)
         ]
-
-    def of_seed(self, seed: int) -> VOCSegmentationSettings:
-        """The same with another seed."""
-        return self.replace(seed=seed)
 
     def trained(self, kind: str) -> Path | None:
         """The network that comes trained on a kind of masks; None if it must be trained."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torchvision
 from pydantic import model_validator
 
@@ -18,9 +19,14 @@ from ribnb.data.image_sets import spread_out
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.rendering import SPLITS
 from ribnb.data.voc import VOCImages
+from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.classifier import load_classifier
 from ribnb.nets.weights import CHECKPOINTS
+from ribnb.scores.folders import MaskScores
+from ribnb.scores.image_scores import ImageScores
 
 NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
 
@@ -206,7 +212,7 @@ class VOCRIBSettings(ShardSettings):
     """
 
     data: ScoredDataSettings = setting({}, "more about the images")
-    variant: Variant = setting("released", "the paper's formulas or its code")
+    variant: Variant = setting("paper", "the paper's formulas, or what its code does")
     classifier: str = setting(
         "", "theta_0, a classifier.safetensors; scenes of the seeds 3 to 5 have one", identity=False
     )
@@ -217,7 +223,7 @@ class VOCRIBSettings(ShardSettings):
         """Of ``rib`` by data set and variant."""
         if group != "rib":
             return super().preset(group, given)
-        variant = given.get("variant", "released")
+        variant = given.get("variant", "paper")
         if given.get("dataset") == "scenes":
             return RIBSettings.scenes(variant)
         return RIBSettings.paper() if variant == "paper" else RIBSettings.released()
@@ -236,3 +242,15 @@ class VOCRIBSettings(ShardSettings):
     def classifier_path(self) -> Path:
         """Where theta_0 lies."""
         return self.theta_0_path("classifier", self.classifier)
+
+    def theta_0(self, num_classes: int) -> CAMNet:
+        """The classifier; see ``load_classifier``."""
+        return load_classifier(self.classifier_path, num_classes=num_classes)
+
+
+def difference(scores: ImageScores | MaskScores, name: str, other: str) -> Difference | None:
+    """One kind of maps or masks minus another on the same images; None for a single image."""
+    first, second = scores.confusions[name], scores.confusions[other]
+    if len(first) < 2:  # there is nothing to draw from
+        return None
+    return paired_difference([first], [second], np.random.default_rng(0))

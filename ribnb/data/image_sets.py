@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from jaxtyping import UInt8
@@ -87,20 +87,3 @@ def readable(images: ImageSet, count: int, labelled: bool = False) -> list[int]:
     if count and not found:
         raise ValueError(f"there is nothing to look at in the {len(images)} images: {why}")
     return found
-
-
-def followed(images: ImageSet, ids: Collection[str]) -> int:
-    """Index of an image to follow through the stages: the first with several classes, if any.
-
-    Args:
-        images: an image set with masks.
-        ids: of those to choose from.
-
-    Raises:
-        ValueError: none of them can be read, or none shows a class.
-    """
-    chosen = set(ids)
-    wanted = [index for index, name in enumerate(images.ids) if name in chosen]
-    several = [index for index in wanted if images.labels[index].sum() > 1]
-    part = Part(images, [*several, *wanted])
-    return part.indices[readable(part, 1, labelled=True)[0]]

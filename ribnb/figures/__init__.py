@@ -13,7 +13,6 @@ from ribnb.figures.comparisons import (
     grouped_bars,
     iou_by_class,
     scores_of_methods,
-    stops_by_step,
 )
 from ribnb.figures.digits import (
     digit_scenes,
@@ -58,7 +57,6 @@ __all__ = [
     "pooling_by_hand",
     "scores_of_methods",
     "setting_curves",
-    "stops_by_step",
     "threshold_sweep",
     "training_curves",
 ]

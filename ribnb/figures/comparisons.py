@@ -1,4 +1,4 @@
-"""Figures that compare: methods over nets, classes, images, and the rules that stop RIB."""
+"""Figures that compare: methods over nets, classes and images."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ribnb.figures.style import BLUE, OTHERS, legend_below, looks, styled_figure
-
-STOPS = {"margin": OTHERS[0], "flood": OTHERS[3], "none": "#BBBBBB"}
+from ribnb.figures.style import BLUE, legend_below, looks, styled_figure
 
 
 @styled_figure
@@ -117,30 +115,6 @@ def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figur
     axis.margins(y=0.06)
     axis.invert_yaxis()
     axis.set(xlabel="IoU (%)", title=title)
-    legend_below(figure, axis)
-    return figure
-
-
-@styled_figure
-def stops_by_step(stops: Mapping[str, Sequence[int]], title: str) -> Figure:
-    """How many images were stopped at each step, and by which rule.
-
-    Args:
-        stops: ``"margin"`` and ``"flood"`` -> the step of each image stopped so; ``"none"`` ->
-            the last step of the others.
-        title: what to see.
-    """
-    figure, axis = plt.subplots(figsize=(5.6, 2.8))
-    last = max((step for steps in stops.values() for step in steps), default=0)
-    labels = ["ran to its end" if name == "none" else f"stopped by {name}" for name in STOPS]
-    steps = [stops.get(name, ()) for name in STOPS]
-    axis.hist(
-        steps, np.arange(last + 2) - 0.5, histtype="bar", stacked=True, rwidth=0.8,
-        color=list(STOPS.values()), label=labels,
-    )  # fmt: skip
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set(xlabel="last step k whose map counts", ylabel="images", title=title)
-    axis.grid(False, axis="x")
     legend_below(figure, axis)
     return figure
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from small_split import LABELS, Noise
 
-from ribnb.data.image_sets import Part, followed, readable, spread_out
+from ribnb.data.image_sets import Part, readable, spread_out
 from ribnb.data.views import MEAN, STD, RandomView, Views, multi_scale_views, stack, to_tensor
 
 
@@ -169,19 +169,6 @@ def test_what_is_looked_at_can_be_read():
         readable(Masked(broken=range(9)), 4)
     with pytest.raises(ValueError, match="nothing to look at in the 1 images: none shows a class"):
         readable(Masked(labels=[[0, 0, 0]]), 4, labelled=True)
-
-
-def test_an_image_is_followed_that_can_be_read_with_several_classes_if_there_is_one():
-    """Images 3, 5 and 6 show several classes, image 4 none."""
-    whole = Masked()
-    assert followed(whole, whole.ids) == 3
-    assert followed(whole, ["n006", "n000", "n005"]) == 5  # in the order of the images
-    assert followed(whole, ["n007", "n002", "n004"]) == 2
-    assert followed(Masked(broken=(3,), maskless=(5,)), whole.ids) == 6
-    assert followed(Masked(broken=(3, 5, 6, 0)), whole.ids) == 1
-    assert followed(Part(whole, [8, 7, 6, 3]), ["n003"]) == 3  # counted within its set
-    with pytest.raises(ValueError, match=r"nothing to look at in the .*none shows a class"):
-        followed(whole, ["n004"])
 
 
 # Views at several scales ------------------------------------------------------------------

@@ -98,7 +98,6 @@ STATISTICS = {
     "grouped_bars": (CLASSES, "IoU (%)", TITLE),
     "changes_by_image": ({"GAP": [-1.0, 2, 3], "GNDRP": [5.0, 0, -7]}, "change (points)", TITLE),
     "iou_by_class": (CLASSES, TITLE),
-    "stops_by_step": ({"margin": [1, 1, 3], "flood": [3], "none": [4, 4]}, TITLE),
     "class_statistics": (torch.eye(3, dtype=torch.uint8), ("owl", "cat", "bus")),
     "setting_curves": (runs(), *CURVE),
     "heat_map": (runs(), *HEAT),
@@ -315,17 +314,6 @@ def test_a_class_without_a_score_is_left_out():
     assert words(axes.get_yticklabels()) == ["owl", "bus"]
     assert [list(one.get_xdata()) for one in axes.lines] == [[40, 50], [45, 48]]
     assert axes.yaxis_inverted()
-
-
-@pytest.mark.parametrize("stops", [None, {}, {"none": [0]}])
-def test_stops_stand_on_each_other_at_their_step(stops):
-    axes = draw("stops_by_step", *([] if stops is None else [stops, TITLE])).axes[0]
-    if stops is None:
-        margin, flood, none = (
-            [(b.get_y(), b.get_height()) for b in one] for one in axes.containers
-        )
-        assert margin == [(0, 0), (0, 2), (0, 0), (0, 1), (0, 0)]
-        assert flood[3] == (1, 1) and none[4] == (0, 2)
 
 
 def test_class_statistics_counts_images_and_those_shown_together():

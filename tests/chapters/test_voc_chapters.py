@@ -325,6 +325,6 @@ def test_other_maps_and_damaged_masks_are_refused_before_any_training(runs, tmp_
     given = networks_of(runs) | {"masks": str(tmp_path / "run")}
     with pytest.raises(ValueError, match=r"s3_train_000004"):
         run_chapter("voc_segmentation", tmp_path / "out", **given)
-    with pytest.raises(FileNotFoundError, match=r"'rib_iron': .* has the kinds rib_irn"):
+    with pytest.raises(ValueError, match=r"no mask of it in .*rib_iron"):
         run_chapter("voc_segmentation", tmp_path / "out", **given | {"supervision": ["rib_iron"]})
     assert not [*(tmp_path / "out").rglob("training*"), *(tmp_path / "out").rglob("*.safetensors")]

@@ -63,11 +63,14 @@ def test_a_settings_file_is_for_some_chapter(file):
 def test_the_parameters_to_change_on_colab_are_those_of_its_file():
     text = "".join(cell.source for cell in nbformat.read(BOOK.notebook("running"), 4).cells)
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    block = next(block for block in blocks if "num_images" in block)
-    shown = dict(re.findall(r"(\w+): \w+ = ([^#\n]+)", block))
-    values = {name: yaml.safe_load(value) for name, value in shown.items()}
+    values, after = (
+        {name: yaml.safe_load(value) for name, value in re.findall(r"(\w+): \w+ = (.+)", block)}
+        for block in blocks
+        if "output_dir" in block
+    )
     in_file = read_settings_file(ROOT / "book" / "settings" / "voc_colab.yml")
-    in_file.pop("rib")  # of the chapter after it
+    assert after["rib"] == in_file.pop("rib")  # of the chapter after it
+    assert {"variant": after["variant"]} == in_file.pop(SECTIONS)["voc_rib"]
     assert values.pop("output_dir").startswith("/content/drive/")
     assert values.pop("data_root") == f"/content/{in_file.pop('data_root')}"
     assert values == in_file

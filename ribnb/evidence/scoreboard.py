@@ -23,7 +23,7 @@ from ribnb.evidence.differences import Difference
 from ribnb.evidence.reported import OTHERS, reported
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.evidence.stages import STAGES, Row
-from ribnb.runs.results import flat
+from ribnb.runs.results import RESULT, book_folder, flat
 from ribnb.scores.image_scores import FILE, load_image_scores
 
 NETS = (3, 4, 5)  # seeds of the scenes' runs, each with a classifier of its own
@@ -327,10 +327,10 @@ def notes(board: Board) -> str:
 
 
 def origins(board: Board) -> pd.DataFrame:
-    """Where each result behind the table comes from."""
+    """Where each result behind the table comes from; those of the book are linked to."""
     return pd.DataFrame(
         {
-            "result": Path(result["path"]).relative_to(board.published.folder).parent.as_posix(),
+            "result": _link(board, Path(result["path"])),
             "seed": str(result["seed"]),
             "images": result["images"],
             "commit": COMMIT.sub(r"\1", result.get("git_commit") or "unknown"),
@@ -340,3 +340,11 @@ def origins(board: Board) -> pd.DataFrame:
         }
         for result in board.used()
     )
+
+
+def _link(board: Board, path: Path) -> str:
+    """A result's folder below that of all; in the book a link, for the pages bring its results."""
+    name = path.relative_to(board.published.folder).parent.as_posix()
+    if board.published.folder.resolve() != book_folder("results").resolve():
+        return name
+    return f'<a href="results/{name}/{RESULT}">{name}</a>'

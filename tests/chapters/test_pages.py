@@ -138,6 +138,16 @@ def test_links_and_references_lead_somewhere(reader, html, name):
             assert f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
 
 
+def test_the_scoreboard_links_to_its_results(reader):
+    """Each to the file whose digest stands in its row."""
+    tab = reader.open("scoreboard")
+    links = tab.locator('article td a[href^="results/"][href$="/result.json"]')
+    assert links.count() >= 6  # masks and networks of three nets
+    for link in links.all():
+        result = tab.request.get(f"{reader.site}/{link.get_attribute('href')}").json()
+        assert result["digest"][:12] in link.locator("xpath=ancestor::tr").inner_text()
+
+
 @pytest.mark.parametrize("name", TAUGHT)
 def test_figures_have_captions_and_solutions_open_on_a_click(reader, name):
     tab = reader.open(name)

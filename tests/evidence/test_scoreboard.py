@@ -175,11 +175,11 @@ def test_voc_is_empty_until_all_of_it_was_run(tmp_path):
 def test_voc_with_other_settings_is_a_line_of_its_own(tmp_path):
     voc(tmp_path / "one")
     voc(tmp_path / "two", seed=1, value=58.0)
-    cells, _ = voc(tmp_path / "three", variant="paper", value=40.0)
+    cells, _ = voc(tmp_path / "three", variant="released", value=40.0)
     assert len(cells) == 2
-    both = next(cell for cell in cells if "variant = released" in cell)
+    both = next(cell for cell in cells if "variant = paper" in cell)
     assert both.startswith("57.0 ± 1.4, n = 2")
-    assert any("40.0, n = 1" in cell and "variant = paper" in cell for cell in cells)
+    assert any("40.0, n = 1" in cell and "variant = released" in cell for cell in cells)
 
 
 def test_reported_numbers_belong_to_rows(folder):

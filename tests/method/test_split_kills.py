@@ -19,7 +19,7 @@ from ribnb.method.localization import localization_maps
 from ribnb.nets.classifier import load_classifier
 from ribnb.scores.folders import score_split
 
-SMALL = {"num_images": 48, "rib": {"iterations": 8, "margin": 11.0}}
+SMALL = {"num_images": 48, "variant": "released", "rib": {"iterations": 8, "margin": 11.0}}
 COMMAND = [
     *(sys.executable, "-m", "ribnb", "run", Book().notebook("voc_rib")),
     *(word for name, value in SMALL.items() for word in ("-p", f"{name}={value}")),

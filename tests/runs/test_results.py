@@ -195,7 +195,7 @@ def old_result() -> dict:
 
 
 def test_settings_that_came_went_or_are_read_otherwise_make_a_result_stale():
-    why = "voc_rib reads its settings otherwise now (rib.margin_rule is None there, 'stop' here)"
+    why = "voc_rib reads its settings otherwise now (rib.margin_rule is None there, 'cap' here)"
     assert stale(old_result(), CHAPTERS) == f"is stale: {why}; run its chapter again"
     result = settings_of(made_up(), lambda settings: settings.update(old_name=1))
     said = stale(result, CHAPTERS)

@@ -90,4 +90,4 @@ def test_a_shard_may_run_again_when_the_result_of_all_is_there(tmp_path):
     with pytest.raises(ValueError, match="shard is '0/1' there, '1/2' here"):
         shard.finish({"seed_miou": 40.0}, **how)
     with pytest.raises(ValueError, match="variant is"):
-        run(shard="1/2", variant="paper")
+        run(shard="1/2", variant="released")

@@ -175,7 +175,7 @@ def test_a_setting_that_one_result_lacks_is_a_difference():
     old = at("old", seed=4)
     rib = {key: value for key, value in old["settings"]["rib"].items() if key != "margin_rule"}
     settings = {**old["settings"], "rib": rib}
-    with pytest.raises(ValueError, match="margin_rule is 'stop' in new, 'not there' in old"):
+    with pytest.raises(ValueError, match="margin_rule is 'cap' in new, 'not there' in old"):
         mean([at("new"), old | {"settings": settings}])
     results = [at("first"), at("other", seed=4, iterations=9, margin=5.0)]
     with pytest.raises(ValueError, match=r"iterations is .* also differ in settings\.rib\.margin$"):

@@ -16,8 +16,8 @@ from ribnb.book.splits import (
     torchvision_weights,
 )
 from ribnb.core.devices import seeded
-from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.core.voc import ImageSet
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet

@@ -12,8 +12,8 @@ from pydantic import model_validator
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET, ScoredDataSettings, StartSettings, torchvision_weights
 from ribnb.core.files import weights_digest
-from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
+from ribnb.core.voc import ImageSet
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.irn_net import IRN, load_irn

@@ -12,8 +12,8 @@ from pydantic import model_validator
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET, DataSettings, StartSettings, torchvision_weights
 from ribnb.core.devices import seeded
-from ribnb.core.image_set import ImageSet
 from ribnb.core.settings import SHARED, Settings, SettingsError, setting
+from ribnb.core.voc import ImageSet
 from ribnb.data.image_sets import Part
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks

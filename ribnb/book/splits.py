@@ -12,9 +12,9 @@ from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
 from ribnb.core.devices import Precision
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import parse_shard
 from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.core.voc import ImageSet
 from ribnb.data.image_sets import spread_out
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.rendering import SPLITS

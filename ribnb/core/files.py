@@ -18,7 +18,7 @@ from numpy import ndarray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ribnb.core.image_set import ImageSet
+    from ribnb.core.voc import ImageSet
 
 
 @contextmanager

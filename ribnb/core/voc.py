@@ -1,8 +1,9 @@
-"""What everything here keeps of PASCAL VOC 2012: classes, lists, colours, and masks as files."""
+"""What a set of images is, and what it keeps of PASCAL VOC 2012: classes, colours, mask files."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,6 +12,9 @@ from PIL import Image
 
 from ribnb.core.files import write_whole
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 CLASS_NAMES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
@@ -18,6 +22,18 @@ CLASS_NAMES = (
 )
 LIST_COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10_582}  # images
 IGNORED = 255  # a mask's value where there is no truth, and which counts nowhere
+
+
+class ImageSet(Protocol):
+    """Images with their labels, such as ``VOCImages`` and ``SceneImages``."""
+
+    ids: list[str]
+    class_names: tuple[str, ...]
+    labels: UInt8[Tensor, "N C"]
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image.Image: ...
 
 
 def voc_palette() -> UInt8[ndarray, "256 3"]:

@@ -10,7 +10,7 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from ribnb.core.image_set import ImageSet
+from ribnb.core.voc import ImageSet
 
 
 class Part:

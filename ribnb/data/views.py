@@ -15,8 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from ribnb.core.devices import seeded
-from ribnb.core.image_set import ImageSet
-from ribnb.core.voc import IGNORED
+from ribnb.core.voc import IGNORED, ImageSet
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of red, green and blue in [0, 1]
 STD = (0.229, 0.224, 0.225)

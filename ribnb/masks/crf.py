@@ -17,9 +17,9 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from ribnb.core.files import Maps
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import Report
 from ribnb.core.settings import Settings, setting
+from ribnb.core.voc import ImageSet
 from ribnb.masks.stages import Mask, masks_from_maps
 from ribnb.scores.confusion import IGNORED, checked_thresholds, seed_mask
 

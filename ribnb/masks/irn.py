@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ribnb.core.devices import as_device, evaluation, float32_mode
 from ribnb.core.files import Maps, weights_digest
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import Report
+from ribnb.core.voc import ImageSet
 from ribnb.masks.crf import CRFSettings, refined_seed
 from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.irn_settings import IRNSettings

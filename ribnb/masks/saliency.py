@@ -21,9 +21,9 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from ribnb.core.files import Maps
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import Report
 from ribnb.core.settings import Settings, setting
+from ribnb.core.voc import ImageSet
 from ribnb.masks.stages import Mask, masks_from_maps
 
 FOLDER = "Saliency"  # of an image set's own maps, beside JPEGImages

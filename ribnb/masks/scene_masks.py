@@ -14,9 +14,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from ribnb.core.files import write_whole
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import MASKS, RecordedFolder, over_images, read_record
-from ribnb.core.voc import read_mask
+from ribnb.core.voc import ImageSet, read_mask
 from ribnb.nets.weights import CHECKPOINTS
 
 NUM_MASKS = 400  # scenes of train, for each seed

@@ -16,8 +16,8 @@ from numpy import ndarray
 from PIL import Image
 
 from ribnb.core.files import Maps, images_digest, read_maps
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
+from ribnb.core.voc import ImageSet
 from ribnb.method.localization import maps_digest
 from ribnb.scores.confusion import checked_thresholds, read_map, seed_mask
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ribnb.core.devices import seeded, worker_init
-from ribnb.core.image_set import ImageSet
+from ribnb.core.voc import ImageSet
 from ribnb.data.views import RandomView, multi_scale_views, stack
 from ribnb.method.settings import RIBSettings
 

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from ribnb.core.files import Maps, digest, images_digest, weights_digest, write_json
-from ribnb.core.image_set import ImageSet
 from ribnb.core.runner import MAPS, RecordedFolder, Report, over_images, read_record, shard_of
+from ribnb.core.voc import ImageSet
 from ribnb.method.adaptation import Adaptation, Course, adapt
 from ribnb.method.inputs import AdaptationInputs, Feed
 from ribnb.method.settings import RIBSettings

@@ -17,9 +17,8 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from ribnb.core.files import read_maps
-from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
-from ribnb.core.voc import read_mask
+from ribnb.core.voc import ImageSet, read_mask
 from ribnb.scores.boundary import COUNTS, TrueOutlines, boundary_f
 from ribnb.scores.confusion import IGNORED, check_mask, map_confusions, mask_confusions
 from ribnb.scores.image_scores import METRICS, RELEASED, ImageScores

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ribnb.core.devices import as_device, autocast, evaluation, float32_mode
 from ribnb.core.files import image_set_digest, weights_digest
-from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report
+from ribnb.core.voc import ImageSet
 from ribnb.data.views import multi_scale_views
 from ribnb.masks.crf import CRFSettings, crf_probabilities, require_crf
 from ribnb.nets.deeplab import DeepLabV2

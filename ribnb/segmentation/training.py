@@ -19,11 +19,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ribnb.core.devices import as_device
 from ribnb.core.files import image_set_digest
-from ribnb.core.image_set import ImageSet
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record, run_jobs
 from ribnb.core.settings import flat
-from ribnb.core.voc import IGNORED, read_mask
+from ribnb.core.voc import IGNORED, ImageSet, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.masks.stages import image_size
 from ribnb.nets.deeplab import DeepLabV2

@@ -5,15 +5,13 @@ The handwriting in them is scikit-learn's or MNIST's.
 
 from __future__ import annotations
 
-import math
-import struct
-import zlib
+import gzip
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 from numpy import ndarray
 from scipy import ndimage
 from torch import Tensor
@@ -27,25 +25,23 @@ SOURCES = get_args(Source)
 SPLITS = ("train", "test")
 CLASS_NAMES = ("2", "8")
 
+# fmt: off
 # MNIST's files by split, images first, with the SHA-256 that the addresses below serve.
 MNIST_FILES = {
     "train": {
-        "train-images-idx3-ubyte.gz": (
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-        ),
-        "train-labels-idx1-ubyte.gz": (
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-        ),
+        "train-images-idx3-ubyte.gz":
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte.gz":
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     },
     "test": {
-        "t10k-images-idx3-ubyte.gz": (
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-        ),
-        "t10k-labels-idx1-ubyte.gz": (
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-        ),
+        "t10k-images-idx3-ubyte.gz":
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte.gz":
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     },
 }
+# fmt: on
 MNIST_ADDRESSES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -95,14 +91,12 @@ class DigitScenes(Dataset):
         shape_rate: float = 0.1,
         canvas: int = 56,
     ) -> None:
-        if num_images < 1:
-            raise ValueError(f"num_images must be at least 1; got {num_images}")
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0; got {seed}")
-        if canvas < 48:
-            raise ValueError(f"canvas must be at least 48 pixels to hold both; got {canvas}")
-        if not 0 <= shape_rate <= 1:
-            raise ValueError(f"shape_rate must lie in [0, 1]; got {shape_rate}")
+        if num_images < 1 or seed < 0 or canvas < 48 or not 0 <= shape_rate <= 1:
+            raise ValueError(
+                "num_images must be at least 1, seed at least 0, canvas at least 48 pixels to hold "
+                "digit and shape, and shape_rate lie in [0, 1]; got "
+                f"{num_images}, {seed}, {canvas} and {shape_rate}"
+            )
         self.images, self.labels = load_handwriting(digits, split, data_root)
         self.num_images, self.seed, self.split = num_images, seed, split
         self.shape_rate, self.canvas = shape_rate, canvas
@@ -116,13 +110,30 @@ class DigitScenes(Dataset):
         generator = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         chosen = generator.integers(len(self.labels))
         label = int(self.labels[chosen])
-        digit = _draw(self.images[chosen], generator)
-        image, shape = _compose(digit, SHAPES[label], self.shape_rate, self.canvas, generator)
+        image, shape = self._compose(_draw(self.images[chosen], generator), label, generator)
         ink = torch.from_numpy(image > 0)
         shape = torch.from_numpy(shape)
         masks = (ink & ~shape, shape, ~ink)
         tensor = torch.from_numpy(image).float().div(255).unsqueeze(0)
         return tensor, label, dict(zip(REGIONS, masks, strict=True))
+
+    def _compose(
+        self, digit: UInt8[ndarray, "h w"], label: int, generator: np.random.Generator
+    ) -> tuple[ndarray, ndarray]:
+        """The scene (H, W) uint8 and the mask (H, W) bool of its shape, empty if it has none."""
+        canvas, small = self.canvas, SHAPES[label]
+        image, mask = np.zeros((canvas, canvas), np.uint8), np.zeros((canvas, canvas), bool)
+        top, left = (generator.integers(canvas - side + 1) for side in digit.shape)
+        image[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+        if generator.random() < self.shape_rate:
+            half = len(small) // 2
+            free = ~ndimage.maximum_filter(image > 0, size=len(small) + 2 * _GAP)
+            inside = np.zeros_like(free)
+            inside[half : canvas - half, half : canvas - half] = True
+            row, column = generator.choice(np.argwhere(free & inside))
+            mask[row - half : row + half + 1, column - half : column + half + 1] = small
+            image[mask] = 255
+        return image, mask
 
     def batch(self) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """All scenes at once: images (N, 1, H, W), labels (N,), regions name -> (N, H, W)."""
@@ -148,29 +159,6 @@ def _draw(digit: UInt8[ndarray, "h w"], generator: np.random.Generator) -> UInt8
     return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _compose(
-    digit: UInt8[ndarray, "h w"],
-    shape: Bool[ndarray, "s s"],
-    shape_rate: float,
-    canvas: int,
-    generator: np.random.Generator,
-) -> tuple[UInt8[ndarray, "H W"], Bool[ndarray, "H W"]]:
-    """The scene and the mask of its shape (empty if it has none)."""
-    image = np.zeros((canvas, canvas), np.uint8)
-    mask = np.zeros((canvas, canvas), bool)
-    top, left = (generator.integers(canvas - side + 1) for side in digit.shape)
-    image[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
-    if generator.random() < shape_rate:
-        half = len(shape) // 2
-        free = ~ndimage.maximum_filter(image > 0, size=len(shape) + 2 * _GAP)
-        inside = np.zeros_like(free)
-        inside[half : canvas - half, half : canvas - half] = True
-        row, column = generator.choice(np.argwhere(free & inside))
-        mask[row - half : row + half + 1, column - half : column + half + 1] = shape
-        image[mask] = 255
-    return image, mask
-
-
 def load_handwriting(
     source: str = "embedded", split: str = "train", data_root: str | Path = "data"
 ) -> Handwriting:
@@ -191,33 +179,31 @@ def load_handwriting(
         ValueError: an unknown source or split, or a file that is not what it should be.
         FileNotFoundError: neither of MNIST's splits is there.
     """
-    if source not in SOURCES:
-        raise ValueError(f"digits must be one of {', '.join(SOURCES)}; got {source!r}")
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-    whole = False  # whether what is read is this split alone
+    if source not in SOURCES or split not in SPLITS:
+        raise ValueError(
+            f"digits must be one of {', '.join(SOURCES)} and split one of {', '.join(SPLITS)}; got "
+            f"{source!r} and {split!r}"
+        )
+    files = {name: paths for name in SPLITS if (paths := mnist_files(data_root, name))}
+    both = source == "mnist" and len(files) == len(SPLITS)  # what is read is this split alone
     if source == "embedded":
         from sklearn.datasets import load_digits  # slow to import, needed only here
 
         embedded = load_digits()
         images, digits = embedded.images, embedded.target
         images = (images / images.max() * 255).astype(np.uint8)
+    elif files:
+        images, digits = map(read_idx, files[split] if both else next(iter(files.values())))
     else:
-        files = {name: paths for name in SPLITS if (paths := mnist_files(data_root, name))}
-        if not files:
-            raise FileNotFoundError(
-                f"no MNIST in {Path(data_root) / 'MNIST' / 'raw'}: neither t10k-images-idx3-ubyte "
-                "nor train-images-idx3-ubyte with its labels, with or without .gz. Get it with "
-                f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
-            )
-        whole = len(files) == len(SPLITS)
-        images, digits = _read_mnist(*files[split] if whole else next(iter(files.values())))
+        raise FileNotFoundError(
+            f"no MNIST in {Path(data_root) / 'MNIST' / 'raw'}: neither t10k-images-idx3-ubyte "
+            "nor train-images-idx3-ubyte with its labels, with or without .gz. Get it with "
+            f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
+        )
     wanted = np.isin(digits, [int(name) for name in CLASS_NAMES])
     images, labels = images[wanted], (digits[wanted] == int(CLASS_NAMES[1])).astype(np.int64)
-    if whole:
-        return images, labels
     held_out = np.arange(len(labels)) % 4 == 3
-    chosen = held_out if split == "test" else ~held_out
+    chosen = both | (held_out if split == "test" else ~held_out)
     return images[chosen], labels[chosen]
 
 
@@ -249,16 +235,6 @@ def has_mnist(data_root: str | Path) -> bool:
     return any(mnist_files(data_root, split) for split in SPLITS)
 
 
-def _read_mnist(images_path: Path, labels_path: Path) -> Handwriting:
-    images, digits = read_idx(images_path), read_idx(labels_path)
-    if images.ndim != 3 or digits.shape != images.shape[:1]:
-        raise ValueError(
-            f"{images_path} holds an array of shape {images.shape} and {labels_path} one of "
-            f"{digits.shape}; images are (N, height, width), with one label each"
-        )
-    return images, digits
-
-
 def read_idx(path: Path) -> UInt8[ndarray, "..."]:
     """The array in an idx file of unsigned bytes, gzipped or not.
 
@@ -266,20 +242,11 @@ def read_idx(path: Path) -> UInt8[ndarray, "..."]:
         ValueError: not such a file, or not of the size that its header announces.
     """
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":  # of a file that is cut off, what is left of it
-            data = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(data)
-    except (zlib.error, OSError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            data = file.read()
+        if data[:3] != b"\x00\x00\x08":  # two zeros and the type; then the rank and the sizes
+            raise ValueError("it is no idx file of bytes")
+        shape = np.frombuffer(data, ">u4", data[3], offset=4)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+    except Exception as error:  # each kind of damage raises a kind of its own
         raise ValueError(f"{path} is damaged: {error}. Delete it and get it again") from error
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path} is not an idx file of bytes: it starts with {data[:4].hex()!r}")
-    rank = data[3]
-    header = 4 + 4 * rank
-    shape = struct.unpack(f">{rank}I", data[4:header]) if len(data) >= header else ()
-    expected = header + math.prod(shape)
-    if not shape or len(data) != expected:
-        raise ValueError(
-            f"{path} is damaged: its header announces {expected} bytes (shape {shape}), it holds "
-            f"{len(data)}. Delete it and get it again"
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -14,12 +14,7 @@ from ribnb.core.voc import ImageSet
 
 
 class Part:
-    """Some images of an image set, as an image set.
-
-    Args:
-        images: the whole set.
-        indices: which of its images, in this order.
-    """
+    """Those images of an image set that have the indices, in this order, as an image set."""
 
     def __init__(self, images: ImageSet, indices: Sequence[int]) -> None:
         self.images, self.indices = images, list(indices)
@@ -73,17 +68,13 @@ def readable(images: ImageSet, count: int, labelled: bool = False) -> list[int]:
     found: list[int] = []
     why = "none shows a class"
     for index in range(len(images)):
-        if len(found) == count:
-            break
-        if labelled and not images.labels[index].any():
-            continue
-        try:
-            images.image(index)
-            images.mask(index)
-        except (OSError, ValueError) as error:
-            why = str(error)
-            continue
-        found.append(index)
+        if len(found) < count and (not labelled or images.labels[index].any()):
+            try:
+                images.image(index)
+                images.mask(index)
+                found.append(index)
+            except (OSError, ValueError) as error:
+                why = str(error)
     if count and not found:
         raise ValueError(f"there is nothing to look at in the {len(images)} images: {why}")
     return found

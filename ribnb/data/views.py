@@ -47,12 +47,9 @@ def multi_scale_views(
     """
     views = []
     for scale in scales:
-        size = [max(1, round(side * scale)) for side in (image.height, image.width)]
-        if size != [image.height, image.width]:
-            resized = functional.resize(image, size, v2.InterpolationMode.BICUBIC)
-        else:
-            resized = image
-        view = to_tensor(resized)
+        size = tuple(max(1, round(side * scale)) for side in image.size)
+        same = size == image.size
+        view = to_tensor(image if same else image.resize(size, Image.Resampling.BICUBIC))
         views.append(torch.stack([view, view.flip(-1)] if flip else [view]))
     return views
 
@@ -69,19 +66,12 @@ class RandomView(nn.Module):
         long_side: smallest and largest length in pixels of the image's longer side, which is
             drawn between them (both included) and resized to bicubically; None keeps the size.
         flip: mirror one image in two.
-
-    Raises:
-        ValueError: a negative ``crop_size``, or a ``long_side`` that is no range.
     """
 
     def __init__(
         self, crop_size: int, long_side: tuple[int, int] | None = None, flip: bool = True
     ) -> None:
         super().__init__()
-        if crop_size < 0:
-            raise ValueError(f"crop_size must be at least 0 pixels; got {crop_size}")
-        if long_side is not None and not 1 <= long_side[0] <= long_side[1]:
-            raise ValueError(f"long_side must be (smallest, largest), from 1 up; got {long_side}")
         self.long_side = long_side
         self.flip = v2.RandomHorizontalFlip(0.5 if flip else 0.0)
         self.crop = v2.RandomCrop(crop_size, pad_if_needed=True) if crop_size else nn.Identity()
@@ -189,10 +179,12 @@ class LabelledViews(Dataset):
     ) -> tuple[Tensor, Tensor]:
         if not self.crop_size:
             return to_tensor(image), torch.from_numpy(np.array(mask))
-        # per axis: where the crop begins in the image, and the image in the crop
-        axes = (1, 0) if self.rows_first else (0, 1)
-        places = {axis: self._place(image.size[axis], generator) for axis in axes}
-        (left, x), (top, y) = places[0], places[1]
+        starts = {}  # axis -> where the crop begins in the image, and the image in the crop
+        for axis in (1, 0) if self.rows_first else (0, 1):
+            spare = image.size[axis] - self.crop_size
+            drawn = int(generator.integers(abs(spare) + 1))
+            starts[axis] = (drawn, 0) if spare > 0 else (0, drawn)
+        (left, x), (top, y) = starts[0], starts[1]
         width, height = (min(side, self.crop_size) for side in image.size)
         box = (left, top, left + width, top + height)
         rows, columns = slice(y, y + height), slice(x, x + width)
@@ -201,11 +193,6 @@ class LabelledViews(Dataset):
         view[:, rows, columns] = to_tensor(image.crop(box))
         labels[rows, columns] = torch.from_numpy(np.array(mask.crop(box)))
         return view, labels
-
-    def _place(self, side: int, generator: np.random.Generator) -> tuple[int, int]:
-        spare = side - self.crop_size
-        drawn = int(generator.integers(abs(spare) + 1))
-        return (drawn, 0) if spare > 0 else (0, drawn)
 
 
 class ShuffledBatches(Sampler):
@@ -275,11 +262,6 @@ def stack(
         ValueError: views of different sizes.
     """
     views, labels = zip(*items, strict=True)
-    sizes = sorted({tuple(view.shape[1:]) for view in views})
-    if len(sizes) > 1:
-        shown = ", ".join(f"{height} x {width}" for height, width in sizes[:3])
-        raise ValueError(
-            f"the views of a batch must have one size, these have {len(sizes)} ({shown} pixels "
-            "among them): set crop_size"
-        )
+    if len({view.shape for view in views}) > 1:
+        raise ValueError("the views of a batch must have one size: set crop_size")
     return torch.stack(views), torch.stack(labels)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple, TypeVar
+from xml.etree import ElementTree
 
+import numpy as np
+import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
+from ribnb.core.files import write_whole
 from ribnb.core.voc import CLASS_NAMES, IGNORED, read_mask
-from ribnb.data.voc_labels import annotated_labels, mask_labels
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
 LISTS = Path("ImageSets") / "Segmentation"
+LABELS_NAME = "labels.npz"  # in the VOC2012 folder
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
-# What Pillow raises for files that are damaged in one way or another.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+Read = TypeVar("Read")
 
 
 def voc_folder(root: str | Path) -> Path:
@@ -61,26 +66,21 @@ def read_split(root: str | Path, split: str | Path) -> list[str]:
             "list either"
         )
     ids = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
         named = {_stem(word) for word in line.split()}
         if len(named) > 1:
-            raise ValueError(
-                f"line {number} of {path} names {len(named)} images: {line.strip()!r}; it must "
-                "be an id, or the paths of one image and its mask"
-            )
+            raise ValueError(f"a line of {path} names {len(named)} images: {line.strip()!r}")
         ids.extend(named)
-    if not ids:
-        raise ValueError(f"{path} holds no image id")
-    if twice := [image_id for image_id, count in Counter(ids).items() if count > 1]:
-        raise ValueError(
-            f"{path} holds {len(twice)} ids more than once, such as {twice[0]}; leave one of each"
-        )
+    twice = [image_id for image_id, count in Counter(ids).items() if count > 1]
+    if twice or not ids:
+        fault = f"{len(twice)} ids more than once, such as {twice[0]}" if twice else "no image id"
+        raise ValueError(f"{path} holds {fault}")
     return ids
 
 
 def _stem(word: str) -> str:
     """``"/JPEGImages/2007_000032.jpg"`` -> ``"2007_000032"``; an id stays as it is."""
-    name = word.rsplit("/", 1)[-1]
+    name = Path(word).name
     return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else name
 
 
@@ -105,14 +105,8 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
 
 def names_in(folder: Path, suffix: str) -> set[str]:
     """Names, without suffix, of the files of a kind in a folder; none if it does not exist."""
-    if not folder.is_dir():
-        return set()
-    with os.scandir(folder) as entries:
-        return {
-            entry.name.removesuffix(suffix)
-            for entry in entries
-            if entry.name.endswith(suffix) and not entry.name.startswith(".")
-        }
+    paths = folder.glob(f"*{suffix}") if folder.is_dir() else ()
+    return {path.name.removesuffix(suffix) for path in paths if not path.name.startswith(".")}
 
 
 class VOCImages:
@@ -152,15 +146,27 @@ class VOCImages:
 
     @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:
-        """Which classes each image shows; see ``image_labels``.
+        """Which classes each image shows.
 
         Raises:
             OSError: an annotation or a mask is missing or cannot be read; names the image.
-            ValueError: one that is damaged, or a ``labels.npz`` that is.
+            ValueError: one that is damaged, or a ``labels.npz`` that is, or is of other classes.
         """
         if self.labels_from == "masks":
             return mask_labels(map(self.mask, range(len(self))), len(self.class_names))
-        return annotated_labels(self.root, self.ids, self.class_names)
+        path = self.root / LABELS_NAME
+        if path.is_file():
+            stored = read_labels(path)
+            if stored.class_names != self.class_names:
+                raise ValueError(
+                    f"{path} has labels of other classes: {', '.join(stored.class_names)}; those "
+                    f"of the folder are {', '.join(self.class_names)}; delete it, or correct "
+                    "classes.txt"
+                )
+            rows = {image_id: row for row, image_id in enumerate(stored.ids)}
+            if rows.keys() >= set(self.ids):
+                return stored.labels[[rows[image_id] for image_id in self.ids]]
+        return image_labels(self.root, self.ids, self.class_names)
 
     def image(self, index: int) -> Image.Image:
         """Image in mode RGB, whatever the file holds; a rotation in its EXIF data is ignored.
@@ -168,12 +174,7 @@ class VOCImages:
         Raises:
             OSError: the file is missing or cannot be read; names the image and the file.
         """
-        path = self.image_path(index)
-        try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except _UNREADABLE as error:
-            raise OSError(f"image {self.ids[index]} cannot be read: {path}: {error}") from error
+        return self._opened(index, lambda image: image.convert("RGB"))
 
     def mask(self, index: int) -> UInt8[ndarray, "H W"]:
         """Truth of an image: 0 background, class_id + 1, 255 ignored.
@@ -185,20 +186,19 @@ class VOCImages:
             ValueError: a mask that is damaged, holds colours or an index without a class, or is
                 of another size than the image. Each names the file, and so the image.
         """
-        path, image_path = self.mask_path(index), self.image_path(index)
+        image_id = self.ids[index]
+        paths = [self.root / folder / f"{image_id}.png" for folder in MASK_FOLDERS]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            raise FileNotFoundError(
+                f"image {image_id} has no mask: there is no file {' or '.join(map(str, paths))}"
+            )
         mask = read_mask(path, len(self.class_names))
-        try:
-            with Image.open(image_path) as image:  # the header: to decode it would take longer
-                width, height = image.size
-        except _UNREADABLE as error:
-            raise OSError(
-                f"image {self.ids[index]} cannot be read: {image_path}: {error}"
-            ) from error
+        width, height = self._opened(index, lambda image: image.size)  # of the header: faster
         if mask.shape != (height, width):
             raise ValueError(
-                f"the mask of image {self.ids[index]} is {mask.shape[1]} x {mask.shape[0]} pixels, "
-                f"the image {width} x {height} ({path}; {image_path}); one of them is of another "
-                "image or was resized"
+                f"the mask of image {image_id} is {mask.shape[1]} x {mask.shape[0]} pixels, the "
+                f"image {width} x {height} ({path}); one of them is of another image or was resized"
             )
         return mask
 
@@ -219,13 +219,116 @@ class VOCImages:
             raise FileNotFoundError(f"image {image_id} is missing: there is no file {path}")
         return path
 
-    def mask_path(self, index: int) -> Path:
-        """The file of an image's mask; FileNotFoundError names what is missing."""
-        image_id = self.ids[index]
-        paths = [self.root / folder / f"{image_id}.png" for folder in MASK_FOLDERS]
-        for path in paths:
-            if path.is_file():
-                return path
-        raise FileNotFoundError(
-            f"image {image_id} has no mask: there is no file {' or '.join(map(str, paths))}"
+    def _opened(self, index: int, read: Callable[[Image.Image], Read]) -> Read:
+        path = self.image_path(index)
+        try:
+            with Image.open(path) as image:
+                return read(image)
+        except Exception as error:  # damage makes Pillow raise nearly anything
+            raise OSError(f"image {self.ids[index]} cannot be read: {path}: {error}") from error
+
+
+class StoredLabels(NamedTuple):
+    """What a ``labels.npz`` holds: N ids, labels in {0, 1}, C names without background."""
+
+    ids: list[str]
+    labels: UInt8[Tensor, "N C"]
+    class_names: tuple[str, ...]
+
+
+def write_labels(
+    path: str | Path, ids: Sequence[str], labels: UInt8[Tensor, "N C"], class_names: Sequence[str]
+) -> None:
+    """Keep labels in one npz of ``ids``, ``labels`` and ``class_names``, without pickle.
+
+    Args:
+        path: such as ``VOC2012/labels.npz``; is whole or not there.
+        ids: N different image ids.
+        labels: (N, C) in {0, 1}.
+        class_names: C names, without background.
+
+    Raises:
+        ValueError: these do not fit together.
+        OSError: the file cannot be written.
+    """
+    ids, class_names = (np.array(list(names), dtype=np.str_) for names in (ids, class_names))
+    labels = np.asarray(labels)
+    _check_labels(ids, labels, class_names)
+    arrays = {"ids": ids, "labels": labels.astype(np.uint8), "class_names": class_names}
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def read_labels(path: str | Path) -> StoredLabels:
+    """What ``write_labels`` kept.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or holds something else; its name is in the message.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            ids, labels, class_names = (file[name] for name in ("ids", "labels", "class_names"))
+        _check_labels(ids, labels, class_names)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # each kind of damage raises a kind of its own
+        raise ValueError(
+            f"{path} is not a whole file of labels ({error}); delete it, and the labels come from "
+            "the annotations, or have data_scripts/get_voc.py write it again"
+        ) from error
+    labels = torch.from_numpy(labels.astype(np.uint8))
+    return StoredLabels(ids.tolist(), labels, tuple(class_names.tolist()))
+
+
+def _check_labels(ids: ndarray, labels: ndarray, class_names: ndarray) -> None:
+    shape = (len(set(ids.tolist())), class_names.size)
+    texts = ids.dtype.kind == class_names.dtype.kind == "U"
+    if (
+        not texts
+        or labels.shape != shape
+        or ids.size != len(labels)
+        or not np.isin(labels, (0, 1)).all()
+    ):
+        raise ValueError(
+            f"labels must be 0 or 1, of shape (different ids, classes) = {shape}; got {ids.size} "
+            f"ids and {labels.shape} of {labels.dtype}"
         )
+
+
+def image_labels(
+    folder: Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
+) -> UInt8[Tensor, "N C"]:
+    """Which classes each image shows, by its file in Annotations of the VOC2012 folder.
+
+    Objects marked difficult count; an image without objects has only zeros. Names of an object's
+    parts lie deeper in the file and stay out.
+
+    Raises:
+        FileNotFoundError: an image without annotation.
+        ValueError: an annotation that cannot be read, or of an unknown class.
+    """
+    labels = torch.zeros(len(ids), len(class_names), dtype=torch.uint8)
+    for row, image_id in enumerate(ids):
+        path = folder / "Annotations" / f"{image_id}.xml"
+        try:
+            for item in ElementTree.parse(path).getroot().findall("object"):
+                name = item.findtext("name", "").strip()
+                if name not in class_names:
+                    raise ValueError(f"unknown class {name!r}; known: {', '.join(class_names)}")
+                labels[row, class_names.index(name)] = 1
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"image {image_id} has no annotation: there is no file {path}; "
+                'VOCImages(..., labels_from="masks") takes the labels from the masks'
+            ) from None
+        except (ElementTree.ParseError, ValueError) as error:
+            raise ValueError(
+                f"the annotation of image {image_id} cannot be read: {path}: {error}"
+            ) from error
+    return labels
+
+
+def mask_labels(masks: Iterable[UInt8[ndarray, "H W"]], num_classes: int) -> UInt8[Tensor, "N C"]:
+    """Which classes have a pixel in each mask; 0 and 255 are none."""
+    rows = [np.isin(range(1, num_classes + 1), mask) for mask in masks]
+    return torch.from_numpy(np.array(rows, dtype=np.uint8).reshape(-1, num_classes))

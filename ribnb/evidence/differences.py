@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
 
-from ribnb.scores.image_scores import ImageScores
-from ribnb.scores.iou import share
+from ribnb.scores.iou import mean_iou
 
 HIGHER, LOWER, SAME = "higher", "lower", "no difference"
 UNDECIDED = "undecided"
@@ -43,7 +42,6 @@ class Difference:
         high: its upper end.
         by_seed: the difference of each seed; empty where only means over seeds were kept.
         seeds: how many there are.
-        shared_images: whether all seeds have the same images, and so share each draw.
     """
 
     difference: float
@@ -51,12 +49,6 @@ class Difference:
     high: float
     by_seed: tuple[float, ...]
     seeds: int
-    shared_images: bool = False
-
-    @property
-    def std(self) -> float:
-        """Standard deviation over seeds (n - 1 below); NaN for fewer than two."""
-        return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else math.nan
 
     @property
     def verdict(self) -> str:
@@ -74,55 +66,10 @@ class Difference:
         ends = "no interval" if math.isnan(self.low) else f"{signed(self.low)}, {signed(self.high)}"
         return f"{signed(self.difference)} [{ends}]"
 
-    def __str__(self) -> str:
-        seeds = " ".join(signed(value) for value in self.by_seed) or f"mean of {self.seeds}"
-        return f"{self.interval}; by seed {seeds}: {self.verdict}"
-
 
 def signed(value: float) -> str:
     """Points with sign and two decimals, never ``-0.00``."""
     return f"{round(value, 2) + 0.0:+.2f}"
-
-
-def paired_scores(
-    first: Sequence[ImageScores],
-    second: Sequence[ImageScores],
-    rng: np.random.Generator,
-    names: tuple[str, str] = ("seeds", "seeds"),
-    resamples: int = 1000,
-) -> Difference:
-    """``paired_difference`` of scores read from files; images are matched by their ids.
-
-    The order of the images in a file does not matter.
-
-    Args:
-        first: of each seed, of the first setting.
-        second: of the same seeds in the same order.
-        rng: where the draws come from.
-        names: which maps of each side; ``("seeds", "cam")`` with one list given twice compares
-            RIB with its baseline.
-        resamples: how many draws.
-
-    Raises:
-        ValueError: other images, classes or truths on the two sides; maps that were not scored;
-            see ``paired_difference``.
-    """
-    sides: tuple[list[ndarray], list[ndarray]] = ([], [])
-    for place, (a, b) in enumerate(zip(first, second, strict=True)):
-        where = f"seed {place} (from 0)"
-        if a.class_names != b.class_names:
-            raise ValueError(f"{where}: the two sides have other classes")
-        if lone := sorted(set(a.ids) ^ set(b.ids)):
-            raise ValueError(
-                f"{where}: {len(lone)} images are on one side only, such as {lone[0]}; compare "
-                "runs over the same images, none of them failed"
-            )
-        for scores, name, matrices in zip((a, b), names, sides, strict=True):
-            if name not in scores.confusions:
-                known = ", ".join(scores.confusions)
-                raise ValueError(f"{where}: no maps {name!r} were scored, but {known}")
-            matrices.append(scores.in_order(sorted(a.ids), name))
-    return paired_difference(*sides, rng, resamples)
 
 
 def paired_difference(
@@ -171,57 +118,39 @@ def combined_difference(
     """
     if not seeds:
         raise ValueError("there is no seed to compare")
-    for place, settings in enumerate(seeds):
-        for other in settings[1:]:
-            _check_sides(np.asarray(settings[0]), np.asarray(other), f"seed {place} (from 0)")
-    truths = [np.asarray(settings[0]).sum(axis=2) for settings in seeds]
+    truths = [_truth(settings, f"seed {place} (from 0)") for place, settings in enumerate(seeds)]
     shared = all(np.array_equal(truth, truths[0]) for truth in truths[1:])
-    by_seed, resampled = [], []
-    drawn = _draws(len(truths[0]), resamples, rng)
+    draws, values = np.empty(0), []
     for place, settings in enumerate(seeds):
-        if place and not shared:
-            drawn = _draws(len(truths[place]), resamples, rng)
-        counts = [_counts(np.asarray(matrices)) for matrices in settings]
-        draws = np.concatenate([np.ones((1, len(truths[place]))), drawn])
-        values = sum(weight * _miou(draws @ of) for weight, of in zip(weights, counts, strict=True))
-        by_seed.append(float(values[0]))
-        resampled.append(values[1:])
+        if not (place and shared):
+            number = len(truths[place])
+            drawn = rng.multinomial(number, np.full(number, 1 / number), size=resamples)
+            draws = np.concatenate([np.ones((1, number)), drawn])  # first, every image once
+        mious = [mean_iou(np.tensordot(draws, matrices, axes=1)) for matrices in settings]
+        values.append(sum(weight * miou for weight, miou in zip(weights, mious, strict=True)))
+    by_seed = tuple(float(of_seed[0]) for of_seed in values)
+    resampled = np.mean([of_seed[1:] for of_seed in values], axis=0)
     # a draw may consist of images that are ignored altogether; it has no mIoU
-    low, high = np.nanquantile(np.mean(resampled, axis=0), [0.025, 0.975]).tolist()
-    mean = float(np.mean(by_seed))
-    return Difference(mean, low, high, tuple(by_seed), len(seeds), shared and len(seeds) > 1)
+    low, high = np.nanquantile(resampled, [0.025, 0.975]).tolist()
+    return Difference(float(np.mean(by_seed)), low, high, by_seed, len(seeds))
 
 
-def _draws(number: int, resamples: int, rng: np.random.Generator) -> Float[ndarray, "R N"]:
-    """How often each image is drawn."""
-    return rng.multinomial(number, np.full(number, 1 / number), size=resamples).astype(float)
-
-
-def _counts(matrices: Int[ndarray, "N C+1 C+1"]) -> Float[ndarray, "N 2*(C+1)"]:
-    """All that IoU needs of each image, and a sum over images keeps: intersections, unions."""
-    right = np.diagonal(matrices, axis1=1, axis2=2)
-    union = matrices.sum(axis=1) + matrices.sum(axis=2) - right
-    return np.concatenate([right, union], axis=1).astype(float)
-
-
-def _miou(counts: Float[ndarray, "R 2*(C+1)"]) -> Float[ndarray, " R"]:
-    """mIoU in % over the classes in truth or prediction, as ``ribnb.scores.iou.mean_iou``."""
-    right, union = np.split(counts, 2, axis=1)
-    return share(np.nansum(share(right, union), axis=1), (union > 0).sum(axis=1)) / 100
-
-
-def _check_sides(a: ndarray, b: ndarray, where: str) -> None:
-    """Refuse matrices of single images that are not of the same images' truth."""
-    if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape != b.shape or len(a) < 2:
+def _truth(settings: Sequence[Int[ndarray, "N C+1 C+1"]], where: str) -> Int[ndarray, "N C+1"]:
+    """Pixels of each class in each image, which must be the same for every setting."""
+    shape, *others = dict.fromkeys(np.shape(matrices) for matrices in settings)
+    if others or len(shape) != 3 or shape[1] != shape[2] or shape[0] < 2:
         raise ValueError(
-            f"{where}: both sides must be (N, C + 1, C + 1) of the same N >= 2 images; got "
-            f"{a.shape} and {b.shape}"
+            f"{where}: all sides must be (N, C + 1, C + 1) of the same N >= 2 images; got "
+            f"{', '.join(map(str, (shape, *others)))}"
         )
-    differs = (a.sum(axis=2) != b.sum(axis=2)).any(axis=1)
-    if differs.any():
-        raise ValueError(
-            f"{where}: the truth of image {differs.argmax()} differs between the two sides; score "
-            "both on the same masks in the same order"
-        )
-    if not a.any():
+    truth, *rest = (np.sum(matrices, axis=2) for matrices in settings)
+    for other in rest:
+        differs = (truth != other).any(axis=1)
+        if differs.any():
+            raise ValueError(
+                f"{where}: the truth of image {differs.argmax()} differs between the sides; score "
+                "all on the same masks in the same order"
+            )
+    if not truth.any():
         raise ValueError(f"{where}: there is no pixel to score, the masks ignore everything")
+    return truth

@@ -12,8 +12,9 @@ import pandas as pd
 
 from ribnb.core.settings import Settings
 from ribnb.runs.ablations import Ablation
-from ribnb.runs.results import find_results, flat, stale
+from ribnb.runs.results import find_results, flat
 from ribnb.scores.image_scores import METRICS, ImageScores, load_image_scores
+from ribnb.scores.iou import THRESHOLDS
 
 ORIGIN = ("images", "device", "git_commit", "date", "seconds", "path")
 MEASURED = (
@@ -28,9 +29,8 @@ class AblationResults:
 
     Attributes:
         ablation: what its file says.
-        frame: one row a planned run, in the file's order: a column for each name that varies
-            (without the group of settings that it is in), ``seed``, every metric (NaN without a
-            result), where it comes from, and ``path``.
+        frame: one row a planned run, in the file's order: a column for each name that varies,
+            ``seed``, every metric (NaN without a result), where it comes from, and ``path``.
         scores: (number of the point, seed) -> scores of its single images, where they are there.
     """
 
@@ -47,15 +47,17 @@ class AblationResults:
             if (number, seed) not in self.scores
         ]
 
-    def points(self, **label: Any) -> list[int]:
-        """The numbers of the points with this label; KeyError if there is none.
+    def lacks(self, *points: int) -> str:
+        """``missing`` in short: the first of them and how many more; empty if there is none."""
+        first, *others = self.missing(*points) or [""]
+        return f"{first} and {len(others)} more" if others else first
 
-        A name within a group of settings is given by itself: ``pooling`` is ``rib.pooling``.
-        """
+    def points(self, **label: Any) -> list[int]:
+        """The numbers of the points with this label; KeyError if there is none."""
         numbers = [
             number
             for number, point in enumerate(self.ablation.points)
-            if label.items() <= {_short(name): value for name, value in point.label.items()}.items()
+            if label.items() <= point.label.items()
         ]
         if not numbers:
             raise KeyError(f"{self.ablation.name} has no point with {label}")
@@ -88,78 +90,92 @@ class Published:
             folder: where they lie, at any depth.
             chapters: chapter -> the class of its settings, which says what is stale.
         """
-        whole, problems = find_results(folder)
+        whole, problems = find_results(folder, chapters)
         by_settings: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for result in whole:
-            if why := stale(result, chapters):
-                problems[result["path"]] = why
-            else:
-                key = result["chapter"], result["settings_hash"]
-                by_settings.setdefault(key, []).append(result)
-        results = {}
-        for key, (first, *others) in by_settings.items():
-            rival = next((other for other in others if _metrics(other) != _metrics(first)), None)
-            if rival is None:
-                results[key] = first
-                continue
-            for result in (first, *others):
-                against = rival if result is first else first
-                problems[result["path"]] = (
-                    f"has the settings of {against['path']}, and other metrics; only one of them "
-                    "can count: move the other away"
-                )
+            key = result["chapter"], result["settings_hash"]
+            by_settings.setdefault(key, []).append(result)
+        for key, group in list(by_settings.items()):
+            if any(_measured(other) != _measured(group[0]) for other in group):
+                paths = [result["path"] for result in by_settings.pop(key)]
+                why = f"only one of {', '.join(paths)} can count: same settings, other metrics"
+                problems |= dict.fromkeys(paths, f"{why}; move the others away")
         shorter = {
             path.removeprefix(f"{folder}/"): why.replace(f"{folder}/", "")
             for path, why in problems.items()
         }
-        return cls(Path(folder), results, shorter)
+        return cls(Path(folder), {key: group[0] for key, group in by_settings.items()}, shorter)
 
     def of(self, ablation: Ablation) -> AblationResults:
-        """What is there for an ablation."""
+        """What is there for an ablation; results without scores of single images are problems."""
         rows, scores = [], {}
         for number, point in enumerate(ablation.points):
             for seed in ablation.seeds:
                 key = ablation.chapter, ablation.settings(point, seed).hash()
                 result = self.results.get(key, {})
-                label = {_short(name): _cell(value) for name, value in point.label.items()}
                 metrics = dict.fromkeys(MEASURED, math.nan) | flat(result.get("metrics", {}))
                 origin = {name: result.get(name) for name in ORIGIN}
-                rows.append({**label, "seed": seed, **metrics, **origin})
-                own = self.scores_of(result) if result else None
-                if own is not None:
-                    scores[number, seed] = own
+                rows.append({**point.label, "seed": seed, **metrics, **origin})
+                if not result:
+                    continue
+                folder = Path(result["path"]).parent
+                try:  # those that are not its own were refused when it was read
+                    scores[number, seed] = load_image_scores(folder)
+                except (OSError, ValueError) as error:
+                    name = folder.relative_to(self.folder).as_posix()
+                    self.problems[name] = str(error).replace(f"{self.folder}/", "")
         return AblationResults(ablation, pd.DataFrame(rows), scores)
 
-    def scores_of(self, result: Mapping[str, Any]) -> ImageScores | None:
-        """The scores of single images beside a result; None, and a problem, if there are none."""
-        folder = Path(result["path"]).parent
-        try:  # those that are not its own were refused when it was read
-            return load_image_scores(folder)
-        except (OSError, ValueError) as error:
-            name = folder.relative_to(self.folder).as_posix()
-            self.problems[name] = str(error).replace(f"{self.folder}/", "")
-            return None
 
-    def unplanned(self, ablations: Iterable[Ablation]) -> list[str]:
-        """Paths of results that belong to none of these ablations as they are now."""
-        planned = {
-            (ablation.chapter, ablation.settings(point, seed).hash())
-            for ablation in ablations
-            for point in ablation.points
-            for seed in ablation.seeds
-        }
-        return [result["path"] for key, result in self.results.items() if key not in planned]
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _cell(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
     """All that a run measured, but for its times."""
     metrics = flat(result["metrics"])
     return {name: value for name, value in metrics.items() if not name.startswith("seconds")}
+
+
+def whats_there(results: Mapping[str, AblationResults], published: Published) -> str:
+    """In words: runs planned and there by ablation, what is missing or does not count."""
+    lines = []
+    for name, ablation in results.items():
+        number = len(ablation.ablation.points) * len(ablation.ablation.seeds)
+        lacks = f"; missing: {ablation.lacks()}" if ablation.lacks() else ""
+        lines.append(f"{name:16} {len(ablation.scores)} of {number} runs{lacks}")
+    if published.problems:
+        lines.append(f"Of what lies there, {len(published.problems)} do not count:")
+        lines += [f"    {path}: {why}" for path, why in published.problems.items()]
+    if published.problems or any(ablation.lacks() for ablation in results.values()):
+        lines.append("To make what is missing: make ablations")
+    return "\n".join(lines)
+
+
+def origin(results: Iterable[AblationResults]) -> str:
+    """In words: where the results were made, from which commits, and when."""
+    runs = _runs(results)
+    if runs.empty:
+        return "There are no results."
+    commits = runs["git_commit"].fillna("of no repository")
+    commits = commits.str.replace(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", regex=True)
+    days = runs["date"].str[:10]
+    return (
+        f"{len(runs)} runs on {', '.join(sorted(runs['device'].unique()))}; "
+        f"commit {', '.join(sorted(commits.unique()))}; "
+        f"{' to '.join(sorted({days.min(), days.max()}))}"
+    )
+
+
+def at_the_end(results: Iterable[AblationResults]) -> str:
+    """In words: how many maps are best at an end of the thresholds, as seeds."""
+    runs, ends = _runs(results), (min(THRESHOLDS), max(THRESHOLDS))
+    words = [
+        f"{runs[column].isin(ends).sum()} of {len(runs)} runs for {name}"
+        for name, column in (("RIB", "seed_threshold"), ("the CAM", "cam_seed_threshold"))
+    ]
+    return f"Best at {ends[0]:g} or {ends[1]:g}: {', '.join(words)}"
+
+
+def _runs(results: Iterable[AblationResults]) -> pd.DataFrame:
+    """Every run with a result once, though several ablations may have it."""
+    frames = [ablation.frame.dropna(subset="path") for ablation in results]
+    whole: Any = [frame for frame in frames if not frame.empty]
+    empty = pd.DataFrame(columns=[*MEASURED, *ORIGIN])
+    return pd.concat(whole).drop_duplicates("path") if whole else empty

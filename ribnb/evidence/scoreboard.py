@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ import pandas as pd
 from ribnb.core.settings import Settings
 from ribnb.core.settings import flat as flat_settings
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
-from ribnb.evidence.claims import Claim, Side, best, compare, side
+from ribnb.evidence.claims import NONE, Claim, Side, best, compare, side
 from ribnb.evidence.differences import Difference
-from ribnb.evidence.reported import OTHERS, reported
 from ribnb.evidence.results import AblationResults, Published
-from ribnb.evidence.stages import STAGES, Row
+from ribnb.evidence.stages import OTHERS, PAPER, ROWS, Source
 from ribnb.runs.results import RESULT, book_folder, flat
-from ribnb.scores.image_scores import FILE, load_image_scores
+from ribnb.scores.image_scores import FILE, METRICS, load_image_scores
 
 NETS = (3, 4, 5)  # seeds of the scenes' runs, each with a classifier of its own
 SCENES: Mapping[str, Mapping[str, Any]] = {  # the runs that the rows are planned with
@@ -36,9 +35,12 @@ TOYS: Mapping[str, Mapping[str, Any]] = {
     "MNIST": {"digits": "mnist", "seeds": 5},
     "embedded digits": {"digits": "embedded", "seeds": 5},
 }
+PLANNED: list[tuple[str, Mapping[str, Any]]] = [
+    *((name, {**given, "seed": seed}) for name, given in SCENES.items() for seed in NETS),
+    *((name, toy) for name in ("toy_bottleneck", "rib_loss") for toy in TOYS.values()),
+]
 SCORED_ON = {"voc_rib": "train", "voc_masks": "train", "voc_segmentation": "val"}
 WHOLE = "0/1"  # the only shard of a split that is not shared out
-NOTHING = "–"
 COMMIT = re.compile(r"^([0-9a-f]{7})[0-9a-f]*")  # what follows says that there were changes
 Result = Mapping[str, Any]
 
@@ -48,23 +50,30 @@ class Cell:
     """Scores of ours, one a seed, or what is missing.
 
     Attributes:
-        values: in %, in the order of ``sources``.
-        sources: the results they come from.
+        results: the results they come from.
+        values: in %, in the order of ``results``.
         missing: what is not there, in words; a cell with any shows no number.
         label: settings in which it differs from the other cells of its row.
     """
 
-    values: tuple[float, ...] = ()
-    sources: tuple[Result, ...] = ()
-    missing: tuple[str, ...] = ()
+    results: tuple[Result, ...]
+    values: tuple[float, ...]
+    missing: str = ""
     label: str = ""
 
     def __str__(self) -> str:
-        if self.missing or not self.values:
-            return "; ".join(self.missing) or "not run yet"
+        if self.missing:
+            return self.missing
         spread = f" ± {statistics.stdev(self.values):.1f}" if len(self.values) > 1 else ""
         label = f" ({self.label})" if self.label else ""
         return f"{statistics.fmean(self.values):.1f}{spread}, n = {len(self.values)}{label}"
+
+    def side(self, maps: str) -> Side:
+        """The scores of its images, where its runs kept them; else their mIoU alone."""
+        folders = [Path(result["path"]).parent for result in self.results]
+        scores = tuple(load_image_scores(each) for each in folders if (each / FILE).is_file())
+        kept = len(scores) == len(folders) and all(maps in each.confusions for each in scores)
+        return Side(scores if kept else (), self.missing, maps=maps, values=self.values)
 
 
 @dataclass(frozen=True)
@@ -88,124 +97,90 @@ class Board:
         """The result on scenes that the rows are planned with."""
         return self.run(chapter, {**SCENES[chapter], "seed": seed})
 
-    def scenes(self, row: Row) -> Cell | None:
-        """Ours on scenes; None where nothing is planned."""
-        if row.scenes is None:
-            return None
-        chapter, metric = row.scenes
-        return _cell({seed: self.net(chapter, seed) for seed in NETS}, chapter, metric)
+    def scenes(self, source: Source) -> Cell:
+        """Ours on scenes."""
+        return _cell({seed: self.net(source[0], seed) for seed in NETS}, source)
 
-    def voc(self, row: Row) -> list[Cell] | None:
-        """Ours on VOC, a cell for each setting that somebody ran; None where nothing is planned."""
-        if row.voc is None:
-            return None
-        chapter, metric = row.voc
-        groups: list[tuple[dict[str, Any], dict[int, Result]]] = []
-        for (name, _), result in self.published.results.items():
-            if name != chapter or not _for_voc(result) or self._why_not_voc(result):
-                continue
-            settings = flat_settings(self.chapters[chapter].identity_of(result["settings"]))
-            seed = settings.pop("seed")
-            group = next((results for own, results in groups if own == settings), None)
-            if group is None:
-                groups.append((settings, group := {}))
-            group[seed] = result
+    def voc(self, source: Source) -> list[Cell]:
+        """Ours on VOC, a cell for each setting that somebody ran."""
+        groups: dict[str, tuple[dict[str, Any], dict[int, Result]]] = {}
+        for result in self.with_vocs_settings():
+            if result["chapter"] == source[0] and not why_not_voc(result):
+                kind = self.chapters[source[0]]
+                settings = flat_settings(kind.identity_of(result["settings"]))
+                seed = settings.pop("seed")
+                groups.setdefault(repr(settings), (settings, {}))[1][seed] = result
         cells = []
-        for own, results in groups:
-            varied = [name for name in own if any(own[name] != other[name] for other, _ in groups)]
+        for own, results in groups.values():
+            others = [other for other, _ in groups.values()]
+            varied = [name for name in own if any(own[name] != other[name] for other in others)]
             label = ", ".join(f"{name} = {own[name]}" for name in varied)
-            cells.append(_cell(results, chapter, metric, label))
+            cells.append(_cell(results, source, label))
         return cells
 
-    def not_voc(self) -> dict[str, str]:
-        """Path -> why a result with VOC's settings is not one of the whole split of VOC."""
-        found = [result for result in self.published.results.values() if _for_voc(result)]
-        return {result["path"]: why for result in found if (why := self._why_not_voc(result))}
-
-    def plans(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Chapter and parameters of every run that the page is planned with, ablations aside."""
-        for chapter, parameters in SCENES.items():
-            for seed in NETS:
-                yield chapter, {**parameters, "seed": seed}
-        for chapter in ("toy_bottleneck", "rib_loss"):
-            for parameters in TOYS.values():
-                yield chapter, parameters
+    def with_vocs_settings(self) -> list[Result]:
+        """Results that are to be of VOC; a shard is a part of one, and does not count."""
+        return [
+            result
+            for result in self.published.results.values()
+            if result["settings"].get("dataset") == "voc"
+            and result["settings"].get("shard", WHOLE) == WHOLE
+        ]
 
     def missing(self) -> dict[str, str]:
         """What the page is planned with and is not there: in words -> the command that makes it."""
         commands = {}
-        for chapter, parameters in self.plans():
+        for chapter, parameters in PLANNED:
             if self.run(chapter, parameters) is None:
+                folder = "_".join([chapter, *map(str, parameters.values())])
                 given = [f"{name}={value}" for name, value in parameters.items()]
-                apart = [str(parameters[name]) for name in ("digits", "seed") if name in parameters]
-                folder = f"output_dir=runs/scoreboard/{'_'.join([chapter, *apart])}"
-                words = " ".join(f"-p {one}" for one in (*given, folder))
+                words = " ".join(f"-p {one}" for one in (*given, f"output_dir=runs/{folder}"))
                 commands[f"{chapter}: {', '.join(given)}"] = f"ribnb run {chapter} {words}"
         return commands
 
-    def used(self) -> list[Result]:
-        """The results behind the table, each once."""
-        results: dict[str, Result] = {}
-        for stage in STAGES:
-            for row in stage.rows:
-                for cell in [self.scenes(row), *(self.voc(row) or [])]:
-                    for source in cell.sources if cell else ():
-                        results.setdefault(source["path"], source)
-        return list(results.values())
 
-    def _why_not_voc(self, result: Result) -> str:
-        chapter, metrics = result["chapter"], result["metrics"]
-        split = SCORED_ON.get(chapter)
-        if split is None:
-            return ""
-        of_networks = metrics.get("val_iou_per_class", {}).values()
-        by_class = next(iter(of_networks), result.get("per_class_iou"))
-        if set(by_class or ()) - {"background"} != set(CLASS_NAMES):
-            return "is of other classes than VOC's"
-        if result["split"] != split:
-            return f"is scored on {result['split']}; the table is of {split}"
-        if result["images"] != LIST_COUNTS[split]:
-            return f"is scored on {result['images']} of {LIST_COUNTS[split]} images"
-        return ""
-
-
-def _cell(results: Mapping[int, Result | None], chapter: str, metric: str, label: str = "") -> Cell:
+def _cell(results: Mapping[int, Result | None], source: Source, label: str = "") -> Cell:
+    chapter, maps = source
+    kinds = {"voc_masks": "mask_miou", "voc_segmentation": "val_miou"}
+    metric = f"{kinds[chapter]}.{maps}" if chapter in kinds else METRICS[maps][0]
     values, missing = [], []
     for seed, result in results.items():
-        value = None if result is None else flat(result["metrics"]).get(metric)
-        if result is None:
-            missing.append(f"{chapter} of seed {seed} is missing")
-        elif value is None:
-            missing.append(f"{chapter} of seed {seed} has no {metric}")
-        else:
-            values.append(value)
+        values.append(flat(result["metrics"]).get(metric) if result else None)
+        if values[-1] is None:
+            lack = f"has no {metric}" if result else "is missing"
+            missing.append(f"{chapter} of seed {seed} {lack}")
     if missing:
-        return Cell(missing=tuple(missing), label=label)
-    return Cell(tuple(values), tuple(filter(None, results.values())), label=label)
+        return Cell((), (), "; ".join(missing), label)
+    return Cell(tuple(filter(None, results.values())), tuple(values), label=label)
 
 
-def _for_voc(result: Result) -> bool:
-    """Whether a result has VOC's settings; a shard is a part of one, and does not count."""
-    settings = result["settings"]
-    return settings.get("dataset") == "voc" and settings.get("shard", WHOLE) == WHOLE
+def why_not_voc(result: Result) -> str:
+    """Why a result with VOC's settings is not one of the whole split of VOC; empty if it is."""
+    split = SCORED_ON.get(result["chapter"])
+    if split is None:
+        return ""
+    of_networks = result["metrics"].get("val_iou_per_class", {}).values()
+    by_class = next(iter(of_networks), result.get("per_class_iou"))
+    classes, images = {*(by_class or ())} - {"background"}, LIST_COUNTS[split]
+    if (classes, result["split"], result["images"]) == ({*CLASS_NAMES}, split, images):
+        return ""
+    return (
+        f"is scored on {result['images']} images of {result['split']} and {len(classes)} classes, "
+        f"not on the {images} of VOC's {split} and its {len(CLASS_NAMES)}"
+    )
 
 
 # Claims -----------------------------------------------------------------------------------------
 
-# What is compared, chapter, metric and name of RIB's maps or masks and of the CAM's, row reported.
+# What is compared, chapter, names of RIB's maps or masks and of the CAM's, row reported.
 RIB_AND_CAM = (
-    ("seeds on 100 scenes, RIB in the paper's variant", "voc_rib",
-     ("seed_miou", "seeds"), ("cam_seed_miou", "cam"), "seed"),
-    ("seeds", "voc_masks", ("mask_miou.rib", "rib"), ("mask_miou.cam", "cam"), "seed"),
-    ("seeds after a dense CRF", "voc_masks",
-     ("mask_miou.rib_crf", "rib_crf"), ("mask_miou.cam_crf", "cam_crf"), "crf"),
-    ("masks after IRN", "voc_masks",
-     ("mask_miou.rib_irn", "rib_irn"), ("mask_miou.cam_irn", "cam_irn"), "irn"),
-    ("networks on val, without CRF", "voc_segmentation",
-     ("val_miou.rib_irn", "rib_irn"), ("val_miou.cam_irn", "cam_irn"), ""),
-    ("networks on val, with CRF", "voc_segmentation",
-     ("val_miou.rib_irn_crf", "rib_irn_crf"), ("val_miou.cam_irn_crf", "cam_irn_crf"), ""),
-)  # fmt: skip
+    ("seeds on 100 scenes, RIB in the paper's variant", "voc_rib", "seeds", "cam", "seed"),
+    ("seeds", "voc_masks", "rib", "cam", "seed"),
+    ("seeds after a dense CRF", "voc_masks", "rib_crf", "cam_crf", "crf"),
+    ("masks after IRN", "voc_masks", "rib_irn", "cam_irn", "irn"),
+    ("networks on val, without CRF", "voc_segmentation", "rib_irn", "cam_irn", ""),
+    ("networks on val, with CRF", "voc_segmentation", "rib_irn_crf", "cam_irn_crf", ""),
+)
 # What is compared, what the paper says, chapter, and two entries of lists of HGRs of R_ND.
 ON_DIGITS = (
     ("HGR of R_ND, the last layer against the one below", "lower: the last layer is the bottleneck",
@@ -222,73 +197,48 @@ def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Cla
 
     Args:
         board: the results.
-        found: what is there for ablations, by name.
+        found: what is there for the book's ablations, by name.
     """
     claims = []
     for asked, paper, chapter, first, second in ON_DIGITS:
-        claims += [_on_digits(board, asked, paper, chapter, kind, first, second) for kind in TOYS]
-    for asked, chapter, rib, cam, key in RIB_AND_CAM:
-        scores = [reported(f"{key} {kind}") for kind in ("rib", "cam")]
-        paper = f"higher: {scores[0].score} against {scores[1].score}" if all(scores) else "higher"
-        rows = [Row("", "", (chapter, metric), (chapter, metric)) for metric, _ in (rib, cam)]
-        pairs = [("RIB against the CAM", *map(board.scenes, rows))]
-        for cells in zip(*(board.voc(row) or [] for row in rows), strict=True):
+        for kind, parameters in TOYS.items():
+            result, words = board.run(chapter, parameters), f"{asked}, {kind}"
+            gap = _on_digits(result, first, second) if result else None
+            missing = "" if result else f"{chapter} of {kind} is missing"
+            claims.append(Claim(words, paper, gap, missing))
+    for asked, chapter, *maps, key in RIB_AND_CAM:
+        scores = [PAPER[f"{key} {kind}"].split()[0] for kind in ("rib", "cam") if key]
+        paper = f"higher: {' against '.join(scores)}" if scores else "higher"
+        rib, cam = ((chapter, each) for each in maps)
+        pairs = [("RIB against the CAM", board.scenes(rib), board.scenes(cam))]
+        for cells in zip(board.voc(rib), board.voc(cam), strict=True):
             label = f", {cells[0].label}" if cells[0].label else ""
             pairs.append((f"RIB against the CAM on VOC{label}", *cells))
         for words, *cells in pairs:
-            sides = (_side(cell, maps) for cell, (_, maps) in zip(cells, (rib, cam), strict=True))
-            claims.append(compare(chapter, f"{asked}: {words}", *sides, paper))
-    if "loss" in found:
-        losses = [best(found["loss"], loss=loss) for loss in ("rib", "bce")]
-        words = "seeds: L_RIB against as many steps of L_BCE, each at its best rate"
-        claims.append(compare("loss", words, *losses, "higher"))
-    if "tau" in found:
-        pair = (side(found["tau"], threshold=tau) for tau in (0.4, 1.0))
-        claims.append(compare("tau", "seeds: GNDRP against GAP", *pair, "higher"))
+            sides = (cell.side(each) for cell, each in zip(cells, maps, strict=True))
+            claims.append(compare(f"{asked}: {words}", *sides, paper))
+    losses = [best(found["loss"], loss=loss) for loss in ("rib", "bce")]
+    words = "seeds: L_RIB against as many steps of L_BCE, each at its best rate"
+    claims.append(compare(words, *losses, "higher"))
+    pair = (side(found["tau"], threshold=tau) for tau in (0.4, 1.0))
+    claims.append(compare("seeds: GNDRP against GAP", *pair, "higher"))
     for pooling, paper in (("gndrp", "not lower"), ("gap", "lower")):
-        if "k_and_pooling" in found:
-            steps = found["k_and_pooling"]
-            pair = (side(steps, pooling=pooling, iterations=k) for k in (20, 5))
-            words = f"seeds: K = 20 against K = 5, {pooling.upper()}"
-            claims.append(compare("k_and_pooling", words, *pair, paper))
+        pair = (side(found["k_and_pooling"], pooling=pooling, iterations=k) for k in (20, 5))
+        claims.append(compare(f"seeds: K = 20 against K = 5, {pooling.upper()}", *pair, paper))
     return claims
 
 
-def _side(cell: Cell | None, maps: str) -> Side:
-    """The scores of a cell's images, where its runs kept them; else their mIoU alone."""
-    if cell is None or cell.missing or not cell.values:
-        return Side(missing=str(cell or NOTHING))
-    folders = [Path(source["path"]).parent for source in cell.sources]
-    scores = tuple(load_image_scores(one) for one in folders if (one / FILE).is_file())
-    kept = len(scores) == len(folders) and all(maps in one.confusions for one in scores)
-    return Side(scores if kept else (), maps=maps, values=cell.values)
-
-
-def _on_digits(
-    board: Board,
-    asked: str,
-    paper: str,
-    chapter: str,
-    kind: str,
-    first: tuple[str, int],
-    second: tuple[str, int],
-) -> Claim:
+def _on_digits(result: Result, first: tuple[str, int], second: tuple[str, int]) -> Difference:
     """Two means over nets; their interval is the one between mean ± standard deviation of each.
 
     In hundredths, of which results keep mean and standard deviation over the nets only.
     """
-    asked, result = f"{asked}, {kind}", board.run(chapter, TOYS[kind])
-    if result is None:
-        return Claim(chapter, asked, paper, None, f"{chapter} of {kind} is missing")
     (x, dx), (y, dy) = (
-        (
-            100 * result["metrics"][name]["non_discriminative"][place],
-            100 * result["spread"][name]["non_discriminative"][place],
-        )
+        [100 * result[kind][name]["non_discriminative"][place] for kind in ("metrics", "spread")]
         for name, place in (first, second)
     )
     ends = (x - dx) - (y + dy), (x + dx) - (y - dy)
-    return Claim(chapter, asked, paper, Difference(x - y, *ends, (), len(result["seed"])))
+    return Difference(x - y, *ends, (), len(result["seed"]))
 
 
 # Tables -----------------------------------------------------------------------------------------
@@ -296,41 +246,41 @@ def _on_digits(
 
 def scores_table(board: Board) -> pd.DataFrame:
     """One row for each kind of maps at each stage: what others report, and ours."""
-    rows = []
-    for stage in STAGES:
-        how = [stage.post_processing, stage.threshold and f"threshold: {stage.threshold}"]
-        for row in stage.rows:
-            on_voc, on_scenes = board.voc(row), board.scenes(row)
-            rows.append(
-                {
-                    "stage": f"{stage.name}, {stage.split}",
-                    "post-processing": "; ".join(filter(None, how)),
-                    "began with": row.maps,
-                    "reported": reported(row.key) or NOTHING,
-                    "re-run by others": reported(row.key, OTHERS) or NOTHING,
-                    "ours on VOC": NOTHING
-                    if on_voc is None
-                    else "; ".join(map(str, on_voc)) or str(Cell()),
-                    "ours on scenes": on_scenes or NOTHING,
-                }
-            )
-    return pd.DataFrame(rows).astype(str)
+    return pd.DataFrame(
+        {
+            "stage": row.stage,
+            "post-processing": row.how,
+            "began with": row.began_with,
+            "reported": PAPER.get(row.key, NONE),
+            "re-run by others": OTHERS.get(row.key, NONE),
+            "ours on VOC": "; ".join(map(str, board.voc(row.voc))) or "not run yet"
+            if row.voc
+            else NONE,
+            "ours on scenes": str(board.scenes(row.scenes)) if row.scenes else NONE,
+        }
+        for row in ROWS
+    )
 
 
 def notes(board: Board) -> str:
     """In Markdown: what is left out, missing or not counted, why, and what makes it."""
     lines = [f"- Left out: {path} {why}." for path, why in board.published.problems.items()]
     lines += [f"- Missing: {words}: `{command}`" for words, command in board.missing().items()]
-    lines += [f"- Not counted as VOC: {path} {why}." for path, why in board.not_voc().items()]
+    for result in board.with_vocs_settings():
+        if why := why_not_voc(result):
+            lines.append(f"- Not counted as VOC: {result['path']} {why}.")
     text = "\n".join(lines).replace(f"{board.published.folder}/", "")
     return text or "Nothing is missing, stale, broken or edited among the results of this page."
 
 
 def origins(board: Board) -> pd.DataFrame:
     """Where each result behind the table comes from; those of the book are linked to."""
+    cells = [board.scenes(row.scenes) for row in ROWS if row.scenes]
+    cells += [cell for row in ROWS if row.voc for cell in board.voc(row.voc)]
+    used = {result["path"]: result for cell in cells for result in cell.results}
     return pd.DataFrame(
         {
-            "result": _link(board, Path(result["path"])),
+            "result": _link(board, Path(path)),
             "seed": str(result["seed"]),
             "images": result["images"],
             "commit": COMMIT.sub(r"\1", result.get("git_commit") or "unknown"),
@@ -338,7 +288,7 @@ def origins(board: Board) -> pd.DataFrame:
             "date": str(result["date"])[:10],
             "digest": result["digest"][:12],
         }
-        for result in board.used()
+        for path, result in used.items()
     )
 
 

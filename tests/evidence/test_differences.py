@@ -16,10 +16,8 @@ from ribnb.evidence.differences import (
     Difference,
     combined_difference,
     paired_difference,
-    paired_scores,
     signed,
 )
-from ribnb.scores.image_scores import ImageScores
 from ribnb.scores.iou import mean_iou
 
 IMAGES, ROWS = 40, 4
@@ -71,7 +69,6 @@ def test_the_difference_is_of_sums_over_images_and_a_mean_over_seeds():
     expected = [miou(a) - miou(b) for a, b in zip(firsts, seconds, strict=True)]
     assert found.by_seed == pytest.approx(expected)
     assert found.difference == pytest.approx(np.mean(expected))
-    assert found.std == pytest.approx(np.std(expected, ddof=1))
     assert found.low < found.difference < found.high
     assert found.seeds == 3
 
@@ -83,18 +80,10 @@ def test_identical_sides_differ_by_exactly_0():
     assert found.by_seed == (0, 0, 0)
 
 
-def test_exchanged_sides_turn_everything_round():
-    a, b = [side(0.2, 1)], [side(0.3, 2)]
-    found, turned = paired_difference(a, b, rng()), paired_difference(b, a, rng())
-    assert (turned.difference, turned.low, turned.high) == pytest.approx(
-        (-found.difference, -found.high, -found.low)
-    )
-
-
 # What the interval is ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("resamples", [1, 7, 500])
+@pytest.mark.parametrize("resamples", [1, 500])
 def test_one_seed_is_the_plain_bootstrap(resamples):
     a, b = side(0.2, 1), side(0.3, 2)
     found = paired_difference([a], [b], rng(4), resamples)
@@ -118,14 +107,11 @@ def test_seeds_of_the_same_images_share_their_draws_and_others_do_not():
     a, b = side(0.2, 1), side(0.5, 2)
     one = paired_difference([a], [b], rng())
     thrice = paired_difference([a] * 3, [b] * 3, rng())
-    assert thrice.shared_images
-    assert not one.shared_images
     assert (thrice.low, thrice.high) == pytest.approx((one.low, one.high))
     new = paired_difference(
         [side(0.2, k, truth=k) for k in range(3)], [side(0.5, 9 + k, truth=k) for k in range(3)],
         rng(),
     )  # fmt: skip
-    assert not new.shared_images
     assert new.high - new.low < 0.8 * (one.high - one.low)
 
 
@@ -147,12 +133,6 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         found = paired_difference([big_a[places]], [big_b[places]], rng(trial), 200)
         inside += found.low <= truth <= found.high
     assert 176 <= inside <= 199  # 190 expected, with a standard deviation of 3
-
-
-def test_the_fewer_images_the_wider():
-    a, b = side(0.2, 1, images=200), side(0.4, 2, images=200)
-    many, few = (paired_difference([a[:n]], [b[:n]], rng()) for n in (200, 20))
-    assert few.high - few.low > 2 * (many.high - many.low)
 
 
 def test_the_result_depends_on_the_generator_alone():
@@ -213,7 +193,6 @@ def made(low: float, high: float, *by_seed: float) -> Difference:
 )
 def test_the_rule(difference, word):
     assert difference.verdict == word
-    assert str(difference).endswith(f": {word}")
     turned = {HIGHER: LOWER, LOWER: HIGHER}.get(word, word)
     by_seed = tuple(-value for value in difference.by_seed)
     ends = -difference.high, -difference.low
@@ -225,73 +204,18 @@ def test_the_rule_in_words_names_its_words_and_numbers():
     assert all(word in RULE for word in words)
 
 
-def test_numbers_are_told_with_interval_and_seeds():
+def test_numbers_are_told_with_their_interval():
     found = made(1.5, 2.5, 1.0, 2.0, 3.0)
-    assert str(found) == "+2.00 [+1.50, +2.50]; by seed +1.00 +2.00 +3.00: higher"
+    assert found.interval == "+2.00 [+1.50, +2.50]"
     assert made(math.nan, math.nan, 1.0).interval == "+1.00 [no interval]"
     assert [signed(value) for value in (-0.001, 0.0, -2.0)] == ["+0.00", "+0.00", "-2.00"]
-
-
-# Scores from files ------------------------------------------------------------------------
-
-
-def scores(seed: int, wrong: float, order=None, **changes) -> ImageScores:
-    ids = [f"s{seed}_{place:03}" for place in range(IMAGES)]
-    order = range(IMAGES) if order is None else order
-    both = {"seeds": side(wrong, seed, truth=seed), "cam": side(wrong + 0.2, 50 + seed, truth=seed)}
-    parts = {
-        "ids": tuple(ids[place] for place in order),
-        "confusions": {name: of[list(order)] for name, of in both.items()},
-        "thresholds": {"seeds": 0.3, "cam": 0.2},
-        "class_names": ("a", "b", "c"),
-    }
-    return ImageScores(**{**parts, **changes})
-
-
-def test_the_order_of_the_images_in_a_file_does_not_matter():
-    mixed = rng(3).permutation(IMAGES)
-    first, second = [scores(3, 0.2), scores(4, 0.2)], [scores(3, 0.4), scores(4, 0.4)]
-    plain = paired_scores(first, second, rng())
-    one = paired_scores(first, [scores(3, 0.4, mixed), scores(4, 0.4, mixed)], rng())
-    both = paired_scores([scores(3, 0.2, mixed), first[1]], second, rng())
-    assert plain == one == both
-
-
-def test_the_seeds_are_compared_with_the_cams_of_the_same_runs():
-    runs = [scores(3, 0.2), scores(4, 0.2)]
-    found = paired_scores(runs, runs, rng(), ("seeds", "cam"))
-    assert found.by_seed == pytest.approx([run.miou() - run.miou("cam") for run in runs])
-    assert found.low > 0
-
-
-@pytest.mark.parametrize(
-    ("second", "message"),
-    [
-        ([scores(3, 0.4)], "shorter"),
-        ([scores(4, 0.4), scores(3, 0.4)], "seed 0 .*: 80 images are on one side only, such as s3"),
-        ([scores(3, 0.4), scores(4, 0.4, range(1, 40))], "seed 1 .*1 images .* s4_000; compare"),
-        ([scores(3, 0.4), scores(4, 0.4, class_names=("x", "b", "c"))], "seed 1 .*other classes"),
-    ],
-)
-def test_sides_of_other_seeds_images_or_classes_are_refused(second, message):
-    with pytest.raises(ValueError, match=message):
-        paired_scores([scores(3, 0.2), scores(4, 0.2)], second, rng())
-
-
-def test_other_masks_are_named_by_image_and_unknown_maps_by_those_there_are():
-    ids = scores(3, 0.2).ids
-    other = scores(3, 0.2, ids=(ids[1], ids[0], *ids[2:]))
-    with pytest.raises(ValueError, match=r"seed 0 .*truth of image 0 differs"):
-        paired_scores([scores(3, 0.2)], [other], rng())
-    with pytest.raises(ValueError, match="no maps 'irn' were scored, but seeds, cam"):
-        paired_scores([other], [other], rng(), ("seeds", "irn"))
 
 
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
         ([], [], "no seed to compare"),
-        ([side(0.2, 1)], [side(0.2, 1)[1:]], r"seed 0 .*\(40, 4, 4\) and \(39, 4, 4\)"),
+        ([side(0.2, 1)], [side(0.2, 1)[1:]], r"seed 0 .*\(40, 4, 4\), \(39, 4, 4\)"),
         ([side(0.2, 1)[:1]], [side(0.2, 1)[:1]], "N >= 2"),
         ([side(0.2, 1)], [side(0.2, 1)[::-1]], "truth of image 0 differs"),
         ([np.zeros((2, 3, 3), int)], [np.zeros((2, 3, 3), int)], "no pixel to score"),

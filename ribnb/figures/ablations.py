@@ -150,11 +150,11 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     Full marks have an interval without 0.
 
     Args:
-        rows: ``label``, ``difference``, ``low``, ``high`` in points and the list ``by_seed``, such
-            as ``{"label": ..., **difference.as_dict()}``; NaN or None where there is no result.
+        rows: ``label``, and ``difference``, ``low``, ``high`` in points and the list ``by_seed``,
+            unless there is no result.
         title: what to see.
     """
-    frame = pd.DataFrame(rows).reset_index(drop=True)
+    frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
     labels = [textwrap.fill(str(label), 38) for label in frame["label"]]
     height = sum(0.4 + 0.16 * label.count("\n") for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))

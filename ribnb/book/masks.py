@@ -16,10 +16,10 @@ from ribnb.core.settings import SHARED, Settings, SettingsError, differences, se
 from ribnb.core.voc import ImageSet
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.crf import CRFSettings, crf_available
+from ribnb.masks.irn import PRESETS, IRNSettings
 from ribnb.masks.irn_net import IRN, load_irn
-from ribnb.masks.irn_settings import PRESETS, IRNSettings
 from ribnb.masks.irn_training import train_irn
-from ribnb.masks.scene_masks import packaged_masks
+from ribnb.masks.stages import packaged_masks
 from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet

@@ -16,7 +16,7 @@ from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet
 from ribnb.data.image_sets import Part
 from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.scene_masks import NUM_MASKS, network_path, unpack_masks
+from ribnb.masks.stages import NUM_MASKS, network_path, unpack_masks
 from ribnb.nets.cam_net import Architecture
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training

@@ -9,7 +9,7 @@ from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET
 from ribnb.core.settings import SHARED, SettingsError, flat, merged, nested
 from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier import ClassifierSettings
 from ribnb.segmentation.settings import SegmentationSettings

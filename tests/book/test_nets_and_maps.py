@@ -31,7 +31,7 @@ from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.scene_masks import network_path
+from ribnb.masks.stages import network_path
 from ribnb.method.localization import maps_digest
 from ribnb.nets.weights import checkpoint_metadata
 

@@ -39,7 +39,6 @@ class Squares:
                 ImageDraw.Draw(image).rectangle([8 * place, 4, 8 * place + 5, 16], fill=name)
         return image
 
-
     def mask(self, index: int) -> np.ndarray:
         """The squares, 0 beside them, with an ignored row."""
         width, height = self.sizes[index % len(self.sizes)]

@@ -169,9 +169,7 @@ class Comparison:
 
     def agreement(self, folders: dict[str, Path]) -> dict:
         """Largest difference of the maps, and the share of pixels with the same label."""
-        cams = self.ours(
-            self.settings.replace(iterations=0), PartClock(self.device, on=False)
-        )
+        cams = self.ours(self.settings.replace(iterations=0), PartClock(self.device, on=False))
         difference = change = 0.0
         same = pixels = 0
         for target in self.targets:

@@ -21,8 +21,7 @@ from torch.utils.data import Dataset
 from ribnb.data.scenes.rendering import (
     CLASS_NAMES,
     Scene,
-    check_classes,
-    check_size,
+    check_scenes,
     render_scene,
     scene_seed,
 )
@@ -63,12 +62,11 @@ class SceneImages(Dataset):
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1; got {num_images}")
         scene_seed(seed, split, 0)  # refuses what is none
-        check_classes(num_classes)
-        self.size = check_size(size)
+        self.size = check_scenes(size, num_classes)
         self.seed, self.split = seed, split
         self.class_names = CLASS_NAMES[:num_classes]
         self.ids = [f"s{seed}_{split}_{index:06d}" for index in range(num_images)]
-        self._kept: list[Scene | None] = [None] * num_images
+        self._kept: dict[int, Scene] = {}
         self._to_keep = _ROOM // (6 * self.size[0] * self.size[1])  # 3 bytes a pixel, 3 masks
 
     def __len__(self) -> int:
@@ -76,17 +74,17 @@ class SceneImages(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was drawn: another process draws a scene sooner than it is sent all."""
-        return {**self.__dict__, "_kept": [None] * len(self)}
+        return {**self.__dict__, "_kept": {}}
 
     def scene(self, index: int) -> Scene:
         """Everything about image ``index``. What it returns is kept: do not write to it."""
         if not 0 <= index < len(self):
             raise IndexError(f"scene {index} of {len(self)}")
-        if (kept := self._kept[index]) is not None:
-            return kept
+        if index in self._kept:
+            return self._kept[index]
         seed = scene_seed(self.seed, self.split, index)
         scene = render_scene(seed, self.size, len(self.class_names))
-        if index < self._to_keep:
+        if len(self._kept) < self._to_keep:
             self._kept[index] = scene
         return scene
 

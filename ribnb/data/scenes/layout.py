@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -13,14 +12,14 @@ from PIL import Image
 from ribnb.core.files import write_whole
 from ribnb.core.progress import progress
 from ribnb.core.runner import run_jobs
+from ribnb.core.settings import differences
 from ribnb.core.voc import write_mask
 from ribnb.data.scenes.rendering import (
     CLASS_NAMES,
     DRAWING,
     Scene,
     SceneObject,
-    check_classes,
-    check_size,
+    check_scenes,
     render_scene,
     scene_seed,
 )
@@ -76,16 +75,12 @@ def write_scenes(
         The number of scenes drawn now; those that were there already are left alone.
 
     Raises:
-        TypeError, ValueError: an argument of the wrong type or out of range.
+        ValueError: an argument out of range.
         FileExistsError: the folder holds another data set.
         OSError: the folder cannot be written to.
     """
-    height, width = check_size(size)
-    check_classes(num_classes)
-    num_images, seed = operator.index(num_images), operator.index(seed)
+    height, width = check_scenes(size, num_classes)
     scene_seed(seed, "train", 0)  # refuses a wrong seed
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1; got {workers}")
     splits = split_ids(num_images)
     root = Path(root)
     settings = {"num_images": num_images, "height": height, "width": width}
@@ -128,17 +123,18 @@ def split_ids(num_images: int) -> dict[str, list[str]]:
 
 def _claim(root: Path, settings: dict[str, int]) -> None:
     """Make the folders and note the settings, unless something else is there already."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(f"{root} cannot be a folder: a file is in its place") from None
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write to {root}: {error.strerror}; choose a folder where you may"
-        ) from None
+    root.mkdir(parents=True, exist_ok=True)
     path = root / SETTINGS_NAME
     if path.is_file():
-        _compare(path, settings)
+        try:
+            kept = json.loads(path.read_text())
+        except ValueError as error:
+            raise FileExistsError(f"{path} is damaged ({error}); choose another folder") from error
+        if kept != settings:
+            raise FileExistsError(
+                f"{root} holds scenes made otherwise ({differences(kept, settings)}); choose "
+                "another folder, or delete this one"
+            )
     elif any(root.iterdir()):
         raise FileExistsError(
             f"{root} holds files but no {SETTINGS_NAME}: it was not made by this script, which "
@@ -149,25 +145,6 @@ def _claim(root: Path, settings: dict[str, int]) -> None:
         for left in (root / folder).glob(".*"):  # of a call that was killed
             left.unlink(missing_ok=True)
     _write_lines(path, [json.dumps(settings, indent=2)])
-
-
-def _compare(path: Path, settings: dict[str, int]) -> None:
-    try:
-        others = {name: json.loads(path.read_text()).get(name) for name in settings}
-    except (ValueError, AttributeError):
-        raise FileExistsError(
-            f"{path} is not readable as settings; delete the folder or choose another one"
-        ) from None
-    differing = [
-        f"{name} = {others[name]} (asked for: {value})"
-        for name, value in settings.items()
-        if others[name] != value
-    ]
-    if differing:
-        raise FileExistsError(
-            f"{path.parent} holds scenes made with {', '.join(differing)}; choose another "
-            "folder, or delete this one"
-        )
 
 
 def _files(root: Path, image_id: str) -> list[Path]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
+from scipy.ndimage import convolve1d
 
 from ribnb.core.voc import IGNORED
 from ribnb.data.scenes.backgrounds import draw_background
@@ -110,12 +110,10 @@ def render_scene(
         num_classes: objects are of the first so many of ``CLASS_NAMES``, 2 to 20.
 
     Raises:
-        TypeError: a seed, size or number of classes that is not made of whole numbers.
-        ValueError: one that is out of range.
+        ValueError: a seed, size or number of classes that is out of range.
     """
-    height, width = check_size(size)
-    check_classes(num_classes)
-    generator = _generator(seed)
+    height, width = check_scenes(size, num_classes)
+    generator = np.random.default_rng(seed)
     picture = draw_background(generator, height, width)
     placed, numbers = place_objects(generator, height, width, num_classes)
     parts = np.zeros((height, width), np.uint8)
@@ -130,39 +128,18 @@ def render_scene(
     return Scene(_photograph(generator, picture), mask, instances, parts, objects)
 
 
-def _generator(seed):
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        message = f"seed must be whole numbers of at least 0, one or several; got {seed!r}"
-        raise type(error)(message) from None
-
-
-def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+def check_scenes(size: int | tuple[int, int], num_classes: int) -> tuple[int, int]:
     """Height and width of a size.
 
     Raises:
-        TypeError, ValueError: see ``render_scene``.
+        ValueError: the size or the number of classes is out of range, see ``render_scene``.
     """
-    try:
-        height, width = (operator.index(side) for side in np.broadcast_to(size, 2).tolist())
-    except (TypeError, ValueError):
-        raise TypeError(f"size must be a side or (height, width), pixels; got {size!r}") from None
+    height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < SMALLEST:
         raise ValueError(f"size must be at least {SMALLEST} pixels a side; got {height} x {width}")
-    return height, width
-
-
-def check_classes(num_classes: int) -> None:
-    """Refuse a number of classes that is not there.
-
-    Raises:
-        TypeError, ValueError: see ``render_scene``.
-    """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int):
-        raise TypeError(f"num_classes must be a whole number; got {num_classes!r}")
     if not 2 <= num_classes <= len(CLASS_NAMES):
         raise ValueError(f"num_classes must lie in [2, {len(CLASS_NAMES)}]; got {num_classes}")
+    return height, width
 
 
 def _paste(item: Placed, picture: Float[ndarray, "3 H W"], parts: UInt8[ndarray, "H W"]) -> None:
@@ -230,18 +207,14 @@ def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> Scen
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     box = tuple(int(side) + 1 for side in (columns[0], rows[0], columns[-1], rows[-1]))
     pixels, in_image = int(seen.sum()), int(item.region.sum())
-    choice = item.choice
     return SceneObject(
-        class_id=choice.class_id,
-        name=CLASS_NAMES[choice.class_id],
+        **vars(item.choice),
+        name=CLASS_NAMES[item.choice.class_id],
         box=box,
         pose="Left" if item.sketch.mirrored else "Right",
         truncated=in_image < _VISIBLE * item.size,
         occluded=pixels < _VISIBLE * in_image,
         pixels=pixels,
-        hue_of=choice.hue_of,
-        texture_of=choice.texture_of,
-        build_of=choice.build_of,
     )
 
 
@@ -284,17 +257,9 @@ def draw_saliency(
     """
     region = np.isin(instances, salient_numbers(prominence))
     window = 2 * round(_WINDOW * min(instances.shape) / _REFERENCE / 2 - 0.5) + 1
-    inside = _count_around(region, window)
+    inside, ones = region.astype(np.int32), np.ones(window, np.int32)
+    for axis in (0, 1):  # the image's edge goes on outside
+        inside = convolve1d(inside, ones, axis=axis, mode="nearest")
     # The share of a window goes from 0 to 1 over its width: stretched, so over two pixels.
     value = 0.5 + (2 * inside - window**2) / (4 * window)
     return (255 * np.clip(value, 0, 1) + 0.5).astype(np.uint8)
-
-
-def _count_around(region: Bool[ndarray, "H W"], window: int) -> ndarray:
-    """Pixels of the region in the window around each pixel; the image's edge goes on outside."""
-    from scipy.ndimage import convolve1d
-
-    count, ones = region.astype(np.int32), np.ones(window, np.int32)
-    for axis in (0, 1):
-        count = convolve1d(count, ones, axis=axis, mode="nearest")
-    return count

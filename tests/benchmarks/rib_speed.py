@@ -38,7 +38,7 @@ from ribnb.book.costs import rib_flops
 from ribnb.core.devices import PRECISIONS, device_name, float32_mode, resolve_device
 from ribnb.core.files import read_maps
 from ribnb.core.provenance import git_commit, now, versions
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 from ribnb.data.views import multi_scale_views
 from ribnb.data.voc import VOCImages
 from ribnb.method.inputs import AdaptationInputs

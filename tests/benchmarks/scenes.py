@@ -17,7 +17,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 
 
 def seconds(work) -> tuple[float, float]:

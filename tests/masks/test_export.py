@@ -11,7 +11,7 @@ from PIL import Image
 
 from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.core.voc import read_mask, write_mask
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc import VOCImages
 from ribnb.masks.export import export_irn
 from ribnb.scores import seed_miou

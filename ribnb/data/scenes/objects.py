@@ -46,7 +46,10 @@ class Pose:
 
 @dataclass(frozen=True)
 class Choice:
-    """What an object is, before it has a place: its class, and those that its body is of."""
+    """What an object is: its class, 0-based, and those of which its body has each trait.
+
+    A trait is the class's own with probability 0.7.
+    """
 
     class_id: int
     hue_of: int
@@ -164,7 +167,13 @@ def draw_object(
         sketch.part = HEAD
         with sketch.moved(*build.neck, build.ZOOM, pose.nod):
             kind.head(sketch, tones)
-    return _cut(choice, sketch, height, width)
+    drawn = sketch.alpha > 0.5
+    drawn_head = drawn & (sketch.parts == HEAD)
+    in_image, in_window = overlap(sketch, height, width)
+    region, head = np.zeros((2, height, width), bool)
+    region[in_image] = drawn[in_window]
+    head[in_image] = drawn_head[in_window]
+    return Placed(choice, sketch, region, head, int(drawn.sum()), int(drawn_head.sum()))
 
 
 def _coat(generator, choice, scale):
@@ -187,16 +196,6 @@ def _tones(generator, choice):
         saturation * generator.uniform(0.9, 1.08),
         value * generator.uniform(0.9, 1.04),
     )
-
-
-def _cut(choice, sketch, height, width):
-    drawn = sketch.alpha > 0.5
-    drawn_head = drawn & (sketch.parts == HEAD)
-    in_image, in_window = overlap(sketch, height, width)
-    region, head = np.zeros((2, height, width), bool)
-    region[in_image] = drawn[in_window]
-    head[in_image] = drawn_head[in_window]
-    return Placed(choice, sketch, region, head, int(drawn.sum()), int(drawn_head.sum()))
 
 
 def overlap(sketch: Sketch, height: int, width: int) -> tuple[tuple, tuple]:

@@ -14,7 +14,7 @@ from scipy.ndimage import convolve1d
 from ribnb.core.voc import IGNORED
 from ribnb.data.scenes.backgrounds import draw_background
 from ribnb.data.scenes.classes import SCENE_CLASSES
-from ribnb.data.scenes.objects import Placed, overlap, place_objects
+from ribnb.data.scenes.objects import Choice, Placed, overlap, place_objects
 
 CLASS_NAMES = tuple(each.name for each in SCENE_CLASSES)
 DRAWING = 1  # to be raised by one whenever the same seed gives another scene
@@ -30,31 +30,26 @@ _VISIBLE = 0.95  # share of an object below which it counts as truncated or occl
 
 
 @dataclass(frozen=True)
-class SceneObject:
-    """One object of a scene, as a VOC annotation tells it, and where its body comes from.
+class SceneObject(Choice):
+    """One object of a scene, as a VOC annotation tells it.
 
     Attributes:
-        class_id: 0-based.
         name: of its class.
         box: (xmin, ymin, xmax, ymax) of what is in sight, 1-based and inclusive as in VOC.
         pose: which way it looks, "Left" or "Right".
         truncated: whether the image cuts some of it off.
         occluded: whether another object hides some of it.
         pixels: in sight, before the border is taken off.
-        hue_of, texture_of, build_of: class ids of which the body has each trait; the object's
-            own with probability 0.7.
+        prominence: how soon a viewer sees it; large and near the middle is soon.
     """
 
-    class_id: int
     name: str
     box: tuple[int, int, int, int]
     pose: str
     truncated: bool
     occluded: bool
     pixels: int
-    hue_of: int
-    texture_of: int
-    build_of: int
+    prominence: float
 
 
 @dataclass(frozen=True)
@@ -81,21 +76,9 @@ class Scene:
         return tuple(sorted({item.class_id for item in self.objects}))
 
     @property
-    def prominence(self) -> tuple[float, ...]:
-        """How soon a viewer sees each object: large and near the middle is soon."""
-        height, width = self.mask.shape
-
-        def of(item: SceneObject) -> float:
-            left, top, right, bottom = item.box
-            x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
-            return item.pixels * (1 - math.hypot(x, y))
-
-        return tuple(map(of, self.objects))
-
-    @property
     def saliency(self) -> UInt8[ndarray, "H W"]:
         """255 where a saliency detector would see something, 0 where not; see ``draw_saliency``."""
-        return draw_saliency(self.instances, self.prominence)
+        return draw_saliency(self.instances, [item.prominence for item in self.objects])
 
 
 def render_scene(
@@ -204,8 +187,11 @@ def _spread(numbers, extreme, corners):
 
 def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> SceneObject:
     seen = numbers == number
+    height, width = seen.shape
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    box = tuple(int(side) + 1 for side in (columns[0], rows[0], columns[-1], rows[-1]))
+    ends = columns[0], rows[0], columns[-1], rows[-1]
+    left, top, right, bottom = box = tuple(int(side) + 1 for side in ends)
+    x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
     pixels, in_image = int(seen.sum()), int(item.region.sum())
     return SceneObject(
         **vars(item.choice),
@@ -215,6 +201,7 @@ def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> Scen
         truncated=in_image < _VISIBLE * item.size,
         occluded=pixels < _VISIBLE * in_image,
         pixels=pixels,
+        prominence=pixels * (1 - math.hypot(x, y)),
     )
 
 
@@ -232,20 +219,13 @@ def scene_seed(seed: int, split: str, index: int) -> tuple[int, int, int]:
     return seed, SPLITS.index(split), index
 
 
-def salient_numbers(prominence: Sequence[float]) -> list[int]:
-    """Numbers, from 1, of the objects that are salient.
-
-    The most prominent one is, and others of comparable prominence, more than 0.8 of its own:
-    about one further object in three. The others are what saliency maps miss.
-    """
-    most = max(prominence)
-    return [number for number, one in enumerate(prominence, 1) if one > _COMPARABLE * most]
-
-
 def draw_saliency(
     instances: UInt8[ndarray, "H W"], prominence: Sequence[float]
 ) -> UInt8[ndarray, "H W"]:
     """The saliency map of a scene: 255 in salient objects, 0 elsewhere, a thin edge between.
+
+    Salient are the most prominent object and those of more than 0.8 of its prominence, about one
+    further object in three. The others are what saliency maps miss.
 
     Like a detector's it is sharp and not the truth: straight edges lie where they should, with one
     pixel of partial value on either side, but corners are rounded, and parts that are thinner
@@ -253,9 +233,10 @@ def draw_saliency(
 
     Args:
         instances: 0 background, the number from 1 of the object, 255 on the border.
-        prominence: of each object, see ``Scene.prominence``.
+        prominence: of each object, see ``SceneObject``.
     """
-    region = np.isin(instances, salient_numbers(prominence))
+    salient = np.flatnonzero(np.array(prominence) > _COMPARABLE * max(prominence)) + 1
+    region = np.isin(instances, salient)
     window = 2 * round(_WINDOW * min(instances.shape) / _REFERENCE / 2 - 0.5) + 1
     inside, ones = region.astype(np.int32), np.ones(window, np.int32)
     for axis in (0, 1):  # the image's edge goes on outside

@@ -1,6 +1,6 @@
 """The paper's method: losses, pooling, maps, the bottleneck, and the adaptation to each image."""
 
-from ribnb.method.adaptation import Adaptation, adapt
+from ribnb.method.adaptation import Adaptation, Step, adapt
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio, region_ratios
 from ribnb.method.cam import MapSum, class_activation_maps, normalize
 from ribnb.method.inputs import AdaptationInputs
@@ -8,7 +8,6 @@ from ribnb.method.localization import MapsReport, localization_maps, maps_digest
 from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import gap, gndrp
 from ribnb.method.settings import RIBSettings
-from ribnb.method.walk import Step
 
 __all__ = [
     "Adaptation",

@@ -4,18 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ribnb.core.devices import autocast, evaluation, float32_mode
 from ribnb.method.cam import MapSum
+from ribnb.method.losses import rib_loss
+from ribnb.method.pooling import POOLINGS, gap
 from ribnb.method.settings import RIBSettings
-from ribnb.method.walk import Step, walk_from
-from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.cam_net import CAMNet, folded
 
 Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
+
+
+@dataclass
+class Step:
+    """What happened at one step, kept with ``trace=True``.
+
+    Attributes:
+        k: the step, from 0; its maps are those of theta_k.
+        cams: a tensor (n, h, w) for each scale that ran: ReLU of the class maps of the present
+            classes, image and flip added.
+        flooded: share of the scale-1 positions where a present class is high; None without the
+            flood rule.
+        gap_logits: (2, n) GAP of the scale-1 views' class maps, whatever the loss pools with.
+        target_logits: (rows, n) pooled logits of the loss scales' views, image before flip.
+        batch_logits: (b, C) pooled logits of the other images; None if they were not run.
+        learning_rates: of the backbone and of the class layer; None if nothing was updated.
+    """
+
+    k: int
+    cams: list[Tensor] = field(default_factory=list)
+    flooded: float | None = None
+    gap_logits: Tensor | None = None
+    target_logits: Tensor | None = None
+    batch_logits: Tensor | None = None
+    learning_rates: tuple[float, float] | None = None
 
 
 @dataclass
@@ -30,6 +59,7 @@ class Course:
             whatever the loss pools with; none for an image without labels.
         stopped_at: the step k after whose maps the loop stopped; None if it ran to its end.
         stop_reason: ``"margin"``, ``"flood"`` or None.
+        seconds: that the image took in ``localization_maps``, waiting for its data included.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -37,6 +67,7 @@ class Course:
     gap_logits: list[float] = field(default_factory=list)
     stopped_at: int | None = None
     stop_reason: str | None = None
+    seconds: float = math.nan
 
     @property
     def logit_growth(self) -> float:
@@ -98,28 +129,36 @@ def adapt(
 
     Lee et al. 2021, the procedure; ``variant="released"`` is what the authors' code does.
     """
-    labels = _check(model, views, labels, settings)
+    labels = torch.as_tensor(labels)
+    _check(model, views, labels, settings)
     course, steps, batches = Course(), [], iter(batches)
     maps = MapSum(views[0].shape[-2:], settings, model.output_stride)
     stops = settings.margin_rule == "stop" and settings.iterations > 0
     updates = settings.iterations if trace else settings.num_updates
-    with walk_from(model, settings, views, labels) as walk:
+    with _walk_from(model, settings, views, labels) as walk:
         for k in range(max(settings.iterations + settings.last_map, 1)):
             step = Step(k)
             with torch.set_grad_enabled(k < updates):
                 rows = walk.look(step)
             maps.add(step.cams)
+            numbers = [step.gap_logits.mean()]
             if rows is None:
                 course.stop_reason = "flood"
-                course.gap_logits.append(step.gap_logits.mean().item())
             else:
-                both = torch.stack([step.gap_logits.mean(), step.target_logits.sum()]).tolist()
-                course.gap_logits.append(both[0])
-                course.target_losses.append(both[1])
-                if stops and abs(both[1]) > settings.margin:
-                    course.stop_reason = "margin"
+                numbers.append(step.target_logits.sum())
+            gap_logit, *target_loss = torch.stack(numbers).tolist()  # a GPU is waited for once
+            course.gap_logits.append(gap_logit)
+            course.target_losses += target_loss
+            if stops and target_loss and abs(target_loss[0]) > settings.margin:
+                course.stop_reason = "margin"
             if k < updates and rows is not None and (trace or course.stop_reason is None):
-                course.losses.append(walk.update(step, rows, _take(batches, k, updates)))
+                batch = next(batches, None)
+                if batch is None:
+                    raise ValueError(
+                        f"there is no batch for step {k}: these settings take {updates} updates, "
+                        "each with a batch of its own"
+                    )
+                course.losses.append(walk.update(step, rows, *batch))
                 if after_update is not None:
                     after_update(k)
             if trace:
@@ -137,38 +176,161 @@ def adapt(
     )
 
 
-def _take(batches: Iterator[Batch], k: int, updates: int) -> Batch:
-    try:
-        return next(batches)
-    except StopIteration:
-        raise ValueError(
-            f"there is no batch for step {k}: these settings take {updates} updates, each with "
-            "a batch of its own"
-        ) from None
-
-
-def _check(model: CAMNet, views: Sequence[Tensor], labels: Tensor, settings: RIBSettings) -> Tensor:
-    """The labels, if all is right."""
+def _check(model: CAMNet, views: Sequence[Tensor], labels: Tensor, settings: RIBSettings) -> None:
     rows = 2 if settings.flip else 1
-    if len(views) != len(settings.scales):
+    shapes = [tuple(view.shape) for view in views]
+    right = [len(shape) == 4 and shape[:2] == (rows, 3) for shape in shapes]
+    if len(shapes) != len(settings.scales) or not all(right):
         raise ValueError(
-            f"views must hold one tensor for each of the scales {settings.scales}; got {len(views)}"
+            f"views must be ({rows}, 3, h, w), one for each of the scales {settings.scales}; got "
+            f"{shapes}"
         )
-    for view in views:
-        if view.ndim != 4 or view.shape[:2] != (rows, 3):
-            raise ValueError(
-                f"each view must have the shape ({rows}, 3, h, w), "
-                f"{'the image and its flip' if settings.flip else 'one image'}; got "
-                f"{tuple(view.shape)}"
-            )
-    labels = torch.as_tensor(labels)
-    if labels.shape != (model.num_classes,):
+    zeros, ones = labels == 0, labels == 1
+    if labels.shape != (model.num_classes,) or not (zeros | ones).all() or not ones.any():
         raise ValueError(
-            f"labels must have the shape ({model.num_classes},), one for each class of the "
-            f"model; got {tuple(labels.shape)}"
+            f"labels must be ({model.num_classes},), each 0 or 1, with a class that is present; "
+            f"got {labels.tolist()}"
         )
-    if ((labels != 0) & (labels != 1)).any():
-        raise ValueError(f"labels must be 0 or 1; got {labels.tolist()}")
-    if not labels.any():
-        raise ValueError("the image has no labels: there is no class to adapt to")
-    return labels
+
+
+class _Walk:
+    """The network on its way from theta_0, and the image it walks for."""
+
+    def __init__(
+        self, model: CAMNet, settings: RIBSettings, views: Sequence[Tensor], labels: Tensor
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.device = model.class_layer.weight.device
+        self.labels = labels.to(self.device)
+        self.present = self.labels.nonzero()[:, 0]
+        groups = [model.moving_parameters(), list(model.class_layer.parameters())]
+        self.optimizer = torch.optim.SGD(
+            [{"params": weights} for weights in groups],  # each update sets their rates
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        # The frozen stages never move: batch norm is folded in, and the target passes once.
+        self.frozen_stages = folded(model.frozen_modules())
+        self.frozen = [self.frozen_features(view) for view in views]
+
+    def look(self, step: Step) -> Tensor | None:
+        """theta_k's maps and logits into ``step``; the loss's (rows, C) logits, None if flooded.
+
+        Scale 1 comes first: if it is flooded, the other scales are not looked at.
+        """
+        rows, finite, flooded = [], [], False
+        for scale, frozen in zip(self.settings.scales, self.frozen, strict=True):
+            in_loss = scale in self.settings.loss_scales
+            with torch.set_grad_enabled(in_loss and torch.is_grad_enabled()):
+                class_maps = self.class_maps(frozen)
+                finite.append(class_maps.isfinite().all())
+                if in_loss:
+                    rows.append(POOLINGS[self.settings.pooling](class_maps, self.settings))
+            cams = class_maps.detach()[:, self.present].relu()
+            step.cams.append(cams[0] + cams[1].flip(-1) if self.settings.flip else cams[0])
+            if scale == 1:
+                step.gap_logits = gap(class_maps.detach())[:, self.present]
+                flooded = self.flooded(step)
+                if flooded:
+                    break
+        # Asked once for all scales: each answer makes a GPU wait for the next order.
+        _require_finite(torch.stack(finite), f"the image's class maps at step {step.k}")
+        if flooded:
+            return None
+        logits = torch.cat(rows)
+        step.target_logits = logits.detach()[:, self.present]
+        return logits
+
+    def flooded(self, step: Step) -> bool:
+        """The authors' flood rule: too many positions are high in some present class's map."""
+        level, share = self.settings.flood_level, self.settings.flood_share
+        if level is None or share is None:
+            return False
+        cams = step.cams[0]
+        high = cams > level * cams.amax(dim=(1, 2), keepdim=True)
+        step.flooded = high.any(dim=0).float().mean().item()
+        return step.k >= 1 and step.flooded > share
+
+    def update(self, step: Step, rows: Tensor, images: Tensor, labels: Tensor) -> float:
+        """theta_{k+1} from theta_k; the loss before it."""
+        self.optimizer.zero_grad()
+        loss = self.loss(rows, self.labels.expand_as(rows))
+        loss.backward()  # before the batch runs, so that only one graph is held at a time
+        losses = [loss.detach()]
+        if len(images):
+            labels = labels.to(self.device, non_blocking=True)
+            class_maps = self.class_maps(self.frozen_features(images))
+            _require_finite(class_maps.isfinite(), f"the batch's class maps at step {step.k}")
+            step.batch_logits = POOLINGS[self.settings.pooling](class_maps, self.settings)
+            loss = self.loss(step.batch_logits, labels)
+            loss.backward()
+            step.batch_logits = step.batch_logits.detach()
+            losses.append(loss.detach())
+        rate = self.settings.rate(step.k)
+        step.learning_rates = rate, rate * self.settings.class_layer_factor
+        for group, value in zip(self.optimizer.param_groups, step.learning_rates, strict=True):
+            group["lr"] = value
+        self.optimizer.step()
+        total = sum(torch.stack(losses).tolist())
+        if not math.isfinite(total):
+            raise FloatingPointError(f"the loss at step {step.k} is {total}")
+        return total
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        images = images.to(self.device, non_blocking=True)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), autocast(self.settings.precision, self.device):
+            return self.frozen_stages(images)
+
+    def class_maps(self, frozen: Tensor) -> Tensor:
+        with autocast(self.settings.precision, self.device):
+            return self.model.class_layer(self.model.moving_features(frozen)).float()
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
+        if self.settings.loss == "bce":
+            return F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
+        return rib_loss(
+            logits, labels, self.settings.margin if self.settings.margin_rule == "cap" else math.inf
+        )
+
+
+def _require_finite(finite: Tensor, what: str) -> None:
+    # GNDRP keeps no position of a map of NaN: the loss alone would not show it.
+    if not finite.all():
+        raise FloatingPointError(f"{what} hold NaN or infinity")
+
+
+@contextmanager
+def _walk_from(
+    model: CAMNet, settings: RIBSettings, views: Sequence[Tensor], labels: Tensor
+) -> Iterator[_Walk]:
+    """A walk from the model's weights, theta_0, which it has again afterwards, whatever happens."""
+    with (
+        torch.inference_mode(False),  # gradients flow, whatever mode the caller is in
+        torch.enable_grad(),
+        model.stages_moving(settings.moving_stages),
+        _restored([*model.moving_parameters(), *model.class_layer.parameters()]),
+        evaluation(model),
+        float32_mode(settings.precision),
+    ):
+        yield _Walk(model, settings, views, labels)
+
+
+@contextmanager
+def _restored(moving: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Let copies of these weights move; afterwards all is, gradients too, as before."""
+    before = [(weight.data, weight.grad, weight.requires_grad) for weight in moving]
+    for weight in moving:
+        weight.grad = None
+        # A copy as convolutions like it best, on GPUs and on the CPU.
+        like = torch.channels_last if weight.ndim == 4 else torch.preserve_format
+        weight.data = weight.data.clone(memory_format=like)
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight, (value, gradient, required) in zip(moving, before, strict=True):
+            weight.data = value
+            weight.grad = gradient
+            weight.requires_grad_(required)

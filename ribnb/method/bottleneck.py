@@ -48,9 +48,16 @@ def gradient_maps(
     images = images.detach().clone().requires_grad_(True)
     with evaluation(model), _record_sums(model, before_activation) as sums, torch.enable_grad():
         logits = model(images)
-    if not sums and not any(isinstance(module, LAYERS) for module in model.modules()):
-        raise ValueError("the model has no convolution and no fully connected layer")
-    _check_targets(logits, targets, len(images))
+    if logits.ndim != 2 or not any(isinstance(module, LAYERS) for module in model.modules()):
+        raise ValueError(
+            "the model must give logits (B, C) and have convolutions or fully connected layers"
+        )
+    known = range(logits.shape[1])
+    if targets.shape != (len(images),) or not all(t in known for t in targets.tolist()):
+        raise ValueError(
+            f"targets must be ({len(images)},) class indices in 0 ... {known[-1]}, one an image; "
+            f"got {targets.tolist()}"
+        )
     with torch.enable_grad():
         sums.append(logits.gather(1, targets[:, None].long()).sum())
     # Images of a batch do not act on each other in eval mode, so one sum serves them all.
@@ -89,15 +96,9 @@ def high_gradient_ratio(
         )
     if region.dtype != torch.bool:
         raise ValueError(f"region must be a bool mask, not {region.dtype}")
-    if not region.any():
-        raise ValueError("the region has no pixels, so it has no ratio")
-    if gradient_map.isnan().any():
-        raise ValueError("the gradient map holds NaN")
-    _check_ruler(threshold, [] if scale is None else [scale])
-    magnitude = gradient_map.abs()
-    scale = magnitude.max().item() if scale is None else scale
-    high = magnitude > threshold * scale
-    return high[region].float().mean().item()
+    scales = None if scale is None else gradient_map.new_tensor([scale])
+    ratios = region_ratios(gradient_map[None, None], {"region": region[None]}, threshold, scales)
+    return ratios["region"].item()
 
 
 def region_ratios(
@@ -126,12 +127,15 @@ def region_ratios(
             raise ValueError(
                 f"{what!r} is for {len(given)} images, the maps are of {maps.shape[1]}"
             )
-    _check_ruler(threshold, [] if scales is None else scales.tolist())
+    if not threshold >= 0 or (scales is not None and not (scales > 0).all()):
+        raise ValueError(
+            f"threshold must be at least 0 and each scale positive; got {threshold} and {scales}"
+        )
     if maps.isnan().any():
         raise ValueError("a gradient map holds NaN")
     empty = [name for name, masks in regions.items() if not masks.any(dim=(1, 2)).all()]
     if empty:
-        raise ValueError(f"the region {empty[0]!r} has no pixels in one of the images")
+        raise ValueError(f"{empty[0]!r} has no pixels in one of the images, and so no ratio")
     magnitudes = maps.abs()
     scales = magnitudes.amax(dim=(2, 3)) if scales is None else scales.expand(maps.shape[:2])
     high = magnitudes > threshold * scales[:, :, None, None]
@@ -139,14 +143,6 @@ def region_ratios(
         name: (high & masks).sum(dim=(2, 3)) / masks.sum(dim=(1, 2))
         for name, masks in regions.items()
     }
-
-
-def _check_ruler(threshold: float, scales: list[float]) -> None:
-    if not threshold >= 0:
-        raise ValueError(f"threshold must be at least 0; got {threshold}")
-    for scale in scales:
-        if not scale > 0:
-            raise ValueError(f"scale must be positive; got {scale}")
 
 
 @contextmanager
@@ -170,15 +166,3 @@ def _record_sums(model: nn.Module, before_activation: bool) -> Iterator[list[Ten
             handle.remove()
     if sums:
         sums.pop(-1 if before_activation else 0)
-
-
-def _check_targets(logits: Tensor, targets: Tensor, batch: int) -> None:
-    if logits.ndim != 2:
-        raise ValueError(f"the model must give logits (B, C); it gave {tuple(logits.shape)}")
-    if targets.shape != (batch,) or targets.is_floating_point():
-        raise ValueError(
-            f"targets must be ({batch},) class indices, one an image; got "
-            f"{tuple(targets.shape)} of {targets.dtype}"
-        )
-    if targets.min() < 0 or targets.max() >= logits.shape[1]:
-        raise ValueError(f"targets must lie in 0 ... {logits.shape[1] - 1}; got {targets.tolist()}")

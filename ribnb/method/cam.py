@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import evaluation
-from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
+
+if TYPE_CHECKING:
+    from ribnb.method.settings import RIBSettings
 
 EPSILON = 1e-5  # what the authors' code adds to the maximum
 

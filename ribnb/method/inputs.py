@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -18,16 +18,6 @@ from ribnb.method.settings import RIBSettings
 
 Batch = tuple[Tensor, Tensor]  # images (b, 3, H, W), labels (b, C)
 VIEWS = -1  # in the place of a step: the item is the target's views
-_ROWS = 1024  # of the product that are held as numbers; all of VOC's would be 450 MB
-
-
-def class_disjoint(labels: Num[Tensor, "N C"]) -> Bool[Tensor, "N N"]:
-    """Which images share no class, for all pairs at once, by one matrix product."""
-    labels = labels.float()
-    disjoint = torch.empty(len(labels), len(labels), dtype=torch.bool)
-    for rows, target in zip(labels.split(_ROWS), disjoint.split(_ROWS), strict=True):
-        torch.eq(rows @ labels.T, 0, out=target)
-    return disjoint
 
 
 class AdaptationInputs(Dataset):
@@ -49,8 +39,6 @@ class AdaptationInputs(Dataset):
         self.labels = images.labels  # read now, not by each worker anew
         sides = settings.long_side_min, settings.long_side_max
         self.view = RandomView(settings.crop_size, sides if sides[1] else None, flip=True)
-        if settings.batch_choice == "disjoint":  # an image without labels is so even from itself
-            self.disjoint = class_disjoint(self.labels).fill_diagonal_(False)
 
     def __getitem__(
         self, key: tuple[int, int]
@@ -102,16 +90,18 @@ class AdaptationInputs(Dataset):
 
     def candidates(self, target: int) -> Int[ndarray, " n"]:
         """Indices of the images that a batch of this target may hold."""
+        allowed = torch.ones(len(self.images), dtype=torch.bool)
         if self.settings.batch_choice == "disjoint":
-            return self.disjoint[target].nonzero()[:, 0].numpy()
-        return np.delete(np.arange(len(self.images)), target)
+            allowed = ((self.labels != 0) & (self.labels[target] != 0)).any(dim=1).logical_not()
+        allowed[target] = False
+        return allowed.nonzero()[:, 0].numpy()
 
 
 class Feed:
     """For one target after the other: its views, then a batch for each of its updates.
 
-    Workers read ahead, in this order. Once a target is done with, because it has stopped early,
-    no more of it is read, and what had been read ahead is dropped.
+    Workers read ahead, in this order. Once the next target is asked for, because this one has
+    stopped early, no more of this one is read, and what had been read ahead is dropped.
 
     Args:
         inputs: what to read.
@@ -127,8 +117,7 @@ class Feed:
         workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
-        self.inputs, self.targets = inputs, targets
-        self.done: set[int] = set()
+        self.inputs, self.targets, self.asked = inputs, targets, 0
         self.unreadable: dict[str, str] = {}
         loader = DataLoader(
             inputs,
@@ -144,9 +133,9 @@ class Feed:
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """The keys to read; asked by the loader whenever a worker is free."""
-        for target in self.targets:
+        for number, target in enumerate(self.targets, 1):
             for step in (VIEWS, *range(self.inputs.settings.num_updates)):
-                if target not in self.done:
+                if number >= self.asked:
                     yield target, step
 
     def views(self, target: int) -> list[Tensor]:
@@ -155,12 +144,12 @@ class Feed:
         Raises:
             OSError: the image cannot be read; says why.
         """
+        self.asked += 1
         key = None
         while key != (target, VIEWS):  # what was read ahead of a target that stopped is dropped
             key, views, unreadable = next(self.stream)
             key = tuple(key)
         if unreadable:
-            self.finish(target)
             raise OSError("; ".join(unreadable.values()))
         return views
 
@@ -176,10 +165,6 @@ class Feed:
                 raise batch
             self.unreadable.update(unreadable)
             yield batch
-
-    def finish(self, target: int) -> None:
-        """This target needs nothing more."""
-        self.done.add(target)
 
     def close(self) -> None:
         """Nothing more is needed; the workers end."""

@@ -6,7 +6,6 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,26 +23,14 @@ from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import check_labels
 
 
-@dataclass(kw_only=True)
-class StepRecord(Course):
-    """The course of one image's adaptation, as ``steps/<image id>.json`` holds it.
-
-    Attributes:
-        seconds: that the image took, waiting for its data included.
-    """
-
-    seconds: float
-
-
-def read_steps(path: str | Path) -> StepRecord | None:
+def read_steps(path: str | Path) -> Course | None:
     """The record of one image's adaptation; None if there is none, or not a whole one."""
     try:
-        record = StepRecord(**json.loads(Path(path).read_text(encoding="utf-8")))
-        if math.isfinite(record.seconds) and record.stop_reason in ("margin", "flood", None):
-            return record
+        course = Course(**json.loads(Path(path).read_text(encoding="utf-8")))
+        whole = math.isfinite(course.seconds) and course.stop_reason in ("margin", "flood", None)
     except (OSError, ValueError, TypeError):
-        pass
-    return None
+        return None
+    return course if whole else None
 
 
 @dataclass
@@ -59,18 +46,9 @@ class MapsReport(Report):
         seconds_per_image: of the images with maps, whenever they were made; NaN without any.
     """
 
-    what: str = "images"
     unreadable: dict[str, str] = field(default_factory=dict)
-    stopped: dict[str, int] = field(default_factory=lambda: {"margin": 0, "flood": 0})
+    stopped: dict[str, int] = field(default_factory=dict)
     seconds_per_image: float = math.nan
-
-    def count(self, records: Iterable[StepRecord | None]) -> None:
-        """Take stops and seconds from the records of images with maps."""
-        kept = [record for record in records if record is not None]
-        for reason in self.stopped:
-            self.stopped[reason] = sum(record.stop_reason == reason for record in kept)
-        if kept:
-            self.seconds_per_image = statistics.fmean(record.seconds for record in kept)
 
     def __str__(self) -> str:
         first, *others = super().__str__().split("\n")
@@ -125,16 +103,15 @@ def localization_maps(
     on_gpu = model.class_layer.weight.device.type == "cuda"
     with closing(Feed(inputs, labelled, workers, pin_memory=on_gpu)) as feed:
 
-        def make(name: str) -> tuple[Adaptation, float]:
+        def make(name: str) -> Adaptation:
             target, begin = indices[name], time.perf_counter()
             labels = images.labels[target]
-            if not labels.any():
-                return _nothing(images.image(target)), time.perf_counter() - begin
-            try:
+            if labels.any():
                 adaptation = adapt(model, feed.views(target), labels, feed.batches(), settings)
-            finally:
-                feed.finish(target)
-            return adaptation, time.perf_counter() - begin
+            else:
+                adaptation = _nothing(images.image(target))
+            adaptation.seconds = time.perf_counter() - begin
+            return adaptation
 
         report = over_images(
             make,
@@ -145,11 +122,16 @@ def localization_maps(
             missing=missing,
             failures=(OSError, FloatingPointError),
         )
-    report = MapsReport(**{**vars(report), "what": "images"}, unreadable=feed.unreadable)
     counted = mine if report.pending else images.ids
-    report.count(files.steps(name) for name in counted if name not in report.failed)
-    report.seconds = time.perf_counter() - start
-    return report
+    read = [files.steps(name) for name in counted if name not in report.failed]
+    courses = [course for course in read if course is not None]
+    stops = [course.stop_reason for course in courses]
+    return MapsReport(
+        **{**vars(report), "what": "images", "seconds": time.perf_counter() - start},
+        unreadable=feed.unreadable,
+        stopped={reason: stops.count(reason) for reason in ("margin", "flood")},
+        seconds_per_image=statistics.fmean(c.seconds for c in courses) if courses else math.nan,
+    )
 
 
 def map_record(model: CAMNet, images: ImageSet, settings: RIBSettings) -> dict[str, object]:
@@ -174,17 +156,16 @@ class _MapFolder(RecordedFolder):
         self.steps_folder = output_dir / "steps"
         self.steps_folder.mkdir(exist_ok=True)
 
-    def steps(self, image_id: str) -> StepRecord | None:
+    def steps(self, image_id: str) -> Course | None:
         return read_steps(self.steps_folder / f"{image_id}.json")
 
     def has(self, image_id: str) -> bool:
         return super().has(image_id) and self.steps(image_id) is not None
 
-    def write(self, image_id: str, item: tuple[Adaptation, float]) -> None:
-        adaptation, seconds = item
-        course = {part.name: getattr(adaptation, part.name) for part in fields(Course)}
-        write_json(self.steps_folder / f"{image_id}.json", {**course, "seconds": seconds})
-        arrays = {name: getattr(adaptation, name).numpy() for name in Maps._fields}
+    def write(self, image_id: str, item: Adaptation) -> None:
+        course = {part.name: getattr(item, part.name) for part in fields(Course)}
+        write_json(self.steps_folder / f"{image_id}.json", course)
+        arrays = {name: getattr(item, name).numpy() for name in Maps._fields}
         super().write(image_id, Maps(**arrays))
 
 

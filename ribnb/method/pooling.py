@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ribnb.method.cam import normalize
+
+if TYPE_CHECKING:
+    from ribnb.method.settings import RIBSettings
 
 Variant = Literal["paper", "released"]
 VARIANTS = get_args(Variant)
@@ -68,3 +74,20 @@ def gndrp(
     if variant == "released":
         return total / (features.shape[2] * features.shape[3])
     return total / kept.sum(dim=(2, 3)).clamp_min(1)
+
+
+def _by_own_cam(class_maps: Float[Tensor, "B C h w"], settings: RIBSettings) -> Tensor:
+    """GNDRP by each row's own CAM."""
+    maps = class_maps.detach()
+    if settings.pooling_variant == "paper":
+        cam = normalize(maps)
+    else:  # a class that is negative everywhere becomes >= 1 everywhere: nothing is kept
+        cam = maps / maps.amax(dim=(2, 3), keepdim=True)
+    return gndrp(class_maps, cam, settings.threshold, settings.pooling_variant)
+
+
+# What ``RIBSettings.pooling`` may be: class maps (B, C, h, w), settings -> logits (B, C).
+POOLINGS: dict[str, Callable[[Tensor, RIBSettings], Tensor]] = {
+    "gndrp": _by_own_cam,
+    "gap": lambda class_maps, _: gap(class_maps),
+}

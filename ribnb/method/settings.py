@@ -8,8 +8,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.method.pooling import VARIANTS, Variant
+from ribnb.method.pooling import POOLINGS, VARIANTS, Variant
 
+Pooling = Literal[tuple(POOLINGS)]
 Scale = Annotated[float, Field(gt=0)]
 # What has no one default, in the order of VARIANTS.
 BY_VARIANT = {
@@ -41,7 +42,7 @@ class RIBSettings(Settings):
     weight_decay: float = setting(0.0, "of SGD [released code]", ge=0)
     loss: Literal["rib", "bce"] = setting("rib", "L_RIB, or L_BCE for comparison [paper]")
     margin: float = setting(600.0, "m of L_RIB, see variant [paper; released code]", gt=0)
-    pooling: Literal["gndrp", "gap"] = setting("gndrp", "from class maps to logits [paper]")
+    pooling: Pooling = setting("gndrp", "from class maps to logits [paper]")
     threshold: float = setting(0.4, "tau of GNDRP [released code]", ge=0, le=1)
     variant: Variant = setting(
         "released",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,14 +13,16 @@ import torch
 import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
 from ribnb.nets.weights import StoredNet, load_state, starting_weights
 
 Architecture = Literal["scenes", "resnet18", "resnet34", "resnet50", "resnet101"]
 ARCHITECTURES = get_args(Architecture)
-STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-FROZEN_STAGES = ("conv1", "bn1", "layer1", "layer2")  # the method moves all that comes after
+PLAIN = ("relu", "maxpool")  # stages without weights
+STAGES = ("conv1", "bn1", *PLAIN, "layer1", "layer2", "layer3", "layer4")
+MOVING = 2  # so many residual stages the method moves, in the paper's program: layer3 and layer4
 
 
 class SceneBackbone(nn.Module):
@@ -97,7 +101,7 @@ class CAMNet(StoredNet):
     Attributes:
         backbone: the ResNet without its fc; its parameters keep torchvision's names.
         class_layer: the 1 x 1 convolution.
-        frozen_stages: leading stages of the backbone, which the adaptation leaves alone.
+        moving_stages: the backbone's last residual stages that the adaptation moves, 0 to 4.
         output_stride: pixels of the image for one position of the feature map.
 
     Raises:
@@ -118,8 +122,7 @@ class CAMNet(StoredNet):
         self.backbone, channels, self.output_stride = new_backbone(arch, output_stride)
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-        self.arch, self.num_classes = arch, num_classes
-        self.frozen_stages = FROZEN_STAGES
+        self.arch, self.num_classes, self.moving_stages = arch, num_classes, MOVING
         self.class_layer = nn.Conv2d(channels, num_classes, kernel_size=1, bias=False)
         if weights is not None:
             state = starting_weights(arch, weights)
@@ -136,18 +139,32 @@ class CAMNet(StoredNet):
         """D, the number of channels of the last feature map."""
         return self.class_layer.in_channels
 
+    @property
+    def frozen_stages(self) -> tuple[str, ...]:
+        """The backbone's leading stages with weights, which the adaptation leaves alone."""
+        frozen = STAGES[: len(STAGES) - self.moving_stages]
+        return tuple(name for name in frozen if name not in PLAIN)
+
+    def frozen_modules(self) -> nn.Sequential:
+        """The leading frozen stages in a row: the net's own modules, not copies."""
+        return self._stages(slice(0, len(STAGES) - self.moving_stages))
+
     def frozen_features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B F h w"]:
         """What the leading frozen stages make of the images; without gradients."""
         with torch.no_grad():
-            return self._run(STAGES[: self._first_moving()], images)
+            return self.frozen_modules()(images)
 
     def moving_features(self, frozen: Float[Tensor, "B F h w"]) -> Float[Tensor, "B D h w"]:
         """The last feature map T_l, from what ``frozen_features`` gave."""
-        return self._run(STAGES[self._first_moving() :], frozen)
+        return self._moving()(frozen)
+
+    def moving_parameters(self) -> list[nn.Parameter]:
+        """The backbone's parameters that the adaptation moves; those of the class layer aside."""
+        return list(self._moving().parameters())
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The last feature map T_l."""
-        return self._run(STAGES, images)
+        return self._stages(slice(None))(images)
 
     def class_maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """The class layer's output at every position, before any ReLU."""
@@ -159,37 +176,41 @@ class CAMNet(StoredNet):
 
     forward = logits
 
-    def moving_parameters(self) -> list[nn.Parameter]:
-        """The backbone's parameters that the adaptation moves; those of the class layer aside."""
-        return [
-            parameter
-            for stage in STAGES[self._first_moving() :]
-            for parameter in getattr(self.backbone, stage).parameters()
-        ]
-
-    def frozen_modules(self) -> nn.Sequential:
-        """The leading frozen stages in a row: the net's own modules, not copies."""
-        stages = STAGES[: self._first_moving()]
-        return nn.Sequential(*(getattr(self.backbone, stage) for stage in stages))
-
     @contextmanager
     def stages_moving(self, count: int | None) -> Iterator[None]:
         """Within it the last ``count`` residual stages move, 0 to 4; None changes nothing."""
-        before = self.frozen_stages
-        if count is not None:
-            residual = [f"layer{stage}" for stage in range(1, 5 - count)]
-            self.frozen_stages = ("conv1", "bn1", *residual)
+        before = self.moving_stages
+        self.moving_stages = before if count is None else count
         try:
             yield
         finally:
-            self.frozen_stages = before
+            self.moving_stages = before
 
-    def _first_moving(self) -> int:
-        still = {*self.frozen_stages, "relu", "maxpool"}  # those two have nothing to move
-        moving = (index for index, stage in enumerate(STAGES) if stage not in still)
-        return next(moving, len(STAGES))
+    def _moving(self) -> nn.Sequential:
+        return self._stages(slice(len(STAGES) - self.moving_stages, None))
 
-    def _run(self, stages: tuple[str, ...], features: Tensor) -> Tensor:
-        for stage in stages:
-            features = getattr(self.backbone, stage)(features)
-        return features
+    def _stages(self, which: slice) -> nn.Sequential:
+        return nn.Sequential(*(getattr(self.backbone, stage) for stage in STAGES[which]))
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A twin, for evaluation, whose convolutions do the work of the batch norms after them.
+
+    With its running statistics batch norm is a factor and a shift for each channel, so the
+    convolution's weights can hold both; one pass over every feature map is saved. Rounding
+    apart, the outputs are the same. The new weights do not follow later changes of the module's.
+
+    Args:
+        module: in eval mode; where a convolution and a batch norm are neighbours among a
+            module's children, the one must feed the other, as in torchvision's ResNets.
+    """
+    children = {name: folded(child) for name, child in module.named_children()}
+    for (name, first), (after, second) in pairwise(list(children.items())):
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            fused = fuse_conv_bn_eval(first, second)
+            children[name] = fused.to(memory_format=torch.channels_last)
+            children[after] = nn.Identity()
+    # Not a deep copy: that takes longer than what is saved in a step on a fast GPU.
+    twin = copy.copy(module)
+    twin._modules = children
+    return twin

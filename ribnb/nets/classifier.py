@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import model_validator
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
@@ -129,17 +128,14 @@ def train_classifier(
         net: with its initial weights; trained in place.
         images: what to train on.
         settings: the recipe.
-        folder: keeps the state after each epoch (``training.pt``), with which a killed training
-            goes on, and at the end the net (``classifier.safetensors``), which is loaded the next
-            time. A state that cannot be read is warned of, and training starts anew.
+        folder: where a killed training goes on, and a finished one is loaded from.
         validation: images for the mAP at the end.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
         workers: processes that make the views ahead; 0 makes them in this one.
 
     Raises:
         ValueError: an empty image set, labels of another number of classes than the net's, views
-            of different sizes in a batch, or a folder with another training's files (what
-            differs is named) or a classifier that is not whole.
+            of different sizes in a batch, and as ``fit``.
         FloatingPointError: a loss that is not finite; the state after the last epoch is kept.
 
     Lee et al. 2021 take this net over from IRN (Ahn et al. 2019).
@@ -160,9 +156,22 @@ def train_classifier(
         if settings.validate_each_epoch:
             record["validation_history"] = [*record.get("validation_history", []), score]
 
+    head = [weight for weight in net.class_layer.parameters() if weight.requires_grad]
+    rest = [weight for weight in net.backbone.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(
+        [
+            {"params": rest, "factor": 1.0},
+            {"params": head, "factor": settings.class_layer_factor},
+        ],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+    )
+    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
     training = fit(
         net,
-        _optimizer(net, settings),
+        optimizer,
         shuffled(Views(images, settings.view(), settings.seed), keys, device, workers),
         keys.ends(),
         logit_loss,
@@ -175,7 +184,7 @@ def train_classifier(
         },
         device=device,
         precision=settings.precision,
-        still=_still_norms(net, settings),
+        still=[n for n in norms if settings.running_statistics or not n.weight.requires_grad],
         channels_last=True,
         each_pass=score if validation is not None and settings.validate_each_epoch else None,
         at_end=None if validation is None else score,
@@ -189,47 +198,10 @@ def train_classifier(
     return replace(training, record=record)
 
 
-def _optimizer(net: CAMNet, settings: ClassifierSettings) -> torch.optim.SGD:
-    """SGD on what is not frozen; a group's ``factor`` multiplies the scheduled rate."""
-    head = [parameter for parameter in net.class_layer.parameters() if parameter.requires_grad]
-    rest = [parameter for parameter in net.backbone.parameters() if parameter.requires_grad]
-    return torch.optim.SGD(
-        [
-            {"params": rest, "factor": 1.0},
-            {"params": head, "factor": settings.class_layer_factor},
-        ],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-    )
-
-
-def _still_norms(net: CAMNet, settings: ClassifierSettings) -> list[nn.Module]:
-    """The batch norms whose statistics must not move."""
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
-    return [
-        norm
-        for norm in norms
-        if settings.running_statistics
-        or (norm.affine and not any(p.requires_grad for p in norm.parameters()))
-    ]
-
-
 def load_classifier(
     path: str | Path, arch: str | None = None, num_classes: int | None = None
 ) -> CAMNet:
-    """The classifier of a checkpoint: on the CPU, in float32, in eval mode.
-
-    Args:
-        path: the file.
-        arch: the architecture that it must have, if that matters.
-        num_classes: the number of classes that it must have, if that matters.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, no classifier, or not of the kind asked for.
-    """
+    """The classifier of a checkpoint, as ``CAMNet.load``; ``arch`` and ``num_classes`` if given."""
     return CAMNet.load(path, arch=arch, num_classes=num_classes)
 
 

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import time
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ribnb.core import provenance
-from ribnb.core.devices import as_device, autocast, device_name, float32_mode, worker_init
-from ribnb.core.files import weights_digest, whole_file
+from ribnb.core.devices import (
+    as_device,
+    autocast,
+    device_name,
+    float32_mode,
+    resolve_device,
+    worker_init,
+)
 from ribnb.core.progress import progress
-from ribnb.core.settings import differences
 from ribnb.data.views import ShuffledBatches, stack
-from ribnb.nets.processes import Processes
-from ribnb.nets.weights import StoredNet, checkpoint_metadata
-
-STATE = "training.pt"
-START = "sum of the initial weights"
+from ribnb.nets.weights import TrainingFolder
 
 # What a step learns from: the mean loss of its items, and of how many items it is the mean.
 Loss = Callable[..., tuple[Tensor, "int | Tensor"]]
@@ -131,11 +132,10 @@ def fit(
         OSError: the folder cannot be made; said before anything is computed.
     """
     device, processes = as_device(device), Processes()
-    store = _Folder(folder, net, identity or {}) if folder else None
+    store = TrainingFolder(folder, net, identity or {}) if folder else None
     net.to(device)
     if store and store.path.exists():
-        record = store.load()
-        return Training(net.eval(), record, loaded=True)
+        return Training(net.eval(), store.load(), loaded=True)
     record = (store and store.resume(optimizer)) or {"history": [], "steps": 0, "seconds": 0.0}
     if channels_last and device.type in ("cpu", "cuda"):
         net.to(memory_format=torch.channels_last)
@@ -160,12 +160,6 @@ def fit(
         optimizer.step()
         return value
 
-    def end_pass() -> None:
-        if each_pass is not None and record["steps"] < ends[-1]:
-            each_pass(record)
-        if store and processes.rank == 0:
-            store.keep(optimizer, record)
-
     first = processes.rank == 0
     bar = progress(None, label, ends[-1], record["steps"]) if first else tqdm(disable=True)
     with float32_mode(precision), bar:
@@ -173,7 +167,23 @@ def fit(
             net.train()
             for module in still:
                 module.eval()
-            _go_through(batches, ends, update, end_pass, record, bar)
+            start, total, images = time.perf_counter(), 0.0, 0
+            left = batches(record["steps"]) if record["steps"] < ends[-1] else ()
+            for step, batch in enumerate(left, record["steps"]):
+                value = update(step, batch)
+                total, images = total + value * len(batch[0]), images + len(batch[0])
+                bar.update()
+                bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+                if step + 1 not in ends:
+                    continue
+                record["history"].append(total / images)
+                record["steps"] = step + 1
+                record["seconds"] += time.perf_counter() - start
+                if each_pass is not None and record["steps"] < ends[-1]:
+                    each_pass(record)
+                if store and first:
+                    store.keep(optimizer, record)
+                start, total, images = time.perf_counter(), 0.0, 0
         finally:
             net.eval().to(memory_format=torch.contiguous_format)
         if at_end is not None:
@@ -183,30 +193,6 @@ def fit(
         store.finish(record)
     processes.wait()
     return Training(net, record, loaded=False)
-
-
-def _go_through(
-    batches: Callable[[int], Iterable[tuple[Tensor, ...]]],
-    ends: Sequence[int],
-    update: Callable[[int, Sequence[Tensor]], float],
-    end_pass: Callable[[], None],
-    record: dict[str, Any],
-    bar: tqdm,
-) -> None:
-    """Make the passes that are still to do; the record is brought up to date after each."""
-    start, total, images = time.perf_counter(), 0.0, 0
-    left = batches(record["steps"]) if record["steps"] < ends[-1] else ()
-    for number, batch in enumerate(left, record["steps"] + 1):
-        value = update(number - 1, batch)
-        total, images = total + value * len(batch[0]), images + len(batch[0])
-        bar.update()
-        bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
-        if number in ends:
-            record["history"].append(total / images)
-            record["steps"] = number
-            record["seconds"] += time.perf_counter() - start
-            end_pass()
-            start, total, images = time.perf_counter(), 0.0, 0
 
 
 def shuffled(
@@ -244,93 +230,73 @@ def logit_loss(
     return F.binary_cross_entropy_with_logits(forward(images).float(), labels), len(labels)
 
 
-class _Folder:
-    """What a training leaves in its folder, as long as it is the same training.
+class Processes:
+    """The processes that train together: torch's process group, if there is one.
 
-    ``training.pt`` is the state after a pass; the checkpoint of the trained net takes its place
-    at the end. Both are written beside their names and renamed, so that a kill leaves whole files.
+    Attributes:
+        rank: this process's number, from 0.
+        count: how many there are.
     """
 
-    def __init__(self, folder: str | Path, net: nn.Module, identity: Mapping[str, Any]) -> None:
-        if not isinstance(net, StoredNet):
-            raise ValueError(f"a {type(net).__name__} cannot be kept in a folder; see StoredNet")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.net, self.path, self.state = net, folder / f"{net.kind}.safetensors", folder / STATE
-        weights = [weight.detach().double().sum().item() for weight in net.stored.parameters()]
-        identity = {
-            **identity,
-            **net.design(),
-            "frozen parameters": sum(not p.requires_grad for p in net.stored.parameters()),
-            # four digits tell seeds and pretrained weights apart, and are the same on machines
-            # whose generators differ in the last bit
-            START: f"{sum(weights):.4g}",
-        }
-        self.identity = json.loads(json.dumps(identity))  # lists for tuples, as it is read back
+    def __init__(self) -> None:
+        group = distributed.is_available() and distributed.is_initialized()
+        self.rank = distributed.get_rank() if group else 0
+        self.count = distributed.get_world_size() if group else 1
 
-    def load(self) -> dict[str, Any]:
-        """The finished training's record, its weights taken over.
+    def together(self, net: nn.Module, device: torch.device) -> nn.Module:
+        """The net, which averages its gradients over the processes and starts as the first's."""
+        if self.count == 1:
+            return net
+        places = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
 
-        A net that has these weights already, as when a notebook's cell runs twice, is welcome.
+    def mean(self, mean: Tensor, items: int | Tensor) -> tuple[float, Tensor]:
+        """A loss over the parts of all processes, and what to differentiate for its gradient.
+
+        Args:
+            mean: of the items of this process's part.
+            items: how many they are.
         """
-        record = checkpoint_metadata(self.path, self.net.kind)
-        if "identity" not in record:
-            raise ValueError(f"{self.path} does not say how it was trained. Choose another folder")
-        identity = record["identity"]
-        if weights_digest(self.net.stored) == record["digest"]:
-            identity = {**identity, START: self.identity[START]}
-        self._refuse_other(self.path, identity)
-        self.net.load_weights(self.path)
-        return record
+        if self.count == 1:
+            return mean.item(), mean
+        items = torch.as_tensor(items, dtype=mean.dtype, device=mean.device)
+        sums = torch.stack([mean.detach() * items, items])
+        distributed.all_reduce(sums)
+        number = sums[1].clamp(min=1)  # a batch may have no items at all
+        # The gradients are averaged over the processes, whose parts have more and fewer items: so
+        # each part counts in the sum, and the sum is divided by all items.
+        return (sums[0] / number).item(), mean * (items * self.count / number)
 
-    def resume(self, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """The record of a training that was killed; net and optimizer get its state."""
-        if not self.state.exists():
-            return None
-        try:
-            state = torch.load(self.state, map_location="cpu", weights_only=True)
-            identity, record = state["identity"], state["record"]
-            weights, moments = state["weights"], state["optimizer"]
-        except Exception as error:  # what a broken file raises depends on where it breaks
-            reason = str(error).partition("\n")[0]
-            message = f"{self.state} is not a whole training state ({reason}); training starts anew"
-            warnings.warn(message, stacklevel=4)
-            return None
-        self._refuse_other(self.state, identity)
-        self.net.stored.load_state_dict(weights)
-        optimizer.load_state_dict(moments)
-        return record
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            distributed.barrier()
 
-    def keep(self, optimizer: torch.optim.Optimizer, record: dict[str, Any]) -> None:
-        """Write the state after a pass, in place of the one before."""
-        state = {
-            "identity": self.identity,
-            "record": record,
-            "weights": self.net.stored.state_dict(),
-            "optimizer": optimizer.state_dict(),
-        }
-        with whole_file(self.state) as temporary:
-            torch.save(state, temporary)
 
-    def finish(self, record: dict[str, Any]) -> None:
-        """Write the trained net with the record and its provenance; the state is removed."""
-        metadata = {
-            "class_names": self.identity["class_names"],
-            "identity": self.identity,
-            "git_commit": provenance.git_commit(),
-            "versions": provenance.versions(),
-            "date": provenance.now(),
-            **record,
-        }
-        self.net.save(self.path, metadata)
-        for left in [self.state, *self.state.parent.glob(f".{STATE}.*")]:  # killed in writing
-            left.unlink(missing_ok=True)
+@contextmanager
+def process_group(device: str) -> Iterator[torch.device]:
+    """The device of this process; under ``torchrun`` with a process group around it.
 
-    def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
-        other = differences(identity, self.identity)
-        if other:
-            again = "; or build the net anew, if it was trained since" if START in other else ""
-            raise ValueError(
-                f"{path} is of another training: {other}. Choose another folder, or move that file "
-                f"away{again}"
-            )
+    Several processes use NCCL and one GPU each, or Gloo on the CPU.
+
+    Args:
+        device: ``"auto"``, or any that ``resolve_device`` knows; of several processes on CUDA
+            each takes the GPU of its number.
+
+    Raises:
+        ValueError: a device that this machine does not have, or several processes on MPS.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield resolve_device(device)
+        return
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device = {device!r} with several processes: it must be cuda or cpu")
+    place = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else "cpu")
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    yield place
+    # after an error it is left as it is: the others may wait for this process, and never answer
+    distributed.destroy_process_group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,23 +16,22 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model_weights
 
+from ribnb.core import provenance
 from ribnb.core.files import weights_digest, whole_file
 from ribnb.core.settings import differences
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what comes with the package
 FORMAT = 2
 NEEDED = {"format", "kind", "design", "class_names", "digest"}
+STATE = "training.pt"
+START = "sum of the initial weights"
 Net = TypeVar("Net", bound="StoredNet")
 
 
 class StoredNet(nn.Module):
-    """A net that can be stored in a checkpoint: safetensors with JSON metadata beside the weights.
+    """A net that can be stored in a checkpoint: safetensors, with JSON beside the weights."""
 
-    Attributes:
-        kind: what it is, such as ``"classifier"``; ``fit`` names its file ``<kind>.safetensors``.
-    """
-
-    kind: str
+    kind: str  # such as "classifier"; ``fit`` names its file ``<kind>.safetensors``
 
     def design(self) -> dict[str, Any]:
         """What it takes to build the net anew, ready for JSON."""
@@ -64,12 +64,10 @@ class StoredNet(nn.Module):
             raise ValueError(
                 f"metadata['class_names'] must name the {self.num_classes} classes; got {names}"
             )
-        own = self.stored.state_dict()
-        weights = {
-            name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
-            for name, value in own.items()
-        }
-        rounded = {name: value.to(own[name]) for name, value in weights.items()}
+        weights, rounded = {}, {}
+        for name, value in self.stored.state_dict().items():
+            kept = value.to(dtype) if value.is_floating_point() else value
+            weights[name], rounded[name] = kept.cpu().contiguous(), kept.to(value.dtype)
         header = {
             **metadata,
             "format": FORMAT,
@@ -78,9 +76,8 @@ class StoredNet(nn.Module):
             "class_names": names,
             "digest": weights_digest(rounded),
         }
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
             temporary.write_bytes(save(weights, text))  # save_file makes it unreadable to others
 
@@ -110,11 +107,7 @@ class StoredNet(nn.Module):
         return net.eval()
 
     def load_weights(self, path: str | Path) -> None:
-        """Take the weights of a checkpoint of this design over.
-
-        Raises:
-            ValueError: they are damaged, or of another design.
-        """
+        """Take the weights of a checkpoint over; ValueError if damaged, or of another design."""
         load_state(self.stored, read_state_dict(path), f"{path}", f"this {self.kind}")
         if weights_digest(self.stored) != checkpoint_metadata(path, self.kind)["digest"]:
             raise ValueError(
@@ -166,8 +159,7 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
 
     Raises:
         ValueError: weights of another architecture; a file that holds no whole state dict.
-        OSError: there is no such file; or published weights are not in the cache and cannot be
-            downloaded, or arrived damaged; says where a file that was fetched by hand must lie.
+        OSError: no file, or published weights that are neither in the cache nor to be downloaded.
     """
     if not isinstance(weights, WeightsEnum):
         return read_state_dict(weights)
@@ -186,12 +178,7 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a whole state dict, or holds something else.
-    """
+    """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there are no weights at {path}")
@@ -207,11 +194,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
-    """Load all of a state, or say what does not fit; counters of batches may be missing.
-
-    Raises:
-        ValueError: names that are missing or unknown, or tensors of another shape.
-    """
+    """Load all of a state, or raise ValueError that says what does not fit."""
     try:
         module.load_state_dict(dict(state))
     except RuntimeError as error:
@@ -220,3 +203,95 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, arch
             f"the weights of {source} do not fit {arch}: {faults} Is it of another architecture or "
             "another number of classes?"
         ) from error
+
+
+class TrainingFolder:
+    """What a training leaves in its folder, as long as it is the same training.
+
+    ``training.pt`` is the state after a pass; the checkpoint of the trained net takes its place
+    at the end. Both are written beside their names and renamed, so that a kill leaves whole files.
+    """
+
+    def __init__(self, folder: str | Path, net: nn.Module, identity: Mapping[str, Any]) -> None:
+        if not isinstance(net, StoredNet):
+            raise ValueError(f"a {type(net).__name__} cannot be kept in a folder; see StoredNet")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.net, self.path, self.state = net, folder / f"{net.kind}.safetensors", folder / STATE
+        weights = [weight.detach().double().sum().item() for weight in net.stored.parameters()]
+        identity = {
+            **identity,
+            **net.design(),
+            "frozen parameters": sum(not p.requires_grad for p in net.stored.parameters()),
+            # four digits tell seeds and pretrained weights apart, and are the same on machines
+            # whose generators differ in the last bit
+            START: f"{sum(weights):.4g}",
+        }
+        self.identity = json.loads(json.dumps(identity))  # lists for tuples, as it is read back
+
+    def load(self) -> dict[str, Any]:
+        """The finished training's record, its weights taken over.
+
+        A net that has these weights already, as when a notebook's cell runs twice, is welcome.
+        """
+        record = checkpoint_metadata(self.path, self.net.kind)
+        if "identity" not in record:
+            raise ValueError(f"{self.path} does not say how it was trained. Choose another folder")
+        identity = record["identity"]
+        if weights_digest(self.net.stored) == record["digest"]:
+            identity = {**identity, START: self.identity[START]}
+        self._refuse_other(self.path, identity)
+        self.net.load_weights(self.path)
+        return record
+
+    def resume(self, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+        """The record of a training that was killed; net and optimizer get its state."""
+        if not self.state.exists():
+            return None
+        try:
+            state = torch.load(self.state, map_location="cpu", weights_only=True)
+            identity, record = state["identity"], state["record"]
+            weights, moments = state["weights"], state["optimizer"]
+        except Exception as error:  # what a broken file raises depends on where it breaks
+            reason = str(error).partition("\n")[0]
+            message = f"{self.state} is not a whole training state ({reason}); training starts anew"
+            warnings.warn(message, stacklevel=4)
+            return None
+        self._refuse_other(self.state, identity)
+        self.net.stored.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
+        return record
+
+    def keep(self, optimizer: torch.optim.Optimizer, record: dict[str, Any]) -> None:
+        """Write the state after a pass, in place of the one before."""
+        state = {
+            "identity": self.identity,
+            "record": record,
+            "weights": self.net.stored.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        with whole_file(self.state) as temporary:
+            torch.save(state, temporary)
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write the trained net with the record and its provenance; the state is removed."""
+        metadata = {
+            "class_names": self.identity["class_names"],
+            "identity": self.identity,
+            "git_commit": provenance.git_commit(),
+            "versions": provenance.versions(),
+            "date": provenance.now(),
+            **record,
+        }
+        self.net.save(self.path, metadata)
+        for left in [self.state, *self.state.parent.glob(f".{STATE}.*")]:  # killed in writing
+            left.unlink(missing_ok=True)
+
+    def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
+        other = differences(identity, self.identity)
+        if other:
+            again = "; or build the net anew, if it was trained since" if START in other else ""
+            raise ValueError(
+                f"{path} is of another training: {other}. Choose another folder, or move that file "
+                f"away{again}"
+            )

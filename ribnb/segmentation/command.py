@@ -20,7 +20,7 @@ from ribnb.core.settings import refuse_unknown
 from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.processes import process_group
+from ribnb.nets.fitting import process_group
 from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.settings import SegmentationSettings
 from ribnb.segmentation.training import train_segmentation

@@ -26,8 +26,7 @@ from ribnb.core.voc import IGNORED, ImageSet, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.masks.stages import image_size
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.nets.fitting import Training, fit, shuffled
-from ribnb.nets.processes import Processes
+from ribnb.nets.fitting import Processes, Training, fit, shuffled
 from ribnb.segmentation.settings import SegmentationSettings
 
 TRUTH = "the truth"

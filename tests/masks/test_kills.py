@@ -15,7 +15,6 @@ from unittest import mock
 import numpy as np
 import pytest
 from irn_split import write_labels_of, write_maps_of
-from plain_adaptation import one_thread  # noqa: F401
 from safetensors.torch import load_file
 from segment_tools import Blocks, few, small_net
 from small_split import Noise
@@ -24,8 +23,9 @@ from small_split import net as classifier
 from ribnb.core.voc import read_mask
 from ribnb.masks.crf import CRFSettings, crf_available, crf_masks
 from ribnb.masks.export import export_irn
-from ribnb.masks.irn import IRNSettings, irn_labels, irn_masks
+from ribnb.masks.irn import irn_labels, irn_masks
 from ribnb.masks.irn_net import IRN
+from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import train_irn
 from ribnb.masks.saliency import Saliency, saliency_masks
 from ribnb.masks.stages import image_size, seed_masks
@@ -102,7 +102,7 @@ STAGES = [
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory, one_thread):  # noqa: F811
+def given(tmp_path_factory):
     """What the stages start from."""
     folder = tmp_path_factory.mktemp("given")
     with mock.patch.dict(os.environ, {"RIBNB_PROGRESS": "off"}):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from plain_adaptation import one_thread  # noqa: F401
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from small_voc import SAMPLE, SAMPLE_IDS
 
@@ -15,8 +14,9 @@ from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.voc import VOCImages
 from ribnb.masks import crf_masks, irn_masks, seed_masks
 from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.irn import IRNSettings, irn_labels
+from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN, boundary_map
+from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.saliency import saliency_masks, saliency_of
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
@@ -50,7 +50,7 @@ def net():
 
 
 @pytest.fixture(scope="module")
-def reports(images, net, tmp_path_factory, one_thread):  # noqa: F811
+def reports(images, net, tmp_path_factory):
     """Stage -> its report. Maps are the blurred truth, as coarse as those of a net; saliency
     knows the class with the most pixels."""
     root = tmp_path_factory.mktemp("voc")
@@ -67,8 +67,7 @@ def reports(images, net, tmp_path_factory, one_thread):  # noqa: F811
         Image.fromarray(grey).save(saliency / f"{name}.png")
     record = {"images": images_digest(images), "settings": {"made": "by hand"}}
     (root / "run" / "maps.json").write_text(json.dumps(record))
-    irn = IRNSettings.rib(walk_exponent=5)  # of the walk, too
-    given, refine = (images, maps_dir), CRFSettings(**FEW)
+    irn, given, refine = IRNSettings.rib(), (images, maps_dir), CRFSettings(**FEW)
     made = {
         "seeds": seed_masks(*given, root / "seeds", 0.3),
         "labels": irn_labels(*given, root / "labels", irn),

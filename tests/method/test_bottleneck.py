@@ -49,24 +49,6 @@ def test_maps_of_a_convolution_and_of_the_layer_behind_it():
     torch.testing.assert_close(last, (kernels[:, None, None] * rows).sum(dim=0))
 
 
-def test_layers_come_in_the_order_in_which_they_run():
-    """The order of a forward pass, not the one in which the layers were made."""
-
-    class Turned(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last, self.first = nn.Linear(9, 2, bias=False), nn.Conv2d(1, 1, 1, bias=False)
-
-        def forward(self, batch):
-            return self.last(self.first(batch).flatten(1))
-
-    model = Turned()
-    nn.init.constant_(model.first.weight, 2.0)
-    nn.init.constant_(model.last.weight, 5.0)
-    maps = gradient_maps(model, images(1, 1, 3, 3), torch.tensor([0]))
-    assert [layer.unique().tolist() for layer in maps] == [[2.0], [10.0]]
-
-
 @pytest.mark.parametrize("inplace", [False, True])
 def test_activation_belongs_to_its_layer_unless_asked_otherwise(inplace):
     """w = 1 and a bias of -0.5: after the ReLU only pixels above 0.5 act, before it all do."""
@@ -138,19 +120,10 @@ def test_leaves_the_model_and_the_images_as_they_were(net, pair):
     assert pair[0].grad is None
 
 
-@pytest.mark.parametrize(
-    ("targets", "message"),
-    [
-        (torch.tensor([0]), r"targets must be \(2,\) class indices.*\(1,\)"),
-        (torch.tensor([0.0, 1.0]), "class indices.*float32"),
-        (torch.tensor([0, 2]), r"targets must lie in 0 \.\.\. 1; got \[0, 2\]"),
-    ],
-)
-def test_refuses_targets_that_are_no_class_indices_and_undoes_hooks_and_modes(
-    net, targets, message
-):
-    with pytest.raises(ValueError, match=message):
-        gradient_maps(net.train(), images(2, 1, 12, 12), targets)
+def test_refuses_targets_that_are_no_classes_and_undoes_hooks_and_modes(net):
+    for targets in ([0], [0, 2]):
+        with pytest.raises(ValueError, match=r"targets must be \(2,\) class indices in 0 \.\.\. 1"):
+            gradient_maps(net.train(), images(2, 1, 12, 12), torch.tensor(targets))
     assert not any(module._forward_hooks for module in net.modules())
     assert all(module.training for module in net.modules())
 
@@ -198,10 +171,9 @@ def test_a_map_of_zeros_has_no_high_pixel():
     [
         ((MAP, TOP_ROW[:2]), r"same shape \(H, W\); got \(3, 3\) and \(2, 3\)"),
         ((MAP, TOP_ROW.float()), r"bool mask, not torch\.float32"),
-        ((MAP, ~EVERYWHERE), "the region has no pixels"),
-        ((MAP / 0, TOP_ROW), "the gradient map holds NaN"),
-        ((MAP, TOP_ROW, -0.1), r"threshold must be at least 0; got -0\.1"),
-        ((MAP, TOP_ROW, 0.3, 0.0), r"scale must be positive; got 0\.0"),
+        ((MAP, ~EVERYWHERE), "'region' has no pixels"),
+        ((MAP / 0, TOP_ROW), "gradient map holds NaN"),
+        ((MAP, TOP_ROW, 0.3, 0.0), "each scale positive; got 0.3 and"),
     ],
 )
 def test_ratio_refuses_bad_input_in_words(arguments, message):
@@ -213,15 +185,15 @@ def test_ratio_refuses_bad_input_in_words(arguments, message):
 
 
 @pytest.mark.parametrize("scales", [None, torch.tensor([0.5, 2.0, 1.0, 0.1])])
-def test_region_ratios_are_the_ratios_one_by_one(scales):
+def test_region_ratios_are_the_definition_map_by_map(scales):
     maps = images(2, 4, 5, 5) - 0.5
     regions = {name: images(4, 5, 5, seed=seed) > 0.5 for seed, name in enumerate("ab", start=1)}
     found = region_ratios(maps, regions, 0.4, scales)
     assert list(found) == ["a", "b"]
     for name, ratios in found.items():
         assert ratios.shape == (2, 4)
-        for layer in range(2):
-            for image in range(4):
-                scale = None if scales is None else scales[image].item()
-                one = high_gradient_ratio(maps[layer, image], regions[name][image], 0.4, scale)
-                assert ratios[layer, image].item() == pytest.approx(one)
+        for layer, image in ((layer, image) for layer in range(2) for image in range(4)):
+            one = maps[layer, image].abs()
+            unit = one.max() if scales is None else scales[image]
+            high = (one / unit > 0.4)[regions[name][image]]
+            assert ratios[layer, image].item() == pytest.approx(high.float().mean().item())

@@ -1,21 +1,25 @@
-"""What the method looks at: views at several scales, random batches; the same with any workers."""
+"""What the method looks at: views at several scales, random batches; fed one after the other."""
 
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from plain_adaptation import one_thread  # noqa: F401
 from small_split import LABELS, Noise, few_steps
 from small_voc import SAMPLE
-from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from ribnb.data.views import multi_scale_views, to_tensor
 from ribnb.data.voc import VOCImages
-from ribnb.method import inputs as inputs_module
-from ribnb.method.inputs import AdaptationInputs, Feed, class_disjoint
+from ribnb.method.inputs import AdaptationInputs, Feed
 
+WORKERS = pytest.mark.parametrize("workers", [0, 2])
 CHOICES = pytest.mark.parametrize("choice", ["random", "disjoint"])
 
 
@@ -53,56 +57,29 @@ def test_the_views_of_an_item_follow_the_settings():
         assert all(torch.equal(a, b) for a, b in zip(views, expected, strict=True))
 
 
-# Which images share no class --------------------------------------------------------------
-
-
-def test_class_disjoint_is_that_of_a_loop():
-    generator = torch.Generator().manual_seed(0)
-    labels = (torch.rand(30, 6, generator=generator) < 0.3).to(torch.uint8)
-    labels[4] = 0
-    disjoint = class_disjoint(labels)
-    sets = [{c for c, present in enumerate(row) if present} for row in labels.tolist()]
-    assert disjoint.tolist() == [[not one & other for other in sets] for one in sets]
-    assert disjoint[4].all()
-
-
-def test_pairs_beyond_one_block_of_rows(monkeypatch):
-    labels = (torch.rand(50, 4, generator=torch.Generator().manual_seed(0)) < 0.3).to(torch.uint8)
-    expected = labels.float() @ labels.float().T == 0
-    for rows in (1, 7, 50, 1024):
-        monkeypatch.setattr(inputs_module, "_ROWS", rows)
-        assert torch.equal(class_disjoint(labels), expected)
-
-
 # The other images of a batch --------------------------------------------------------------
 
 
 @CHOICES
 def test_a_batch_holds_other_images_each_once(choice):
     for target in range(len(LABELS)):
-        for step in range(10):
+        for step in range(5):
             images, labels = plain_batch(target, step, batch_choice=choice)
             shown = shown_in(images)
             assert len(shown) == len(images) == len(set(shown))
             assert target not in shown
             assert labels.tolist() == [LABELS[index] for index in shown]
-
-
-def test_a_disjoint_batch_shares_no_class_with_the_target():
-    labels = torch.tensor(LABELS)
-    for target in range(len(LABELS)):
-        for step in range(10):
-            shown = shown_in(plain_batch(target, step)[0])
-            assert not (labels[shown] & labels[target]).any()
+            if choice == "disjoint":
+                assert not (labels & torch.tensor(LABELS[target])).any()
 
 
 @CHOICES
 def test_each_candidate_comes_about_as_often(choice):
     counts = np.zeros(len(LABELS))
-    for step in range(300):
+    for step in range(150):
         counts[shown_in(plain_batch(0, step, batch_choice=choice, batch_size=2)[0])] += 1
     drawn = [1, 2, 4, 5, 7] if choice == "disjoint" else range(1, 9)
-    expected = 600 / len(drawn)
+    expected = 300 / len(drawn)
     assert set(counts.nonzero()[0]) == set(drawn)
     assert (abs(counts[drawn] - expected) < 5 * expected**0.5).all()
 
@@ -187,15 +164,110 @@ def test_an_image_of_another_mode_counts_as_unreadable():
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")
-def test_real_images_feed_the_method_with_any_workers():
+def test_real_images_are_drawn_from_those_of_other_classes():
     images = VOCImages(SAMPLE, "val", labels_from="masks")
     inputs = AdaptationInputs(images, few_steps(batch_size=1))
     # bottle and person; chair, person and sofa; bus and car
     assert [inputs.candidates(target).tolist() for target in range(3)] == [[2], [2], [0, 1]]
-    keys = [(0, 0), (2, 1)]
-    loader = DataLoader(inputs, sampler=keys, batch_size=None, num_workers=2)
-    for key, (_, batch, _) in zip(keys, loader, strict=True):
-        assert all(map(torch.equal, batch, inputs.batch(*key)[0]))
-        assert batch[0].shape == (1, 3, 24, 24)
+    assert inputs.batch(0, 0)[0][0].shape == (1, 3, 24, 24)
     width, height = images.image(0).size
     assert inputs.views(0)[0].shape == (2, 3, height, width)
+
+
+# The feed ---------------------------------------------------------------------------------
+
+
+def equal(batch, inputs, target, step) -> bool:
+    expected = inputs.batch(target, step)[0]
+    return all(torch.equal(one, other) for one, other in zip(batch, expected, strict=True))
+
+
+def has_views(views, target) -> bool:
+    expected = multi_scale_views(Noise().image(target), (1, 0.5))
+    return all(torch.equal(one, other) for one, other in zip(views, expected, strict=True))
+
+
+@WORKERS
+def test_gives_each_target_its_views_and_batches_in_order(workers):
+    inputs, targets = AdaptationInputs(Noise(), few_steps()), [2, 0, 7, 3]
+    feed = Feed(inputs, targets, workers)
+    for target in targets:
+        assert has_views(feed.views(target), target)
+        batches = list(feed.batches())
+        assert len(batches) == 2
+        assert all(equal(batch, inputs, target, step) for step, batch in enumerate(batches))
+    feed.close()
+    assert feed.unreadable == {}
+
+
+@WORKERS
+def test_a_target_that_stops_early_does_not_disturb_the_next(workers):
+    """Whether it took its views only, or some of its batches, or all."""
+    inputs = AdaptationInputs(Noise(), few_steps(iterations=6))
+    feed = Feed(inputs, range(9), workers)
+    for target in range(9):
+        assert has_views(feed.views(target), target)
+        batches = feed.batches()
+        for step in range(target % 6):
+            assert equal(next(batches), inputs, target, step)
+    feed.close()
+
+
+@pytest.mark.parametrize("broken", [(), (0, 3, 4)])
+def test_nothing_is_read_of_what_has_stopped_or_failed(broken):
+    """Without workers nothing is read ahead at all."""
+    images = Noise(broken=broken)
+    feed = Feed(AdaptationInputs(images, few_steps()), range(9))
+    for target in range(9):
+        with pytest.raises(OSError) if target in broken else contextlib.nullcontext():
+            feed.views(target)
+        assert images.shown == list(range(target + 1))
+
+
+def test_ctrl_c_does_not_reach_the_workers():
+    """They would end in the middle of an item, with a traceback of their own."""
+    inputs = AdaptationInputs(Noise(), few_steps())
+    feed = Feed(inputs, range(9), 2)
+    feed.views(0)
+    batches = feed.batches()
+    found = [next(batches)]  # now both workers have begun
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)
+    found += batches
+    assert all(equal(batch, inputs, 0, step) for step, batch in enumerate(found))
+    for target in range(1, 9):
+        assert has_views(feed.views(target), target)
+        assert len(list(feed.batches())) == 2
+    feed.close()
+
+
+def start_and_die(monkeypatch, alive) -> None:
+    """Start a feed's workers, and be killed before they have begun; `alive` stays open in them."""
+    here = os.getpid()
+
+    def wait_for_the_kill():
+        while os.getppid() == here:
+            time.sleep(0.01)
+
+    # what a worker does first of all
+    monkeypatch.setattr(signal_handling, "_set_worker_signal_handlers", wait_for_the_kill)
+    feed = Feed(AdaptationInputs(Noise(), few_steps()), range(9), 2)
+    alive.send([worker.pid for worker in multiprocessing.active_children()])
+    os.kill(here, signal.SIGKILL)
+    feed.close()
+
+
+def test_no_worker_outlives_a_process_that_was_killed_while_they_started(monkeypatch):
+    """A worker that waits for work from nobody would hold files and a terminal's pipe for ever."""
+    fork = multiprocessing.get_context("fork")
+    here, alive = fork.Pipe(duplex=False)
+    killed = fork.Process(target=start_and_die, args=(monkeypatch, alive))
+    killed.start()
+    alive.close()
+    workers = here.recv()
+    assert len(workers) == 2
+    ended = here.poll(20)  # the pipe's end, once nobody holds its other one
+    for pid in workers if not ended else ():
+        os.kill(pid, signal.SIGKILL)
+    killed.join()
+    assert ended, "workers were still there after 20 s"

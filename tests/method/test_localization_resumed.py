@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 from localization_runs import WORKERS, Interrupted, no_bar, run, times, undisturbed_maps  # noqa: F401
-from plain_adaptation import one_thread  # noqa: F401
 from small_split import Noise, maps_in
 
 # Resuming ---------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from plain_adaptation import one_thread  # noqa: F401
 from small_split import CLASSES, LABELS, Noise, few_steps, maps_in, net
 
 from ribnb.__main__ import main

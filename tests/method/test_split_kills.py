@@ -11,7 +11,6 @@ import time
 
 import psutil
 from chapters import Book
-from plain_adaptation import one_thread  # noqa: F401
 from split_runs import arrays_of, result_of, run_chapter, without_time
 
 from ribnb.book.splits import VOCRIBSettings

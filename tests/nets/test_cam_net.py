@@ -7,9 +7,10 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from small_split import net as alive
 from small_training import same
 
-from ribnb.nets.cam_net import ARCHITECTURES, STAGES, CAMNet, SceneBackbone
+from ribnb.nets.cam_net import ARCHITECTURES, STAGES, CAMNet, SceneBackbone, folded
 
 RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
 
@@ -130,16 +131,19 @@ def test_wherever_it_is_split_the_two_halves_are_the_whole(arch):
     net = seeded(lambda: CAMNet(arch, 3)).eval()
     images = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(2))
     stages = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-    for count in range(len(stages) + 1):
-        net.frozen_stages = stages[:count]
-        frozen = net.frozen_features(images)
-        assert not frozen.requires_grad
-        first = net.moving_features(frozen)
-        assert torch.equal(first, net.features(images))
-        assert torch.equal(net.moving_features(frozen), first)
-        moving = names_of(net, net.moving_parameters())
+    assert net.frozen_stages == stages[:4]
+    for count in range(5):
+        with net.stages_moving(count):
+            assert net.frozen_stages == stages[: 6 - count]
+            frozen = net.frozen_features(images)
+            assert not frozen.requires_grad
+            first = net.moving_features(frozen)
+            assert torch.equal(first, net.features(images))
+            assert torch.equal(net.moving_features(frozen), first)
+            moving = names_of(net, net.moving_parameters())
         names = {name for name, _ in net.backbone.named_parameters()}
-        assert names - moving == {n for n in names if n.split(".")[0] in stages[:count]}
+        assert names - moving == {n for n in names if n.split(".")[0] in stages[: 6 - count]}
+    assert net.frozen_stages == stages[:4]
 
 
 def test_the_gradient_stops_at_the_frozen_stages(scenes):
@@ -148,6 +152,35 @@ def test_the_gradient_stops_at_the_frozen_stages(scenes):
     assert images.grad is None
     touched = {name for name, p in scenes.backbone.named_parameters() if p.grad is not None}
     assert touched == names_of(scenes, scenes.moving_parameters())
+
+
+# Batch norm folded into convolutions ------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", ["scenes", "resnet50"])
+def test_folded_it_gives_what_the_frozen_stages_give(arch):
+    net, images = alive(arch=arch), torch.randn(2, 3, 48, 40)
+    expected = net.frozen_features(images)
+    with torch.no_grad():
+        twin = folded(net.frozen_modules())
+        error = (twin(images) - expected).abs().max()
+    assert error < 1e-5 * expected.abs().max()
+    assert not [m for m in twin.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+
+
+def test_folding_leaves_the_net_alone():
+    """Its modules, its weights and how they lie in memory."""
+    net = alive()
+    before = {name: (value.clone(), value.stride()) for name, value in net.state_dict().items()}
+    modules = [type(module) for module in net.modules()]
+    twin = folded(net.frozen_modules())
+    with torch.no_grad():
+        for weight in twin.parameters():
+            weight.zero_()
+    assert [type(module) for module in net.modules()] == modules
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name][0]), name
+        assert value.stride() == before[name][1], name
 
 
 # Weights ----------------------------------------------------------------------------------

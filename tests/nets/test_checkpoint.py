@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
 from safetensors.torch import save_file
 from small_training import COLOURS, fresh, same
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
 from small_training import SMALL, Squares, fresh, same
 from torch import nn
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import small_net
 from torch import nn
 

@@ -5,14 +5,13 @@ import math
 import pytest
 import torch
 from irn_split import write_labels_of
-from plain_adaptation import one_thread  # noqa: F401
 from small_training import COLOURS, SMALL, Killed, Squares, fresh, same
 from torch import nn
 
 from ribnb.core.devices import seeded
 from ribnb.data.views import ShuffledBatches
-from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
+from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import train_irn
 from ribnb.nets.classifier import train_classifier
 from ribnb.nets.deeplab import DeepLabV2

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
 from safetensors.torch import load_file
 from segment_tools import CLASSES, Blocks, write_masks
 from small_training import same

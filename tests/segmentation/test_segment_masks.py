@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import Blocks, few, small_net, train, write_masks
 from small_training import same
 

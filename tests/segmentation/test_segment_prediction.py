@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import Blocks, few, small_net
 from torch import nn
 

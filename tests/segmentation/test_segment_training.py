@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from plain_adaptation import one_thread  # noqa: F401
 from segment_tools import Blocks, few, small_net, train
 from small_training import same
 from torch import nn

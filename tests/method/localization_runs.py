@@ -1,7 +1,6 @@
 """Runs of `localization_maps` on a few images of noise, for its tests."""
 
 import pytest
-from plain_adaptation import one_thread  # noqa: F401
 from small_split import Noise, few_steps, maps_in, net
 
 from ribnb.method.localization import MapsReport, localization_maps

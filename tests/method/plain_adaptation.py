@@ -6,27 +6,17 @@ for all tests of the adaptation.
 """
 
 import copy
-from unittest import mock
 
 import pytest
 import torch
 import torch.nn.functional as F
+from small_split import net
 
 from ribnb.method.adaptation import adapt
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import CAMNet, SceneBackbone
 
 LABELS = torch.tensor([0, 1, 0, 1, 0])
 VARIANT = pytest.mark.parametrize("variant", ["paper", "released"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """These nets are too small to share out; for the tests of every module that imports this."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def settings_of(variant, **changes):
@@ -35,38 +25,15 @@ def settings_of(variant, **changes):
     return getattr(RIBSettings, variant)(**{**few, "flood_share": None, **changes})
 
 
-def run(settings, net=None, views=None, labels=LABELS, batches=None, **options):
+def run(settings, model=None, views=None, labels=LABELS, batches=None, **options):
     """`adapt`, with what is not given made up."""
     batches = some_batches(settings.iterations) if batches is None else batches
     views = some_views(settings) if views is None else views
-    return adapt(net or small_net(), views, labels, batches, settings, **options)
+    return adapt(model or small_net(), views, labels, batches, settings, **options)
 
 
-def small_net(num_classes=5, arch="scenes", seed=0, **options):
-    """In eval mode, and as alive as a trained one, whatever a CAMNet starts with.
-
-    Its batch norm has statistics and weights such as training leaves behind, and each class is
-    positive at some positions of an image and negative at others.
-    """
-    with torch.random.fork_rng():
-        with mock.patch.object(SceneBackbone, "widths", (16, 32, 64, 64)):
-            net = CAMNet(arch, num_classes, **options)
-        torch.manual_seed(seed)
-        for module in net.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 1.5)
-                torch.nn.init.uniform_(module.weight, 0.6, 1.2)
-                torch.nn.init.normal_(module.bias, 0, 0.1)
-        images = torch.randn(4, 3, 48, 48)
-    with torch.no_grad():
-        mean = net.eval().features(images).mean(dim=(0, 2, 3))
-        rows = net.class_layer.weight[:, :, 0, 0]
-        rows -= torch.outer(rows @ mean / (mean @ mean), mean)
-        rows /= net.class_maps(images).std()
-    return net
+def small_net(num_classes=5, **options):
+    return net(num_classes, **options)
 
 
 def some_views(settings, height=48, width=16, seed=1):

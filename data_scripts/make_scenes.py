@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 
 
 def size(text: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ribnb.book.masks import KINDS, VOCMasksSettings
 from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import SUPERVISION
 from ribnb.masks.irn_net import load_irn
-from ribnb.masks.scene_masks import NUM_MASKS, network_path, pack_masks
+from ribnb.masks.stages import NUM_MASKS, network_path, pack_masks
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.runs.execution import execute_chapter

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import model_validator
 
-from ribnb.book.classifier import VOCClassifierSettings
 from ribnb.book.masks import VOCMasksSettings
 from ribnb.book.scenes import (
     TRAINED,
@@ -21,7 +20,7 @@ from ribnb.book.scenes import (
     ToySettings,
 )
 from ribnb.book.segmentations import VOCSegmentationSettings
-from ribnb.book.splits import VOCRIBSettings
+from ribnb.book.splits import VOCClassifierSettings, VOCRIBSettings
 from ribnb.core.files import weights_digest
 from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting
 from ribnb.evidence.results import AblationResults, Published
@@ -31,12 +30,9 @@ from ribnb.runs.run import Run
 
 
 class ReadingSettings(Settings):
-    """The one parameter: where the results lie.
+    """The one parameter of a chapter that reads results; each of them has a digest of its own."""
 
-    It is no part of the settings' hash: each result has a digest of its own.
-    """
-
-    below: ClassVar[Path] = Path()  # of the book's results, what is read by default
+    below: ClassVar[str] = ""  # the folder of the book's results that is read by default
 
     results: str = setting("", "folder of results; none: those of the book", identity=False)
 
@@ -44,8 +40,7 @@ class ReadingSettings(Settings):
     def _a_folder(self):
         if self.results and not Path(self.results).is_dir():
             raise SettingsError(
-                f"results = {self.results!r} is no folder; name one with results of runs, such as "
-                "'runs/ablations', or leave it empty for those of the book"
+                f"results = {self.results!r} is no folder; leave it empty for those of the book"
             )
         return self
 
@@ -54,19 +49,11 @@ class ReadingSettings(Settings):
         """Where the results lie; without the parameter, it need not be there."""
         return Path(self.results) if self.results else book_folder("results") / self.below
 
-    @property
-    def place(self) -> str:
-        """The folder in words that are the same on every machine."""
-        return self.results or ("book" / Path("results") / self.below).as_posix()
-
-
-PUBLISHED = Path("ablations") / "cpu"  # below the book's folder of results
-
 
 class AblationsSettings(ReadingSettings):
     """Parameters of ``ablations``, which runs nothing: it reads the results of a batch."""
 
-    below: ClassVar[Path] = PUBLISHED
+    below: ClassVar[str] = "ablations/cpu"
 
     seed: int = setting(0, "of the images that are drawn anew", ge=0)
     resamples: int = setting(1000, "how often images are drawn anew", ge=1)
@@ -75,11 +62,9 @@ class AblationsSettings(ReadingSettings):
 class PaperAndCodeSettings(ReadingSettings):
     """Parameters of the chapter ``paper_and_code``, which reads results and trains nothing."""
 
-    below: ClassVar[Path] = PUBLISHED
+    below: ClassVar[str] = "ablations/cpu"
 
-    seed: Literal[TRAINED] = setting(
-        TRAINED[0], "of the net and scenes looked at, and of the draws"
-    )
+    seed: Literal[TRAINED] = setting(TRAINED[0], "of the net, the scenes looked at, and the draws")
     resamples: int = setting(1000, "draws of images behind each interval", ge=1)
 
 
@@ -128,8 +113,15 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
     run = Run(chapter, settings) if "output_dir" in kind.model_fields else None
     from IPython.display import display
 
-    if settings.identity():
-        display(InForce(settings))
+    if rows := in_force(settings):
+        cells = "".join(
+            f"<tr><td><code>{name}</code></td><td>{html.escape(value)}</td>"
+            f"<td>{html.escape(meaning)}</td></tr>\n"
+            for name, value, meaning in rows
+        )
+        page = f"<details><summary>The {len(rows)} settings in force</summary>\n<table>\n{cells}"
+        plain = "\n".join(f"{name}  {value}" for name, value, _ in rows)
+        display({"text/html": f"{page}</table></details>", "text/plain": plain}, raw=True)
     return settings, run
 
 
@@ -138,10 +130,9 @@ def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any
 
     Arguments and errors are those of ``Run.finish``; a net among the inputs is digested.
     """
-    inputs = fields.pop("inputs", None) or {}
     digests = {
         name: weights_digest(each) if isinstance(each, torch.nn.Module) else each
-        for name, each in inputs.items()
+        for name, each in fields.pop("inputs", {}).items()
     }
     result = run.finish(metrics, inputs=digests or None, **fields)
     for name, why in (result["failures"] or {}).items():
@@ -156,46 +147,19 @@ def book_ablations(folder: str | Path) -> tuple[Published, dict[str, AblationRes
     return published, {name: published.of(ablation) for name, ablation in planned.items()}
 
 
-class InForce:
-    """The settings that decide a result, as a table; folders and devices are not among them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.rows = [
-            (name, value, _meaning(type(settings), name))
-            for name, value in flat(settings.identity()).items()
-        ]
-
-    def __repr__(self) -> str:
-        width = max((len(name) for name, _, _ in self.rows), default=0)
-        return "\n".join(f"{name:{width}}  {_text(value)}" for name, value, _ in self.rows)
-
-    def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><td><code>{name}</code></td><td>{html.escape(_text(value))}</td>"
-            f"<td>{html.escape(meaning)}</td></tr>\n"
-            for name, value, meaning in self.rows
-        )
-        return (
-            f"<details><summary>The {len(self.rows)} settings in force</summary>\n"
-            f"<table>\n{cells}</table></details>"
-        )
-
-
-def _meaning(kind: type[Settings], name: str) -> str:
-    *groups, last = name.split(".")
-    for group in groups:
-        kind = kind.model_fields[group].annotation
-    return kind.model_fields[last].description
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def in_force(settings: Settings) -> list[tuple[str, str, str]]:
+    """Name, value and meaning of the settings that decide a result: no folder, no device."""
+    rows = []
+    for name, value in flat(settings.identity()).items():
+        *groups, last = name.split(".")
+        owner = getattr(settings, groups[0]) if groups else settings
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        rows.append((name, text, type(owner).model_fields[last].description))
+    return rows
 
 
 def _injected(cells: Iterable[str]) -> list[str]:
     """Names that papermill's injected cell assigns; the last such cell that was run counts."""
     injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
-    if not injected:
-        return []
-    assignments = [node for node in ast.parse(injected[-1]).body if isinstance(node, ast.Assign)]
-    return [target.id for node in assignments for target in node.targets]
+    assignments = ast.walk(ast.parse(injected[-1] if injected else ""))
+    return [each.targets[0].id for each in assignments if isinstance(each, ast.Assign)]

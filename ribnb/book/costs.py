@@ -7,19 +7,17 @@ Only convolutions and matrix products count, a multiplication and an addition as
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.settings import SegmentationSettings
-
-TRAINING_BATCH, TRAINING_CROP = 16, 512  # of the recipe for VOC
 
 
 def count(run: Callable[[], object]) -> int:
@@ -31,22 +29,17 @@ def count(run: Callable[[], object]) -> int:
 
 def classifier_flops(model: CAMNet, batch_size: int, crop_size: int) -> int:
     """FLOPs of one step of the classifier's training, forward and backward, no stage frozen."""
-    model = _on_meta(model).requires_grad_(True)
-    images = torch.empty(batch_size, 3, crop_size, crop_size, device="meta")
+    model, images = _on_meta(model), _images(batch_size, crop_size, crop_size)
     return count(lambda: model.logits(images).sum().backward())
 
 
+@torch.no_grad()
 def cam_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> int:
-    """FLOPs of an image's multi-scale CAM.
-
-    Args:
-        model: the net.
-        size: (H, W) of the image in pixels.
-        settings: ``scales`` and ``flip`` count.
-    """
+    """FLOPs of the multi-scale CAM of an image of (H, W) pixels; of the views of ``settings``."""
     model = _on_meta(model)
-    with torch.no_grad():
-        return sum(count(lambda v=v: model.class_maps(v)) for v in _views(size, settings))
+    return sum(
+        count(lambda v=v: model.class_maps(v)) for v in _views(size, settings.scales, settings.flip)
+    )
 
 
 def rib_flops(
@@ -64,20 +57,13 @@ def rib_flops(
     Returns:
         Of the parts ``frozen_target``, ``moving_target``, ``frozen_batch``, ``moving_batch``
         and ``backward``; their sum is the image's.
-
-    Raises:
-        ValueError: ``crop_size=0``, with which the size of the other images is not known.
     """
-    if not settings.crop_size:
-        raise ValueError("crop_size = 0: the size of the other images is unknown; set crop_size")
     looks = max(settings.iterations + settings.last_map, 1)
     updates = settings.iterations if plain else settings.num_updates
     model = _on_meta(model)
-    crop = settings.crop_size
-    others = torch.empty(settings.num_others, 3, crop, crop, device="meta")
     with model.stages_moving(settings.moving_stages):
-        views = [_passes(model, view) for view in _views(size, settings)]
-        batch = _passes(model, others)
+        views = [_passes(model, view) for view in _views(size, settings.scales, settings.flip)]
+        batch = _passes(model, _images(settings.num_others, settings.crop_size, settings.crop_size))
     in_loss = [v for s, v in zip(settings.scales, views, strict=True) if s in settings.loss_scales]
     return {
         "frozen_target": (looks if plain else 1) * sum(frozen for frozen, _, _ in views),
@@ -88,72 +74,49 @@ def rib_flops(
     }
 
 
-def stage_flops(
-    arch: str = "resnet50", num_classes: int = 20, size: tuple[int, int] = (375, 500)
-) -> dict[str, int]:
-    """FLOPs of each stage with the settings for VOC, for one image or one step.
-
-    Args:
-        arch: of ``CAMNet``.
-        num_classes: C.
-        size: (H, W) of the image in pixels.
+def stage_flops(size: tuple[int, int] = (375, 500)) -> dict[str, int]:
+    """FLOPs of each stage with the settings for VOC, for one image of (H, W) pixels or one step.
 
     Returns:
-        ``classifier_step``: a training step, 16 crops of 512; ``cam_image``: the CAM at all
-        scales and flips; ``rib_image_paper`` and ``rib_image_released``: the adaptation with
-        K = 10; ``released_loop_image``: the same where nothing is spared.
+        ``classifier_step``: 16 crops of 512 through a ResNet-50; ``cam_image``: the CAM at all
+        scales and flips; ``rib_image_paper``, ``rib_image_released``: the adaptation with K = 10;
+        ``irn_step``: the trunk's part of a step of IRN, by far most of it; ``deeplab_step`` and
+        ``deeplab_image``: DeepLab-v2 with a ResNet-101, the image at all test scales.
     """
-    with torch.device("meta"):
-        model = CAMNet(arch, num_classes)
     paper, released = RIBSettings.paper(), RIBSettings.released()
+    irn, recipe = IRNSettings.rib(), SegmentationSettings.voc()
+    with torch.device("meta"):
+        model, net = CAMNet("resnet50", 20), DeepLabV2("resnet101", 20)
+    crops = _images(irn.batch_size, irn.crop_size, irn.crop_size)
+    batch = _images(recipe.batch_size, recipe.crop_size, recipe.crop_size)
+    with torch.no_grad():
+        irn_step = count(lambda: model.features(crops))
+        asked = [
+            count(lambda v=view: net(v))
+            for view in _views(size, recipe.test_scales, recipe.test_flip)
+        ]
     return {
-        "classifier_step": classifier_flops(model, TRAINING_BATCH, TRAINING_CROP),
+        "classifier_step": classifier_flops(model, 16, 512),
         "cam_image": cam_flops(model, size, released),
         "rib_image_paper": sum(rib_flops(model, size, paper).values()),
         "rib_image_released": sum(rib_flops(model, size, released).values()),
-        "released_loop_image": sum(rib_flops(model, size, released, plain=True).values()),
+        "irn_step": irn_step,
+        "deeplab_step": count(lambda: net(batch).sum().backward()),
+        "deeplab_image": sum(asked),
     }
-
-
-def mask_flops(
-    trunk: str = "resnet50", arch: str = "resnet101", size: tuple[int, int] = (375, 500)
-) -> dict[str, int]:
-    """FLOPs of the stages after the maps with the settings for VOC, for one image or one step.
-
-    Args:
-        trunk: of ``CAMNet``, that IRN's branches sit on.
-        arch: of ``DeepLabV2``.
-        size: (H, W) of the image in pixels.
-
-    Returns:
-        ``irn_step``: the trunk's part of a training step of IRN, which is by far most of it;
-        ``deeplab_step``: a training step; ``deeplab_image``: an image at all test scales.
-    """
-    irn, recipe = IRNSettings.rib(), SegmentationSettings.voc()
-    with torch.device("meta"):
-        model, net = CAMNet(trunk, 20), DeepLabV2(arch, 20)
-        crops = torch.empty(irn.batch_size, 3, irn.crop_size, irn.crop_size)
-        batch = torch.empty(recipe.batch_size, 3, recipe.crop_size, recipe.crop_size)
-        sizes = [[round(side * scale) for side in size] for scale in recipe.test_scales]
-        views = [torch.empty(2 if recipe.test_flip else 1, 3, *one) for one in sizes]
-    step = count(lambda: net(batch).sum().backward())
-    with torch.no_grad():
-        return {
-            "irn_step": count(lambda: model.features(crops)),
-            "deeplab_step": step,
-            "deeplab_image": sum(count(lambda v=view: net(v)) for view in views),
-        }
 
 
 def _on_meta(model: CAMNet) -> CAMNet:
     """A copy without values: what runs on it has shapes alone."""
-    return copy.deepcopy(model).to("meta").eval()
+    return copy.deepcopy(model).to("meta").eval().requires_grad_(True)
 
 
-def _views(size: tuple[int, int], settings: RIBSettings) -> list[Tensor]:
-    rows = 2 if settings.flip else 1
-    sizes = [[round(side * scale) for side in size] for scale in settings.scales]
-    return [torch.empty(rows, 3, height, width, device="meta") for height, width in sizes]
+def _images(count: int, height: int, width: int) -> Tensor:
+    return torch.empty(count, 3, height, width, device="meta")
+
+
+def _views(size: tuple[int, int], scales: Iterable[float], flip: bool) -> list[Tensor]:
+    return [_images(1 + flip, *(round(side * scale) for side in size)) for scale in scales]
 
 
 def _passes(model: CAMNet, images: Tensor) -> tuple[int, int, int]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
+from numpy import ndarray
 from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET, ScoredDataSettings, StartSettings, torchvision_weights
-from ribnb.core.files import weights_digest
+from ribnb.core.files import Maps, read_maps, weights_digest
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
-from ribnb.core.voc import ImageSet
+from ribnb.core.voc import ImageSet, read_mask
+from ribnb.data.image_sets import Part, readable
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.crf import CRFSettings, crf_available
+from ribnb.masks.irn import PRESETS, IRNSettings
 from ribnb.masks.irn_net import IRN, load_irn
-from ribnb.masks.irn_settings import PRESETS, IRNSettings
 from ribnb.masks.irn_training import train_irn
-from ribnb.masks.scene_masks import packaged_masks
+from ribnb.masks.stages import packaged_masks
 from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
@@ -29,6 +32,7 @@ from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.iou import MaskScore, mask_miou
 
 KINDS = ("cam", "rib")  # of maps, as rows and files are called
+FOLDERS = {"cam": Path("cam/maps"), "rib": Path("maps")}  # of a run of voc_rib
 
 
 class MasksDataSettings(ScoredDataSettings):
@@ -41,12 +45,8 @@ class IRNNetSettings(Settings):
     """The group ``net`` of ``voc_masks``: IRN's trunk, and nets that are trained already."""
 
     arch: Architecture = setting("resnet50", "IRN's trunk; scenes: that of their own net")
-    weights: str = setting(
-        IMAGENET, f"of the trunk: {IMAGENET}, or a path; scenes: theta_0", identity=False
-    )
-    classifier: str = setting(
-        "", "theta_0, for scenes; those of the seeds 3 to 5 have one", identity=False
-    )
+    weights: str = setting(IMAGENET, f"{IMAGENET}, theta_0 (scenes), or a path", identity=False)
+    classifier: str = setting("", "theta_0; scenes of the seeds 3 to 5 have one", identity=False)
     irn_cam: str = setting("", "a trained irn.safetensors for CAMs", identity=False)
     irn_rib: str = setting("", "a trained irn.safetensors for maps of RIB", identity=False)
     retrain: bool = setting(False, "train IRN here, though scenes' seeds 3 to 5 have it trained")
@@ -55,14 +55,12 @@ class IRNNetSettings(Settings):
 class VOCMasksSettings(StartSettings):
     """Parameters of ``voc_masks``.
 
-    The group ``irn`` has the values of IRN's preset for maps of RIB where nothing is given. The
-    four in which the maps of RIB and plain CAMs differ are those of RIB; CAMs keep the baseline's.
+    The group ``irn`` starts from IRN's preset for maps of RIB. The four in which the maps of RIB
+    and plain CAMs differ are those of RIB; CAMs keep the baseline's.
     """
 
     data: MasksDataSettings = setting({}, "more about the images")
-    maps_run: str = setting(
-        "", "folder of a run of voc_rib; without one, maps of scenes are made", identity=False
-    )
+    maps_run: str = setting("", "folder of a run of voc_rib; none, for scenes", identity=False)
     crf: bool = setting(True, "refine with the dense CRF, if it is installed")
     net: IRNNetSettings = setting({}, "IRN's trunk, and trained nets")
     irn: IRNSettings = setting({}, "how maps become masks through IRN")
@@ -83,7 +81,7 @@ class VOCMasksSettings(StartSettings):
                 "maps_run = '' with dataset = 'voc': name the folder of a run of the chapter "
                 "voc_rib, whose maps of RIB and CAMs become masks here"
             )
-        self.check_start(not self.maps_run or self.net.weights == "theta_0")
+        self._check_start(not self.maps_run or self.net.weights == "theta_0")
         return self
 
     def irn_for(self, kind: str) -> IRNSettings:
@@ -107,20 +105,13 @@ class VOCMasksSettings(StartSettings):
 
     def trained_irn(self, kind: str) -> Path | None:
         """A trained IRN for a kind of maps; None if it must be trained."""
-        named = self.net.irn_rib if kind == "rib" else self.net.irn_cam
-        if named:
+        if named := getattr(self.net, f"irn_{kind}"):
             return Path(named)
-        if not self._packaged:
-            return None
-        return CHECKPOINTS / f"scenes_{self.seed}_irn_{kind}.safetensors"
+        path = CHECKPOINTS / f"scenes_{self.seed}_irn_{kind}.safetensors"
+        return path if self.packaged_seeds else None
 
     def trunk(self, num_classes: int) -> CAMNet:
-        """The net that IRN's branches sit on; downloads ImageNet's weights at most once.
-
-        Raises:
-            OSError: weights that cannot be had; says what to do by hand.
-            ValueError: weights of another architecture.
-        """
+        """The net that IRN's branches sit on; raises OSError for weights that cannot be had."""
         arch, weights = self.net.arch, self.net.weights
         if weights == "theta_0":
             return load_classifier(self.classifier_path, arch, num_classes)
@@ -128,44 +119,22 @@ class VOCMasksSettings(StartSettings):
 
     @property
     def packaged_seeds(self) -> list[int]:
-        """Seeds whose masks come along and are those of these settings; none for other images."""
-        return [*TRAINED] if self._packaged else []
-
-    @property
-    def _packaged(self) -> bool:
-        """Whether the package's own trained nets are those of these settings."""
-        own = self.net.retrain or self.net.classifier or self.data_root or self.maps_run
-        if own or self.dataset != "scenes" or self.net.weights != "theta_0":
-            return False
-        return _learned_with(self.irn) == _learned_with(_irn_preset("scenes", "rib"))
-
-
-def _learned_with(irn: IRNSettings) -> dict[str, Any]:
-    """What of the settings a trained IRN rests on, but for what is the chapter's own."""
-    values = {**irn.for_training(), **irn.for_labels()}
-    return {name: value for name, value in values.items() if name not in SHARED}
+        """Seeds whose masks and IRNs come along and are those of these settings, or none."""
+        learned, in_package = (
+            {**irn.for_training(), **irn.for_labels()} for irn in (self.irn, IRNSettings.scenes())
+        )
+        return [*TRAINED] if self._comes_along(self.maps_run, learned, in_package) else []
 
 
 def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:
     """IRN's settings for ``"rib"`` or ``"baseline"`` on a data set."""
-    if dataset == "scenes":
-        return IRNSettings.scenes(kind)
-    return IRNSettings.rib() if kind == "rib" else IRNSettings.baseline()
-
-
-FOLDERS = {"cam": Path("cam/maps"), "rib": Path("maps")}  # of a run of voc_rib
+    return IRNSettings.scenes(kind) if dataset == "scenes" else getattr(IRNSettings, kind)()
 
 
 def maps_of(
     settings: VOCMasksSettings, images: ImageSet, device: torch.device, folder: str | Path
 ) -> dict[str, Path]:
-    """Folders of the images' maps, by kind: of the run that is named, or made here.
-
-    Args:
-        settings: with ``maps_run``, the folder of a run of ``voc_rib``; without, maps are made.
-        images: the images.
-        device: to make maps on.
-        folder: for maps that are made here.
+    """Folders of the images' maps, by kind: of the run that is named, or made in ``folder``.
 
     Raises:
         FileNotFoundError: that run has no maps.
@@ -176,14 +145,12 @@ def maps_of(
         for place in found.values():
             maps_digest(place, images)  # refuses those of other images
         return found
-    num_classes = len(images.class_names)
-    model = load_classifier(settings.classifier_path, num_classes=num_classes).to(device)
-    folder, how = Path(folder), settings.maps
-    cams = localization_maps(
-        model, images, how.replace(iterations=0), folder / "cam", workers=settings.workers
-    )
-    adapted = localization_maps(model, images, how, folder, workers=settings.workers)
-    return {"cam": cams.folder, "rib": adapted.folder}
+    model = load_classifier(settings.classifier_path, num_classes=len(images.class_names))
+    folder, how = Path(folder), {"cam": settings.maps.replace(iterations=0), "rib": settings.maps}
+    for kind in KINDS:
+        where = (folder / FOLDERS[kind]).parent
+        localization_maps(model.to(device), images, how[kind], where, workers=settings.workers)
+    return {kind: folder / place for kind, place in FOLDERS.items()}
 
 
 def irn_net(
@@ -194,20 +161,13 @@ def irn_net(
     folder: str | Path,
     device: torch.device,
 ) -> Training:
-    """The IRN for one kind of maps: the one that is named or comes along, or trained here.
+    """The IRN for one kind of maps: one that is named or comes along, or trained here.
 
-    Args:
-        settings: see ``VOCMasksSettings.trained_irn``.
-        kind: ``"cam"`` or ``"rib"``.
-        images: to train on.
-        labels_dir: their confident labels.
-        folder: keeps a training, which goes on from there after a kill.
-        device: the net is there.
+    A training rests on the images' confident labels; it is kept in ``folder`` and goes on from
+    there after a kill.
 
     Raises:
-        FileNotFoundError: no such net.
-        ValueError: a net on another trunk, or one that was trained with other parameters; see
-            ``train_irn`` too.
+        ValueError: a net on another trunk, or one that was trained with other parameters.
     """
     trunk = settings.trunk(len(images.class_names)).to(device)
     path, irn = settings.trained_irn(kind), settings.irn_for(kind)
@@ -242,3 +202,23 @@ def packaged_scores(seed: int) -> dict[str, MaskScore]:
         kind: mask_miou(masks, truths, class_names=scenes.class_names)
         for kind, masks in kinds.items()
     }
+
+
+def maps_at(folder: Path, images: ImageSet, index: int) -> Maps:
+    """An image's maps in a folder."""
+    return read_maps(folder / f"{images.ids[index]}.npz")
+
+
+def mask_at(folder: Path | None, images: ImageSet, index: int) -> UInt8[ndarray, "H W"]:
+    """An image's mask in a folder; None: the truth."""
+    return images.mask(index) if folder is None else read_mask(folder / f"{images.ids[index]}.png")
+
+
+def to_show(images: ImageSet, count: int, folders: Collection[Path] = ()) -> list[int]:
+    """The first images that show a class, can be read and have a mask in every folder."""
+    ready = [
+        index
+        for index, name in enumerate(images.ids)
+        if all((folder / f"{name}.png").exists() for folder in folders)
+    ]
+    return [ready[index] for index in readable(Part(images, ready), count, labelled=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-import queue
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic import model_validator
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
 from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.core.voc import write_mask
 from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
@@ -54,9 +54,7 @@ class ToySettings(Settings):
     seeds: int = setting(3, "number of nets, each with data and weights of its own", ge=1)
     epochs: int = setting(8, "passes over the training scenes", ge=1)
     num_images: int = setting(2000, "training scenes of each net", ge=1)
-    hgr_threshold: float = setting(
-        0.3, "normalised gradient above which a pixel counts as high", ge=0, le=1
-    )
+    hgr_threshold: float = setting(0.3, "share of the maximum that counts as high", ge=0, le=1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
     output_dir: str = setting("", "folder for result.json; empty: none", identity=False)
 
@@ -113,27 +111,15 @@ class SceneRIBSettings(SceneSettings):
         """Of ``rib``."""
         return RIBSettings.scenes()
 
-    @model_validator(mode="after")
-    def _steps_to_look_at(self):
-        if self.rib.iterations < 1:
-            raise SettingsError("rib.iterations = 0: this chapter looks at steps; take 1 or more")
-        return self
-
 
 def toy_data(
     settings: ToySettings, seed: int, num_held_out: int = 100, device: torch.device | str = "cpu"
 ) -> dict[str, Batch]:
     """The scenes of one seed, each entry as ``DigitScenes.batch`` gives it.
 
-    Args:
-        settings: source and number of training scenes.
-        seed: of the scenes.
-        num_held_out: size of ``"with_shape"``.
-        device: of images and labels; the regions stay on the CPU.
-
-    Returns:
-        ``"train"``: ``settings.num_images`` scenes, 10 % of them with a shape. ``"test"``: 500 of
-        the same kind from held-out digits. ``"with_shape"``: held-out scenes that all have one.
+    ``"train"``: ``settings.num_images`` scenes, 10 % of them with a shape. ``"test"``: 500 of the
+    same kind from held-out digits. ``"with_shape"``: ``num_held_out`` of these that all have one.
+    Images and labels are on the device, the regions on the CPU.
     """
     if settings.digits == "mnist" and settings.download and not has_mnist(settings.data_root):
         download_mnist(settings.data_root)
@@ -143,11 +129,11 @@ def toy_data(
         "test": DigitScenes(500, split="test", **source),
         "with_shape": DigitScenes(num_held_out, split="test", shape_rate=1.0, **source),
     }
-    batches = {name: each.batch() for name, each in scenes.items()}
-    return {
-        name: (images.to(device), labels.to(device), regions)
-        for name, (images, labels, regions) in batches.items()
-    }
+    batches = {}
+    for name, each in scenes.items():
+        images, labels, regions = each.batch()
+        batches[name] = images.to(device), labels.to(device), regions
+    return batches
 
 
 def train_scene_net(
@@ -181,29 +167,20 @@ def scene_nets(
     return triples
 
 
-def adapt_to_all(
-    model: CAMNet, images: SceneImages, settings: RIBSettings, label: str = "adapting"
-) -> list[Adaptation]:
+def adapt_to_all(model: CAMNet, images: SceneImages, settings: RIBSettings) -> list[Adaptation]:
     """Adapt to each image, every step kept. On a CPU as many at a time as it has cores."""
-    inputs = AdaptationInputs(images, settings)
+    inputs, own = AdaptationInputs(images, settings), threading.local()
     on_cpu = model.class_layer.weight.device.type == "cpu"
-    workers = (os.cpu_count() or 1) if on_cpu else 1
-    nets: queue.SimpleQueue[CAMNet] = queue.SimpleQueue()
-    for _ in range(workers):
-        # each adaptation moves the weights of its own net; channels_last is a little faster
-        nets.put(copy.deepcopy(model).to(memory_format=torch.channels_last))
 
     def one(index: int) -> Adaptation:
-        net = nets.get()
-        try:
-            batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
-            views, labels = inputs.views(index), images.labels[index]
-            return adapt(net, views, labels, batches, settings, trace=True)
-        finally:
-            nets.put(net)
+        if not hasattr(own, "net"):  # an adaptation moves weights, so each thread has its net
+            own.net = copy.deepcopy(model).to(memory_format=torch.channels_last)  # a little faster
+        batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
+        views, labels = inputs.views(index), images.labels[index]
+        return adapt(own.net, views, labels, batches, settings, trace=True)
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(progress(pool.map(one, range(len(images))), label, len(images)))
+    with ThreadPoolExecutor(os.cpu_count() if on_cpu else 1) as pool:
+        return list(progress(pool.map(one, range(len(images))), "adapting", len(images)))
 
 
 def maps_after(
@@ -211,11 +188,7 @@ def maps_after(
 ) -> list[dict[str, Tensor]]:
     """The maps as they would be with K = k, the sum of the CAMs up to step k; 0: the CAMs.
 
-    Args:
-        results: of images of one size, with their steps.
-        k: a number beyond an image's last step stands for the last.
-        size: (H, W) of the images.
-        settings: with which they were made.
+    A k beyond an image's last step stands for that. ``size`` is (H, W) of all images.
     """
     maps = []
     for result in results:
@@ -240,13 +213,11 @@ def write_run(
     folder: str | Path, images: SceneImages, by_method: dict[str, list[Adaptation]]
 ) -> None:
     """Keep what the scores rest on: ``<method>/<id>.npz``, and ``truth/<id>.png`` beside it."""
-    folder = Path(folder)
-    for name in ("truth", "parts", *by_method):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in ("truth", *by_method):
+        Path(folder, name).mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(images.ids):
-        Image.fromarray(images.mask(index)).save(folder / "truth" / f"{name}.png")
-        Image.fromarray(images.parts(index)).save(folder / "parts" / f"{name}.png")
-    for method, results in by_method.items():
-        for name, found in zip(images.ids, results, strict=True):
+        write_mask(Path(folder, "truth", f"{name}.png"), images.mask(index))
+        for method, results in by_method.items():
+            found = results[index]
             arrays = (found.class_ids, found.high_res, found.strided)
-            write_maps(folder / method / f"{name}.npz", Maps(*map(np.asarray, arrays)))
+            write_maps(Path(folder, method, f"{name}.npz"), Maps(*map(np.asarray, arrays)))

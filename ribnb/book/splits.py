@@ -1,4 +1,4 @@
-"""What the chapters on a whole split have in common, and the settings of ``voc_rib``."""
+"""The chapters on a whole split: what they have in common, ``voc_classifier`` and ``voc_rib``."""
 
 from __future__ import annotations
 
@@ -7,57 +7,60 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import torchvision
 from pydantic import model_validator
 
-from ribnb.book.scenes import TRAINED
-from ribnb.core.devices import Precision
+from ribnb.book.scenes import NUM_TRAINING, TRAINED
+from ribnb.core.devices import Precision, seeded
 from ribnb.core.runner import parse_shard
-from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet
 from ribnb.data.image_sets import spread_out
 from ribnb.data.scenes.images import SceneImages
-from ribnb.data.scenes.rendering import SPLITS
 from ribnb.data.voc import VOCImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import CAMNet
-from ribnb.nets.classifier import load_classifier
-from ribnb.nets.weights import CHECKPOINTS
+from ribnb.nets.cam_net import Architecture, CAMNet
+from ribnb.nets.classifier import (
+    ClassifierSettings,
+    load_classifier,
+    mean_average_precision,
+    train_classifier,
+)
+from ribnb.nets.fitting import Training
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.folders import MaskScores
 from ribnb.scores.image_scores import ImageScores
 
-NUM_SCENES = 3000  # "all" of a data set without end, and what the nets of the package learned
+IMAGENET = "IMAGENET1K_V1"  # of torchvision's; what the authors started from
+
+
+def torchvision_weights(arch: str, weights: str) -> Any:
+    """What ``CAMNet`` takes for the parameter ``weights``: torchvision's, a path, or None."""
+    if weights == IMAGENET:
+        return torchvision.models.get_model_weights(arch)[IMAGENET]
+    return None if weights == "random" else weights
 
 
 class DataSettings(Settings):
     """The group ``data``: what is said of the images beside split and number."""
 
-    labels_from: Literal["annotations", "masks"] = setting(
-        "annotations", "the images' labels; masks, for a folder without annotations"
-    )
+    labels_from: Literal["annotations", "masks"] = setting("annotations", "the images' labels")
 
 
 class ScoredDataSettings(DataSettings):
     """The group ``data`` of the chapters that may score fewer images than they work on."""
 
-    score_on: str = setting(
-        "", "score only images that are in this list too; VOC's train is in train_aug"
-    )
+    score_on: str = setting("", "a list, such as train: score only what is in it too; none: all")
 
 
 class SplitSettings(Settings):
     """Parameters of every chapter on a whole split."""
 
-    dataset: Literal["scenes", "voc"] = setting(
-        "scenes", "whose settings hold: the embedded scenes', or VOC's"
-    )
-    data_root: str = setting(
-        "",
-        "folder in the layout of VOC 2012; without one, scenes are drawn in memory",
-        identity=False,
-    )
+    dataset: Literal["scenes", "voc"] = setting("scenes", "whose settings hold")
+    data_root: str = setting("", "folder in VOC's layout; none: drawn scenes", identity=False)
     split: str = setting("train", "images to work on: a list's name or path")
     num_images: int = setting(100, "how many of them, spread over the list; 0: all", ge=0)
     data: DataSettings = setting({}, "more about the images")
@@ -65,10 +68,7 @@ class SplitSettings(Settings):
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
     precision: Precision = setting("float32", "float32, tf32 or bfloat16")
     workers: int = setting(0, "processes that read images ahead", ge=0, identity=False)
-    output_dir: str = setting(
-        "", "folder for maps and result, from which a run goes on; none keeps nothing",
-        identity=False,
-    )  # fmt: skip
+    output_dir: str = setting("", "keeps maps and result; a run goes on there", identity=False)
 
     @model_validator(mode="after")
     def _voc_has_a_folder(self):
@@ -80,35 +80,20 @@ class SplitSettings(Settings):
         return self
 
     def images(self) -> ImageSet:
-        """The images to work on.
-
-        Raises:
-            FileNotFoundError: no such folder or split; says what is there.
-            ValueError: see ``VOCImages``.
-        """
+        """The images to work on; errors are those of ``VOCImages``."""
         return self.image_set(self.split, self.num_images)
 
     def image_set(self, split: str, count: int) -> ImageSet:
-        """``count`` images of a split, all for 0; see ``images``."""
+        """``count`` images of a split, all for 0; of scenes without a folder, 3000 are all."""
         if self.data_root:
             folder = VOCImages(self.data_root, split, labels_from=self.data.labels_from)
             return spread_out(folder, count)
         # as on disk, where the images of train are the first ones of train_aug
         name = "train" if split == "train_aug" else split
-        if name not in SPLITS:
-            known = ", ".join(("train_aug", *SPLITS))
-            raise SettingsError(
-                f"split = {split!r}: scenes without a data_root have the splits {known}"
-            )
-        return SceneImages(count or NUM_SCENES, seed=self.seed, split=name)
+        return SceneImages(count or NUM_TRAINING, seed=self.seed, split=name)
 
     def scored_ids(self, images: ImageSet) -> list[str]:
-        """Ids of the images to score, in their order.
-
-        Raises:
-            FileNotFoundError: no such list.
-            ValueError: none of the images is in it.
-        """
+        """Ids of the images to score, in their order."""
         if not self.data.score_on:
             return list(images.ids)
         listed = set(self.image_set(self.data.score_on, 0).ids)
@@ -121,15 +106,7 @@ class SplitSettings(Settings):
         return scored
 
     def theta_0_path(self, name: str, named: str) -> Path:
-        """Where theta_0 lies: the classifier that is named, or that comes along for these scenes.
-
-        Args:
-            name: of the setting that names one.
-            named: its value.
-
-        Raises:
-            SettingsError: none is named, and none comes along.
-        """
+        """Where theta_0 lies: ``named``, the setting ``name``'s value, or what comes along."""
         if named:
             return Path(named)
         if self.dataset == "voc" or self.seed not in TRAINED:
@@ -146,31 +123,10 @@ class ShardSettings(SplitSettings):
 
     shard: str = setting("0/1", "i/n, only every n-th image from the i-th, for n processes")
 
-    @model_validator(mode="after")
-    def _a_shard(self):
-        parse_shard(self.shard)
-        return self
-
     @property
     def part(self) -> tuple[int, int]:
         """The shard as (i, n)."""
         return parse_shard(self.shard)
-
-
-IMAGENET = "IMAGENET1K_V1"  # of torchvision's; what the authors started from
-
-
-def torchvision_weights(arch: str, weights: str) -> Any:
-    """What ``CAMNet`` takes for the parameter ``weights``: torchvision's, a path, or None.
-
-    Raises:
-        SettingsError: ImageNet's for the scenes' net.
-    """
-    if weights == IMAGENET and arch == "scenes":
-        raise SettingsError(f"weights = '{IMAGENET}': torchvision has none of 'scenes'")
-    if weights == IMAGENET:
-        return torchvision.models.get_model_weights(arch)[IMAGENET]
-    return None if weights == "random" else weights
 
 
 class StartSettings(SplitSettings):
@@ -181,41 +137,134 @@ class StartSettings(SplitSettings):
         """Where theta_0 lies."""
         return self.theta_0_path("net.classifier", self.net.classifier)
 
-    def check_start(self, theta_0_is_used: bool) -> None:
-        """Here, since the nets are built long after the chapter's start.
-
-        Raises:
-            SettingsError: weights that are not there or do not fit, or a classifier without use.
-        """
-        net = self.net
+    def _check_start(self, theta_0_is_used: bool) -> None:
+        """Now, since the nets are built long after the chapter's start."""
         if theta_0_is_used:
             self.classifier_path  # noqa: B018, refuses what is not there
-        elif net.classifier:
+        elif self.net.classifier:
             raise SettingsError(
-                f"net.classifier = {net.classifier!r} would not be used: the net starts from "
-                f"net.weights = {net.weights!r}. Leave net.classifier out, or take net.weights = "
-                "'theta_0'"
+                f"net.classifier = {self.net.classifier!r} would not be used: the net starts from "
+                f"net.weights = {self.net.weights!r}, not from 'theta_0'"
             )
-        if net.weights == "theta_0" and not net.classifier and net.arch != "scenes":
+        torchvision_weights(self.net.arch, self.net.weights)
+
+    def _comes_along(self, named: str, learned: Mapping, in_package: Mapping) -> bool:
+        """Whether the package's nets, which learned as ``in_package``, are those of this run.
+
+        They are not where it rests on another run's folder, which is ``named``.
+        """
+        own = named or self.data_root or self.net.classifier or self.net.retrain
+        start = self.dataset, self.net.arch, self.net.weights
+        return (
+            not own
+            and start == ("scenes", "scenes", "theta_0")
+            and all(learned[name] == in_package[name] for name in learned.keys() - SHARED)
+        )
+
+
+class ClassifierNetSettings(Settings):
+    """The group ``net`` of ``voc_classifier``."""
+
+    arch: Architecture = setting("resnet50", "the architecture; scenes: that of their own net")
+    weights: str = setting(IMAGENET, f"to start from: {IMAGENET}, random, or a path")
+    output_stride: Literal[8, 16] = setting(16, "pixels a position of a ResNet's map")
+
+
+class ClassifierDataSettings(DataSettings):
+    """The group ``data`` of ``voc_classifier``: also the images to learn from."""
+
+    training_split: str = setting("train_aug", "images to train on")
+    num_training: int = setting(0, "how many of them; 0: all; scenes: 1600", ge=0)
+    validation_split: str = setting("val", "images for the mAP")
+    num_validation: int = setting(0, "how many of them; 0: all; scenes: 200", ge=0)
+
+
+class VOCClassifierSettings(ShardSettings):
+    """Parameters of ``voc_classifier``; ``recipe`` starts from the data set's and variant's."""
+
+    data: ClassifierDataSettings = setting({}, "more about the images")
+    variant: Variant = setting("paper", "IRN's recipe as written, or as its released code has it")
+    classifier: str = setting("", "a classifier.safetensors to use, not train", identity=False)
+    net: ClassifierNetSettings = setting({}, "what is trained, and where it starts")
+    recipe: ClassifierSettings = setting({}, "how it is trained")
+
+    @classmethod
+    def preset(cls, group: str, given: Mapping[str, Any]) -> Settings:
+        """Of each group by data set and variant."""
+        watched = {"validate_each_epoch": True}
+        if given.get("dataset") == "scenes":
+            return {
+                "data": ClassifierDataSettings(num_training=1600, num_validation=200),
+                "net": ClassifierNetSettings(arch="scenes", weights="random"),
+                # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
+                "recipe": ClassifierSettings.scenes(epochs=6, **watched),
+            }[group]
+        if group == "recipe" and given.get("variant") == "released":
+            return ClassifierSettings.released(**watched)
+        return ClassifierSettings(**watched) if group == "recipe" else super().preset(group, given)
+
+    @model_validator(mode="after")
+    def _scenes_have_no_imagenet(self):
+        if self.dataset == "scenes" and self.variant == "released":
             raise SettingsError(
-                f"net.arch = {net.arch!r} with net.weights = 'theta_0': the classifier that comes "
-                "with these scenes is a 'scenes'. Name a classifier, or other weights"
+                "variant = 'released': IRN's code starts from ImageNet's weights, which scenes do "
+                "not have; it must be 'paper' with dataset = 'scenes'"
             )
-        torchvision_weights(net.arch, net.weights)
+        return self
+
+    @property
+    def cam(self) -> RIBSettings:
+        """How CAMs are made: the adaptation's views, and no step."""
+        preset = RIBSettings.scenes if self.dataset == "scenes" else RIBSettings.paper
+        return preset(iterations=0, seed=self.seed, precision=self.precision)
+
+    def training_images(self) -> ImageSet:
+        """See ``images``."""
+        return self.image_set(self.data.training_split, self.data.num_training)
+
+    def validation_images(self) -> ImageSet:
+        """See ``images``."""
+        return self.image_set(self.data.validation_split, self.data.num_validation)
+
+    def first_net(self, num_classes: int) -> CAMNet:
+        """The net that training starts from; downloads ImageNet's weights at most once."""
+        weights = torchvision_weights(self.net.arch, self.net.weights)
+        with seeded(self.seed):
+            model = CAMNet(self.net.arch, num_classes, self.net.output_stride, weights)
+        if self.variant == "released":
+            for parameter in model.frozen_modules().parameters():
+                parameter.requires_grad_(False)
+        return model
+
+
+def trained_classifier(
+    settings: VOCClassifierSettings, folder: str | Path, device: torch.device
+) -> Training:
+    """Train the classifier, or load what this training left, or the one that is named.
+
+    The training is kept in ``folder`` and goes on from there after a kill.
+    """
+    validation = settings.validation_images()
+    num_classes = len(validation.class_names)
+    if not settings.classifier:
+        net, images = settings.first_net(num_classes), settings.training_images()
+        return train_classifier(
+            net, images, settings.recipe, folder, validation, device, settings.workers
+        )
+    record = checkpoint_metadata(settings.classifier, "classifier")
+    model = load_classifier(settings.classifier, num_classes=num_classes)
+    record["mean_average_precision"] = mean_average_precision(
+        model, validation, device, workers=settings.workers, precision=settings.precision
+    )
+    return Training(model, record, loaded=True)
 
 
 class VOCRIBSettings(ShardSettings):
-    """Parameters of ``voc_rib``.
-
-    The group ``rib`` has the values of ``RIBSettings.scenes(variant)`` for scenes, else of
-    ``RIBSettings.paper()`` or ``.released()``, where nothing is given.
-    """
+    """Parameters of ``voc_rib``; ``rib`` starts from the data set's preset of the variant."""
 
     data: ScoredDataSettings = setting({}, "more about the images")
     variant: Variant = setting("paper", "the paper's formulas, or what its code does")
-    classifier: str = setting(
-        "", "theta_0, a classifier.safetensors; scenes of the seeds 3 to 5 have one", identity=False
-    )
+    classifier: str = setting("", "theta_0; scenes of the seeds 3 to 5 have one", identity=False)
     rib: RIBSettings = setting({}, "how each image is adapted to")
 
     @classmethod

@@ -11,7 +11,6 @@ import ast
 import difflib
 import hashlib
 import json
-import textwrap
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -197,13 +196,6 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         for name, value in flat(here).items()
         if there.get(name) != value
     )
-
-
-def in_words(values: Mapping[str, Any], width: int = 76) -> str:
-    """``name = value`` after the other, in lines of at most so many characters."""
-    # a value is not torn from its name
-    pairs = (f"{name} = {value}".replace(" ", "\0") for name, value in values.items())
-    return textwrap.fill(", ".join(pairs), width, break_long_words=False).replace("\0", " ")
 
 
 def name_and_value(text: str) -> tuple[str, Any]:

@@ -72,16 +72,7 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole or no mask, or it holds a class that is none of these.
     """
-    try:
-        with Image.open(path) as image:
-            image.verify()  # the checksums, at which loading does not look
-        with Image.open(path) as image:
-            image.load()
-            mode, mask = image.mode, np.array(image)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no mask {path}") from None
-    except Exception as error:  # each kind of damage raises a kind of its own
-        raise ValueError(f"{path} is not a whole mask ({error})") from error
+    mode, mask = read_image(path, "mask")
     if mode not in ("P", "L"):
         raise ValueError(f"{path} is no mask: it is of mode {mode}, not of a palette or 8-bit grey")
     if num_classes is not None:
@@ -92,3 +83,16 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
                 f"hold 0 (background), 1 ... {num_classes} or {IGNORED}"
             )
     return mask
+
+
+def read_image(path: str | Path, what: str) -> tuple[str, ndarray]:
+    """The mode and values of an image file that is whole; errors as of ``read_mask``."""
+    try:
+        with Image.open(path) as image:
+            image.verify()  # the checksums, at which loading does not look
+        with Image.open(path) as image:
+            return image.mode, np.array(image)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no {what} {path}") from None
+    except Exception as error:  # each kind of damage raises a kind of its own
+        raise ValueError(f"{path} is not a whole {what} ({error})") from error

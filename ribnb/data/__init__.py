@@ -2,8 +2,7 @@
 
 from ribnb.core.voc import read_mask
 from ribnb.data.digits import DigitScenes
-from ribnb.data.scenes.images import SceneImages
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import SceneImages, write_scenes
 from ribnb.data.voc import VOCImages, read_split, write_labels
 
 __all__ = [

@@ -37,7 +37,7 @@ class CRFSettings(Settings):
     """
 
     iterations: int = setting(10, "of the mean field", ge=0)
-    confidence: float = setting(0.7, "probability that a pixel's given label is right", gt=0, lt=1)
+    confidence: float = setting(0.7, "probability of a pixel's given label", gt=0.5, lt=1)
     smooth_width: float = setting(3.0, "of the smoothness kernel, pixels", ge=_NARROWEST)
     smooth_weight: float = setting(3.0, "of the smoothness kernel", ge=0)
     near_width: float = setting(50.0, "of the appearance kernel, pixels", ge=_NARROWEST)
@@ -74,17 +74,13 @@ def crf_available() -> bool:
 
 
 def require_crf() -> ModuleType:
-    """The library's module.
-
-    Raises:
-        ImportError: it is not installed or broken; says how to install it.
-    """
+    """The library's module; ImportError, which says how to install it, if it cannot be loaded."""
     try:
         from pydensecrf import densecrf
     except Exception as error:  # one built for another numpy raises a kind of its own
         raise ImportError(
             f"the dense CRF needs pydensecrf2, which cannot be loaded here ({error}). Install it "
-            'with `pip install "ribnb[crf]"`. It is compiled then, which needs a C++ compiler and '
+            'with `pip install "ribnb[crf]"`, which compiles it: that takes a C++ compiler and '
             "Python's headers (Debian's packages g++ and python3-dev). On Python 3.13, or where "
             'that fails: `pip install "cython>=3.0.11" setuptools`, then `pip install '
             "--force-reinstall --no-deps --no-build-isolation pydensecrf2`"
@@ -136,8 +132,7 @@ def refined_seed(
     image: UInt8[ndarray, "H W 3"], maps: Maps, threshold: float, settings: CRFSettings
 ) -> Mask:
     """The seed of one image; it chooses between background and all classes of the maps."""
-    labels = [0, *(maps.class_ids + 1).tolist()]
-    return crf_mask(image, seed_mask(maps, threshold), labels, settings)
+    return crf_mask(image, seed_mask(maps, threshold), [0, *(maps.class_ids + 1)], settings)
 
 
 def crf_mask(
@@ -163,8 +158,7 @@ def crf_mask(
 
     Raises:
         ImportError: the library is not there.
-        ValueError: image and mask of different sizes, a confidence that prefers the other labels,
-            a result that is not finite.
+        ValueError: image and mask of different sizes, a result that is not finite.
     """
     settings = settings or CRFSettings()
     require_crf()
@@ -172,11 +166,6 @@ def crf_mask(
     number, sure = len(labels), settings.confidence
     if number == 1:
         return mask.copy()
-    if sure <= 1 / number:
-        raise ValueError(
-            f"confidence = {sure} with {number} labels: a pixel's own label would not be more "
-            f"probable than the others; take one above {1 / number:.3g}"
-        )
     # A pixel of 255 equals no label: all have the same share there, and only ratios count.
     own = mask == labels[:, None, None]
     probabilities = np.where(own, sure, (1 - sure) / (number - 1))
@@ -212,10 +201,7 @@ def _mean_field(
     """Each label's probability at each pixel after ``iterations`` of the mean field."""
     number, height, width = energy.shape
     if image.shape != (height, width, 3):  # the library would read beyond the array
-        raise ValueError(
-            f"the image is {image.shape}, what is refined {height} x {width} pixels; the image "
-            f"must be ({height}, {width}, 3)"
-        )
+        raise ValueError(f"the image is {image.shape}; it must be ({height}, {width}, 3)")
     field = require_crf().DenseCRF2D(width, height, number)
     # The library takes float32 and uint8 only, in C order, and nothing that is read-only.
     field.setUnaryEnergy(np.array(energy, np.float32, order="C").reshape(number, -1))
@@ -228,9 +214,5 @@ def _mean_field(
     )
     refined = np.array(field.inference(settings.iterations), dtype=np.float32)
     if not np.isfinite(refined).all():
-        raise ValueError(
-            f"pydensecrf gave values that are not finite on an image of {height} x {width} pixels "
-            f"with {number} labels; take smaller weights than {settings.smooth_weight} and "
-            f"{settings.near_weight}"
-        )
+        raise ValueError("pydensecrf gave values that are not finite; take smaller weights")
     return refined.reshape(energy.shape)

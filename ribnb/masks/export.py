@@ -20,17 +20,18 @@ scripts read them with ``imageio.imread``, which makes colours of a palette.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import time
+from operator import methodcaller
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ribnb.core.files import Maps, read_maps, whole_file
+from ribnb.core.files import read_maps, write_whole
 from ribnb.core.progress import progress
 from ribnb.core.runner import Report
 from ribnb.core.voc import read_mask
@@ -40,8 +41,8 @@ def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
     """Write each map or mask of a folder as IRN's scripts load it; see the module.
 
     An export that was stopped goes on where it was: a file of the same time as its source is left
-    alone, and any other is written anew, so that none stays from older maps. Files are whole or
-    not there. A damaged source is named in the report, and the rest goes on.
+    alone, and any other is written anew, so that none stays from older maps. A damaged source is
+    named in the report, and the rest goes on.
 
     An image without labels gets arrays of n = 0. IRN's evaluation takes them; its confident labels
     and its random walk do not, so leave such images out of the lists that they work through.
@@ -52,7 +53,7 @@ def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
             ``ir_label_out_dir`` for confident labels, ``sem_seg_out_dir`` for masks.
 
     Raises:
-        FileNotFoundError: there is no such folder, or it holds neither maps nor masks.
+        FileNotFoundError: the folder holds neither maps nor masks.
         ValueError: the output is the folder of the masks itself.
         OSError: a file cannot be written.
     """
@@ -60,9 +61,9 @@ def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
     maps = folder / "maps" if (folder / "maps").is_dir() else folder
     paths = sorted(maps.glob("*.npz")) or sorted(folder.glob("*.png"))
     if not paths:
-        what = "holds neither maps nor masks" if folder.is_dir() else "is no folder"
         raise FileNotFoundError(
-            f"{folder} {what}; give the folder of a run, its maps, or a stage's masks"
+            f"{folder} holds neither maps nor masks; give the folder of a run, its maps, or a "
+            "stage's masks"
         )
     if paths[0].suffix == ".png" and folder.resolve() == output_dir.resolve():
         raise ValueError(f"the output {output_dir} is the folder of the masks; give another one")
@@ -70,36 +71,30 @@ def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
     start, report = time.perf_counter(), Report(output_dir, what="images")
     for path in progress(paths, "IRN's format"):
         output = output_dir / path.with_suffix(".npy" if path.suffix == ".npz" else ".png").name
-        if output.is_file() and output.stat().st_mtime_ns == path.stat().st_mtime_ns:
+        made = path.stat().st_mtime_ns
+        if output.is_file() and output.stat().st_mtime_ns == made:
             report.kept += 1
             continue
         try:
-            _export(path, output)
+            content = _exported(path)
         except ValueError as error:
             report.failed[path.stem] = str(error)
             output.unlink(missing_ok=True)  # it is of another file than the damaged one
-        except OSError as error:
-            raise OSError(f"cannot write {output}: {error.strerror or error}") from error
-        else:
-            report.written.append(path.stem)
+            continue
+        write_whole(output, methodcaller("write", content))
+        os.utime(output, ns=(made, made))  # last: one without it is written anew
+        report.written.append(path.stem)
     report.seconds = time.perf_counter() - start
     return report
 
 
-def _export(path: Path, output: Path) -> None:
-    """One file in IRN's format, with its source's time."""
-    made = path.stat().st_mtime_ns
-    with whole_file(output) as temporary:
-        with open(temporary, "wb") as file:
-            if path.suffix == ".png":
-                Image.fromarray(read_mask(path)).save(file, "PNG")
-            else:
-                _save(file, read_maps(path))
-        os.utime(temporary, ns=(made, made))
-
-
-def _save(file: BinaryIO, maps: Maps) -> None:
-    """What ``np.save`` makes of the dictionary, but for the pickle's way to name arrays."""
+def _exported(path: Path) -> bytes:
+    """A file in IRN's format: greys, or what ``np.save`` makes of a dictionary of maps."""
+    file = io.BytesIO()
+    if path.suffix == ".png":
+        Image.fromarray(read_mask(path)).save(file, "PNG")
+        return file.getvalue()
+    maps = read_maps(path)
     contents = {
         "keys": maps.class_ids.astype(np.int64),
         "cam": torch.from_numpy(maps.strided.astype(np.float32, order="C")),
@@ -108,6 +103,7 @@ def _save(file: BinaryIO, maps: Maps) -> None:
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
     _Pickler(file, protocol=4).dump(np.array(contents))
+    return file.getvalue()
 
 
 class _Pickler(pickle.Pickler):

@@ -10,24 +10,146 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from numpy import ndarray
+from pydantic import model_validator
 from torch import Tensor
 
-from ribnb.core.devices import as_device, evaluation, float32_mode
+from ribnb.core.devices import Precision, as_device, evaluation, float32_mode
 from ribnb.core.files import Maps, weights_digest
 from ribnb.core.runner import Report
+from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet
 from ribnb.masks.crf import CRFSettings, refined_seed
 from ribnb.masks.irn_net import IRN, boundary_map
-from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.stages import Mask, masks_from_maps
 from ribnb.masks.walk import random_walk
 from ribnb.scores.confusion import IGNORED, seed_mask
+
+# Settings ---------------------------------------------------------------------------------
+
+# What the two kinds of maps differ in; the rest is the same.
+_DIFFERENT = ("foreground_threshold", "background_threshold", "walk_background", "power")
+PRESETS = {
+    "rib": dict(zip(_DIFFERENT, (0.35, 0.17, 0.27, 1.3), strict=True)),
+    "baseline": dict(zip(_DIFFERENT, (0.30, 0.05, 0.25, 1.0), strict=True)),
+}
+# For each kind of maps the best of one grid (5 pairs of label thresholds, 2 powers, 12 background
+# scores) by mask mIoU, in the mean over training scenes of the seeds 10 and 11.
+_SCENE_PRESETS = {
+    "rib": dict(zip(_DIFFERENT, (0.30, 0.17, 0.13, 1.5), strict=True)),
+    "baseline": dict(zip(_DIFFERENT, (0.10, 0.02, 0.10, 1.0), strict=True)),
+}
+# The stage that a field belongs to; all others are the training's.
+_LABELS = ("foreground_threshold", "background_threshold")
+_WALK = ("walk_background", "power", "walk_radius", "beta", "walk_exponent")
+
+
+class IRNSettings(Settings):
+    """How maps become masks through IRN: confident labels, the training, the random walk.
+
+    The defaults are those of IRN's code for maps of a plain CAM, ``baseline()``; ``rib()`` are
+    those that RIB's authors take for their maps. Thresholds are in units of a map's maximum,
+    radii in positions of the boundary map (4 pixels each in a ResNet, 2 in the net for scenes).
+    """
+
+    foreground_threshold: float = setting(
+        0.30, "background's score where a map shows a class for sure", gt=0, le=1
+    )
+    background_threshold: float = setting(
+        0.05, "background's score where all that is below it is background for sure", gt=0
+    )
+    walk_background: float = setting(0.25, "background's score after the walk", gt=0, le=1)
+    power: float = setting(1.0, "of the maps before the walk", gt=0)
+    walk_radius: float = setting(5.0, "positions nearer than this exchange values", gt=1, le=64)
+    beta: float = setting(10.0, "power of the affinities in the walk", ge=0)
+    walk_exponent: int = setting(8, "the walk has 2 ** this steps", ge=0, le=16)
+    radius: float = setting(10.0, "gamma: pairs nearer than this are trained on", gt=1, le=64)
+    crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", ge=0)
+    batch_size: int = setting(32, "images a step", ge=1)
+    epochs: int = setting(3, "passes over the images", ge=1)
+    learning_rate: float = setting(0.1, "of the boundary branch, at the start", gt=0)
+    displacement_factor: float = setting(
+        10.0, "the displacement branch's rate over the boundary branch's", gt=0
+    )
+    momentum: float = setting(1e-4, "of SGD; 1e-4 is what reaches it in IRN's code", ge=0, le=1)
+    weight_decay: float = setting(1e-4, "of all weights", ge=0)
+    poly_power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
+    scale_min: float = setting(0.5, "smallest random scale of an image", gt=0)
+    scale_max: float = setting(1.5, "largest random scale of an image", gt=0)
+    flip: bool = setting(True, "mirror one image in two")
+    precision: Precision = setting("float32", "tf32 rounds on CUDA, bfloat16 is mixed precision")
+    seed: int = setting(0, "of the first weights, the images' order and views", ge=0)
+
+    @model_validator(mode="after")
+    def _check(self):
+        for low, high in (_LABELS[::-1], ("scale_min", "scale_max")):
+            if getattr(self, low) > getattr(self, high):
+                raise SettingsError(
+                    f"{low} = {getattr(self, low)} must not be above {high} = {getattr(self, high)}"
+                )
+        return self
+
+    @classmethod
+    def rib(cls, **changes: Any) -> IRNSettings:
+        """For RIB's maps, as its authors' code has them; ``changes`` are set on top."""
+        return cls(**{**PRESETS["rib"], **changes})
+
+    @classmethod
+    def baseline(cls, **changes: Any) -> IRNSettings:
+        """For a CAM, as IRN's code has them; ``changes`` are set on top."""
+        return cls(**{**PRESETS["baseline"], **changes})
+
+    @classmethod
+    def scenes(cls, of: str = "rib", **changes: Any) -> IRNSettings:
+        """For scenes of 96 x 96 pixels and the net ``"scenes"``, with changes.
+
+        Thresholds were chosen on training scenes of the seeds 10 and 11, for each kind of maps by
+        itself, with confident labels that a dense CRF had refined (``CRFSettings.scenes()``).
+        Without a CRF the labels of such coarse maps are wrong beside every object, and so is what
+        is learned from them: expect no more than the seeds give.
+
+        Args:
+            of: whose maps, ``"rib"`` or ``"baseline"``.
+            changes: set on top.
+        """
+        recipe = {
+            "radius": 5,
+            "crop_size": 96,
+            "batch_size": 16,
+            "epochs": 8,
+            "momentum": 0.9,
+            "displacement_factor": 1.0,
+        }
+        return cls(**{**recipe, **_SCENE_PRESETS[of], **changes})
+
+    @property
+    def walk_steps(self) -> int:
+        """Steps of the random walk."""
+        return 2**self.walk_exponent
+
+    def rate(self, step: int, steps: int) -> float:
+        """The boundary branch's learning rate at a step, from 0, of ``steps``."""
+        return self.learning_rate * (1 - step / steps) ** self.poly_power
+
+    def for_labels(self) -> dict[str, Any]:
+        """What decides the confident labels, for their record."""
+        return {name: getattr(self, name) for name in _LABELS}
+
+    def for_walk(self) -> dict[str, Any]:
+        """What decides the masks of a trained net, for their record."""
+        return {name: getattr(self, name) for name in (*_WALK, "precision")}
+
+    def for_training(self) -> dict[str, Any]:
+        """What decides the training on given labels, for its record."""
+        own = self.identity().items()
+        return {name: value for name, value in own if name not in (*_LABELS, *_WALK)}
+
 
 # Confident labels -------------------------------------------------------------------------
 
@@ -40,20 +162,15 @@ def irn_labels(
     crf: CRFSettings | None = None,
     workers: int = 1,
 ) -> Report:
-    """Write the confident labels of each image to ``output_dir/<id>.png``; see ``confident``.
-
-    A stage like any other, see ``masks_from_maps``.
+    """The confident labels of each image, see ``confident``; a stage, see ``masks_from_maps``.
 
     Args:
         images: the split that the maps are of.
         maps_dir: ``RUN/maps`` of ``localization_maps``.
-        output_dir: for the labels.
+        output_dir: for the labels ``<id>.png``.
         settings: the two thresholds.
         crf: settings of the dense CRF that refines both seeds; None leaves it out.
         workers: processes.
-
-    Raises:
-        ValueError, FileNotFoundError, OSError: see ``masks_from_maps``.
 
     Ahn et al. 2019, section 4.2.
     """
@@ -114,16 +231,13 @@ def irn_masks(
     device: str | torch.device = "cpu",
     workers: int = 1,
 ) -> Report:
-    """Write each image's mask after the random walk to ``output_dir/<id>.png``.
-
-    A stage like any other, see ``masks_from_maps``. An image without classes, or whose maps are
-    all 0, is background.
+    """Each image's mask after the random walk; a stage, see ``masks_from_maps``.
 
     Args:
         net: a trained IRN; it is moved to ``device``.
         images: the split that the maps are of.
         maps_dir: ``RUN/maps`` of ``localization_maps``.
-        output_dir: for the masks.
+        output_dir: for the masks ``<id>.png``.
         settings: of the walk.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device. On CUDA the walk runs there
             too, else on the CPU.
@@ -179,23 +293,20 @@ def walked_scores(
         boundary: B, in [0, 1], on the device to walk on if that is a CUDA GPU.
         settings: of the walk.
     """
-    values = torch.from_numpy(_at_positions(maps, tuple(boundary.shape)) ** settings.power)
+    size, values = tuple(boundary.shape), maps.strided
+    if values.shape[1:] != size:  # they were stored at another resolution
+        high_res = torch.from_numpy(maps.high_res.astype(np.float32))[None]
+        values = F.interpolate(high_res, size, mode="bilinear", antialias=True)
+        values = values[0].clamp(0).numpy()
+    values = torch.from_numpy(values.astype(np.float32) ** settings.power)
     how = (settings.walk_radius, settings.beta, settings.walk_steps)
     if boundary.device.type == "cuda":
         walked = random_walk(values.to(boundary.device), boundary, *how)
     else:
         walked = torch.from_numpy(random_walk(values.numpy(), boundary.cpu().numpy(), *how))
     height, width = maps.high_res.shape[1:]
-    strides = -(-height // boundary.shape[0]), -(-width // boundary.shape[1])
+    strides = -(-height // size[0]), -(-width // size[1])
     scores = F.interpolate(walked[None], scale_factor=strides, mode="bilinear")
     scores = scores[0, :, :height, :width]
     largest = scores.amax()
     return (scores / largest if largest > 0 else scores).cpu().numpy()
-
-
-def _at_positions(maps: Maps, size: tuple[int, int]) -> Float[ndarray, "n h w"]:
-    """The maps at the boundary map's resolution: as they were stored, if that fits."""
-    if maps.strided.shape[1:] == size:
-        return maps.strided.astype(np.float32)
-    high_res = torch.from_numpy(maps.high_res.astype(np.float32))[None]
-    return F.interpolate(high_res, size, mode="bilinear", antialias=True)[0].clamp(0).numpy()

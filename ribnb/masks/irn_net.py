@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ribnb.core.devices import autocast, seeded
 from ribnb.core.files import weights_digest
+from ribnb.core.settings import differences
 from ribnb.data.views import to_tensor
 from ribnb.nets.cam_net import STAGES, CAMNet
 from ribnb.nets.weights import StoredNet, checkpoint_metadata
@@ -122,11 +123,8 @@ class _BoundaryBranch(nn.Module):
         self.weigh = nn.Conv2d(width * len(channels), 1, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "B 1 h w"]:
-        size = features[0].shape[2:]
-        reduced = [
-            _resized(block(one), size) for block, one in zip(self.reduce, features, strict=True)
-        ]
-        return self.weigh(torch.cat(reduced, dim=1))
+        reduced = [block(one) for block, one in zip(self.reduce, features, strict=True)]
+        return self.weigh(torch.cat([_resized(one, features[0]) for one in reduced], dim=1))
 
 
 class _DisplacementBranch(nn.Module):
@@ -141,7 +139,7 @@ class _DisplacementBranch(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "B 2 h w"]:
         *finer, below = (block(one) for block, one in zip(self.reduce, features, strict=True))
         for block, beside in zip(self.mix, reversed(finer), strict=True):
-            below = block(torch.cat([beside, _resized(below, beside.shape[2:])], dim=1))
+            below = block(torch.cat([beside, _resized(below, beside)], dim=1))
         return self.weigh(below)
 
 
@@ -154,10 +152,8 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _resized(features: Tensor, size: Sequence[int]) -> Tensor:
-    if features.shape[2:] == size:
-        return features
-    return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)
+def _resized(features: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(features, like.shape[2:], mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()
@@ -187,12 +183,10 @@ def load_irn(path: str | Path, model: CAMNet) -> IRN:
     """
     design = checkpoint_metadata(path, IRN.kind)["design"]
     net = IRN(model, design["widths"])
-    there, here = ((one["arch"], one["trunk"]) for one in (design, net.design()))
-    if there != here:
+    if differ := differences(design, net.design()):
         raise ValueError(
-            f"{path} was trained on a {there[0]} (digest {there[1]}), this net is a {here[0]} "
-            f"({here[1]}): its branches mean nothing on it. Give the net that it was trained on, "
-            "or train IRN anew"
+            f"{path} was trained on the stages of another net: {differ}. Give the net that it was "
+            "trained on, or train IRN anew"
         )
     net.load_weights(path)
     return net.eval()

@@ -17,8 +17,8 @@ from ribnb.core.runner import MASKS, read_record
 from ribnb.core.voc import IGNORED, ImageSet, read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.views import LabelledViews, ShuffledBatches, to_tensor
+from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.walk import PairKinds, affinities, pair_kinds, pair_offsets, partners
 from ribnb.nets.fitting import Training, fit, shuffled
 
@@ -78,9 +78,8 @@ def train_irn(
         labels_dir: of ``irn_labels``. An image without labels, or without two confident pixels,
             is left out and named.
         settings: the recipe.
-        folder: keeps the state after each epoch (``training.pt``), with which a killed training
-            goes on, and at the end the branches (``irn.safetensors``), which are loaded the next
-            time.
+        folder: keeps the state after each epoch and at the end the branches
+            (``irn.safetensors``), see ``fit``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
         workers: processes that make the views ahead; 0 makes them in this one.
 
@@ -96,9 +95,8 @@ def train_irn(
     made = read_record(labels_dir, MASKS)
     if made.get("images") != images_digest(images):
         raise ValueError(
-            f"{labels_dir} holds labels of other images than the {len(images)} here "
-            f"({images.ids[0]} to {images.ids[-1]}). Take the split, num_images, seed and labels "
-            "that they were made with"
+            f"{labels_dir} holds labels of other images than the {len(images)} here. Take the "
+            "split, num_images, seed and labels that they were made with"
         )
     usable, skipped = _usable(images, Path(labels_dir))
     images = Part(images, usable)
@@ -121,16 +119,15 @@ def train_irn(
         parts = boundary, *displacement_losses(displacement, kinds, settings.radius)
         return sum(parts) / 2, len(views)  # as in IRN's code, whose learning rate is meant for that
 
+    boundary, displacement = net.branches.boundary, net.branches.displacement
+    groups = [
+        {"params": boundary.parameters(), "factor": 1.0},
+        {"params": displacement.parameters(), "factor": settings.displacement_factor},
+    ]
     training = fit(
         net,
         torch.optim.SGD(
-            [
-                {"params": net.branches.boundary.parameters(), "factor": 1.0},
-                {
-                    "params": net.branches.displacement.parameters(),
-                    "factor": settings.displacement_factor,
-                },
-            ],
+            groups,
             lr=settings.learning_rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,

@@ -17,15 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
-from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from ribnb.core.files import Maps
 from ribnb.core.runner import Report
-from ribnb.core.settings import Settings, setting
-from ribnb.core.voc import ImageSet
+from ribnb.core.voc import ImageSet, read_image
 from ribnb.masks.stages import Mask, masks_from_maps
 
+SALIENT = 0.5  # a pixel is salient above it
 FOLDER = "Saliency"  # of an image set's own maps, beside JPEGImages
 _LARGEST = {"1": 1, "L": 255, "I": 65_535, "I;16": 65_535, "I;16B": 65_535}  # by Pillow's mode
 
@@ -42,18 +41,11 @@ class Saliency(NamedTuple):
     of: Callable[[str], Float32[ndarray, "H W"]]
 
 
-class SaliencySettings(Settings):
-    """How maps and saliency make a mask."""
-
-    salient_level: float = setting(0.5, "a pixel is salient above it", ge=0, le=1)
-
-
 def saliency_masks(
     images: ImageSet,
     maps_dir: str | Path,
     saliency: Saliency,
     output_dir: str | Path,
-    settings: SaliencySettings | None = None,
     workers: int = 1,
 ) -> Report:
     """Masks of all images of a split from its localisation maps and saliency maps.
@@ -65,30 +57,22 @@ def saliency_masks(
         images: an image set.
         maps_dir: folder of their map files, ``RUN/maps``.
         saliency: see ``saliency_of``.
-        output_dir: for ``<id>.png`` and ``masks.json``.
-        settings: see ``SaliencySettings``.
+        output_dir: for the masks ``<id>.png``.
         workers: processes.
-
-    Raises:
-        FileNotFoundError, ValueError, OSError: see ``masks_from_maps``.
     """
-    settings = settings or SaliencySettings()
-    record = {"stage": "saliency", "settings": settings.as_dict(), "saliency": saliency.name}
-    salient = partial(_salient, saliency=saliency, settings=settings)
+    settings = {"salient_level": SALIENT}
+    record = {"stage": "saliency", "settings": settings, "saliency": saliency.name}
+    salient = partial(_salient, saliency=saliency)
     return masks_from_maps(salient, images, maps_dir, output_dir, record, workers)
 
 
-def _salient(
-    images: ImageSet, index: int, maps: Maps, saliency: Saliency, settings: SaliencySettings
-) -> Mask:
+def _salient(images: ImageSet, index: int, maps: Maps, saliency: Saliency) -> Mask:
     if not len(maps.class_ids):
         return np.zeros(maps.high_res.shape[1:], np.uint8)
-    return saliency_mask(maps, saliency.of(images.ids[index]), settings)
+    return saliency_mask(maps, saliency.of(images.ids[index]))
 
 
-def saliency_mask(
-    maps: Maps, saliency: Float32[ndarray, "H W"], settings: SaliencySettings
-) -> Mask:
+def saliency_mask(maps: Maps, saliency: Float32[ndarray, "H W"]) -> Mask:
     """The mask of one image, by the rule at the top of this module.
 
     Where all maps are 0, the strongest class is that of the nearest pixel where one is not. If
@@ -97,7 +81,6 @@ def saliency_mask(
     Args:
         maps: of the image's classes.
         saliency: in [0, 1].
-        settings: from which level on a pixel is salient.
 
     Returns:
         0 background, class_id + 1.
@@ -107,23 +90,15 @@ def saliency_mask(
     """
     size = maps.high_res.shape[1:]
     if saliency.shape != size:
-        raise ValueError(
-            f"the saliency map is {saliency.shape}, the image {size}: one of them is of another "
-            "image or was resized"
-        )
+        raise ValueError(f"the saliency map is {saliency.shape}, the image {size} (H, W)")
     if not ((saliency >= 0) & (saliency <= 1)).all():  # greys up to 255, or NaN
-        raise ValueError(
-            f"a saliency map must lie in [0, 1]; this one goes from {saliency.min():g} to "
-            f"{saliency.max():g}"
-        )
-    if not (maps.high_res > 0).any():
+        raise ValueError("a saliency map must lie in [0, 1]")
+    claimed = (maps.high_res > 0).any(axis=0)
+    if not claimed.any():
         return np.zeros(size, np.uint8)
     strongest = (maps.class_ids + 1).astype(np.uint8)[maps.high_res.argmax(axis=0)]
-    claimed = maps.high_res.max(axis=0) > 0
-    if not claimed.all():
-        nearest = distance_transform_edt(~claimed, return_distances=False, return_indices=True)
-        strongest = strongest[tuple(nearest)]
-    return np.where(saliency > settings.salient_level, strongest, np.uint8(0))
+    nearest = distance_transform_edt(~claimed, return_distances=False, return_indices=True)
+    return np.where(saliency > SALIENT, strongest[tuple(nearest)], np.uint8(0))
 
 
 def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
@@ -143,19 +118,15 @@ def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
     """
     if str(folder):
         if not Path(folder).is_dir():
-            raise FileNotFoundError(
-                f"there is no folder of saliency maps {folder}; it must hold a grey PNG an image, "
-                "<id>.png"
-            )
+            raise FileNotFoundError(f"there is no folder of saliency maps {folder}")
         return Saliency(str(Path(folder).resolve()), partial(_in_folder, Path(folder)))
     own = "the image set's own"  # wherever the data set lies
     if hasattr(images, "saliency"):
         return Saliency(own, partial(_drawn, images))
-    root = getattr(images, "root", None)
-    if root is not None and (Path(root) / FOLDER).is_dir():
-        return Saliency(own, partial(_in_folder, Path(root) / FOLDER))
-    whole = getattr(images, "images", None)  # of a Part, whose ids are the whole's
-    return None if whole is None else saliency_of(whole)
+    if hasattr(images, "root") and (Path(images.root) / FOLDER).is_dir():
+        return Saliency(own, partial(_in_folder, Path(images.root) / FOLDER))
+    # of a Part, whose ids are the whole's
+    return saliency_of(images.images) if hasattr(images, "images") else None
 
 
 def _in_folder(folder: Path, image_id: str) -> Float32[ndarray, "H W"]:
@@ -173,19 +144,9 @@ def read_saliency(path: str | Path) -> Float32[ndarray, "H W"]:
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole, or holds colours or a palette.
     """
-    try:
-        with Image.open(path) as image:
-            image.verify()  # the checksums, at which loading does not look
-        with Image.open(path) as image:
-            image.load()
-            mode, values = image.mode, np.array(image)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no saliency map {path}") from None
-    except Exception as error:  # each kind of damage raises a kind of its own
-        raise ValueError(f"{path} is not a whole saliency map ({error})") from error
+    mode, values = read_image(path, "saliency map")
     if mode not in _LARGEST:
         raise ValueError(
-            f"{path} is no saliency map: it is of mode {mode}, not of 8-bit or 16-bit greys; if it "
-            'shows greys all the same, save it with Pillow\'s image.convert("L")'
+            f"{path} is no saliency map: it is of mode {mode}, not of 8 or 16-bit grey"
         )
     return values.astype(np.float32) / np.float32(_LARGEST[mode])

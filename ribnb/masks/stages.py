@@ -1,30 +1,35 @@
 """A stage: one function of an image and its maps, over all images of a split, resumable.
 
 Each stage leaves a folder of ``<id>.png`` with VOC's palette and ``masks.json``, the record of all
-that decides the masks. The simplest one, ``seed_masks``, is here.
+that decides the masks. The simplest one, ``seed_masks``, is here, and so are masks of scenes that
+come with the package, which leave such folders too.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.files import Maps, images_digest, read_maps
-from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
-from ribnb.core.voc import ImageSet
+from ribnb.core.files import Maps, images_digest, read_maps, write_whole
+from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images, read_record
+from ribnb.core.voc import ImageSet, read_mask
 from ribnb.method.localization import maps_digest
+from ribnb.nets.weights import CHECKPOINTS
 from ribnb.scores.confusion import checked_thresholds, read_map, seed_mask
 
 Mask = UInt8[ndarray, "H W"]
 # An image set, the index of one of its images, and that image's maps -> its mask. The set comes
 # undecoded, because some stages never look at pixels.
 MaskOf = Callable[[ImageSet, int, Maps], Mask]
+NUM_MASKS = 400  # scenes of train with packaged masks, for each seed
 
 
 def masks_from_maps(
@@ -53,8 +58,7 @@ def masks_from_maps(
 
     Raises:
         FileNotFoundError: no folder of maps.
-        ValueError: maps of other images; masks there that were made otherwise; less than one
-            worker.
+        ValueError: maps of other images; masks there that were made otherwise.
         OSError: a mask cannot be written.
     """
     record = {**record, "maps": maps_digest(maps_dir, images), "images": images_digest(images)}
@@ -69,28 +73,17 @@ def _from_file(mask_of: MaskOf, images: ImageSet, maps_dir: Path, image_id: str)
     index, path = images.ids.index(image_id), maps_dir / f"{image_id}.npz"
     maps = read_maps(path)
     read_map(maps, len(images.class_names), f"the map file {path}")
-    sizes = maps.high_res.shape[1:], image_size(images, index)
-    if sizes[0] != sizes[1]:
-        made, wanted = (f"{height} x {width}" for height, width in sizes)
-        raise ValueError(
-            f"the maps {path} are {made} pixels, the image is {wanted}: they are of another "
-            "image or another size; make them again"
-        )
+    made, wanted = maps.high_res.shape[1:], image_size(images, index)
+    if made != wanted:
+        raise ValueError(f"the maps {path} are {made} pixels, the image is {wanted} (H, W)")
     return mask_of(images, index, maps)
 
 
 def image_size(images: ImageSet, index: int) -> tuple[int, int]:
-    """Height and width of an image, from the header of its file where there is one.
-
-    Raises:
-        OSError: the image cannot be read.
-    """
+    """Height and width of an image, from the header of its file where there is one."""
     if hasattr(images, "image_path"):
-        try:
-            with Image.open(images.image_path(index)) as image:
-                return image.height, image.width
-        except OSError:
-            pass  # reading all of it says what is wrong, and names the file
+        with Image.open(images.image_path(index)) as image:
+            return image.height, image.width
     image = images.image(index)
     return image.height, image.width
 
@@ -123,3 +116,63 @@ def seed_masks(
 
 def _seed(images: ImageSet, index: int, maps: Maps, threshold: float) -> Mask:
     return seed_mask(maps, threshold)
+
+
+# Masks that come with the package ---------------------------------------------------------
+# data_scripts/train_scene_masks.py makes them, and the networks that learned from them, with the
+# chapters themselves.
+
+
+def network_path(seed: int, kind: str) -> Path:
+    """Where the network of a seed lies that was trained on one kind of masks."""
+    return CHECKPOINTS / f"scenes_{seed}_deeplab_{kind}.safetensors"
+
+
+def pack_masks(path: str | Path, ids: list[str], folders: Mapping[str, Path]) -> None:
+    """Write several kinds of masks of the same images into one file.
+
+    Args:
+        path: the file.
+        ids: of the images, each with a mask of each kind.
+        folders: name of the kind -> folder of ``<id>.png``.
+    """
+    arrays = {
+        kind: np.stack([read_mask(Path(folder) / f"{name}.png") for name in ids])
+        for kind, folder in folders.items()
+    }
+    stages = [str(read_record(folder, MASKS)["stage"]) for folder in folders.values()]
+    names = {"ids": np.array(ids), "kinds": np.array([*folders]), "stages": np.array(stages)}
+    write_whole(path, lambda file: np.savez_compressed(file, **names, **arrays))
+
+
+def packaged_masks(seed: int) -> tuple[list[str], dict[str, UInt8[ndarray, "N H W"]]]:
+    """Ids of a seed's scenes, and their masks by kind; FileNotFoundError if none come along."""
+    with np.load(CHECKPOINTS / f"scenes_{seed}_masks.npz", allow_pickle=False) as file:
+        return file["ids"].tolist(), {kind: file[kind] for kind in file["kinds"].tolist()}
+
+
+def unpack_masks(seed: int, kind: str, images: ImageSet, folder: str | Path) -> Path:
+    """Write packaged masks as a stage leaves them, one PNG an image.
+
+    Args:
+        seed: of the scenes.
+        kind: of the masks.
+        images: those whose masks are wanted.
+        folder: for the masks.
+
+    Raises:
+        FileNotFoundError: no masks of that seed come with the package.
+        ValueError: no masks of that kind, or of one of the images.
+    """
+    ids, kinds = packaged_masks(seed)
+    lacking = [name for name in images.ids if kind not in kinds or name not in ids]
+    if lacking:
+        raise ValueError(
+            f"{len(lacking)} of the {len(images)} images have no mask {kind!r} in the package, "
+            f"such as {lacking[0]}: it holds {', '.join(kinds)} of the first {len(ids)} scenes of "
+            "train. Take at most so many, or masks=FOLDER of a run of voc_masks"
+        )
+    digest = hashlib.sha256(kinds[kind].tobytes()).hexdigest()[:12]
+    record = {"stage": f"the package's {kind}", "seed": seed, "masks": digest}
+    masks = dict(zip(ids, kinds[kind], strict=True))
+    return over_images(masks.__getitem__, images.ids, RecordedFolder(folder, MASKS, record)).folder

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Num, UInt8
 from numpy import ndarray
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -41,15 +41,10 @@ def pair_offsets(radius: float) -> Int[ndarray, "P 2"]:
     """The offsets (dy, dx) nearer than the radius, one of each two opposite ones.
 
     Sorted by dy, then dx; dy > 0, or dy = 0 and dx > 0, so that each pair of positions comes
-    once. Without (0, 0).
-
-    Raises:
-        ValueError: a radius of at most 1, which has no pairs.
+    once. Without (0, 0). A radius of at most 1 has no pairs.
 
     Ahn et al. 2019, section 4.2: P = {(i, j): ||x_i - x_j|| < gamma, i != j}.
     """
-    if not radius > 1:
-        raise ValueError(f"the radius must be greater than 1; got {radius}")
     reach = _reach(radius)
     offsets = [
         (dy, dx)
@@ -184,10 +179,7 @@ def random_walk(
     Ahn et al. 2019, equation 9.
     """
     if values.shape[1:] != boundary.shape:
-        raise ValueError(
-            f"maps of the shape {tuple(values.shape)} do not fit a boundary map of "
-            f"{tuple(boundary.shape)}"
-        )
+        raise ValueError(f"maps {tuple(values.shape)}, but a boundary map {tuple(boundary.shape)}")
     transition = transition_matrix(boundary, radius, beta)
     given = values * (1 - boundary)
     if isinstance(values, Tensor):
@@ -232,22 +224,21 @@ def _rows(
 
     The neighbours are in the order of their positions, the position itself in the middle.
     """
-    height, width = boundary.shape
     offsets = pair_offsets(radius)
     ahead = affinities(boundary[None], radius)[0] ** beta
-    behind = torch.zeros_like(ahead)  # a_ij = a_ji, seen from the other end
-    for pair, (dy, dx) in enumerate(offsets.tolist()):
-        if dy < height and abs(dx) < width:
-            left, right = max(0, dx), min(width, width + dx)
-            behind[pair, dy:, left:right] = ahead[pair, : height - dy, left - dx : right - dx]
-    own = torch.ones_like(boundary)[None]
-    weights = torch.cat([behind.flip(0), own, ahead]).flatten(1).T
+    pairs = zip(ahead, (-offsets).tolist(), strict=True)
+    behind = torch.stack([_shifted(one, dy, dx, 0) for one, (dy, dx) in pairs])  # a_ij = a_ji
+    weights = torch.cat([behind.flip(0), torch.ones_like(boundary)[None], ahead])
 
-    around = np.concatenate([-offsets[::-1], [[0, 0]], offsets])
-    dy, dx = torch.from_numpy(around).to(boundary.device).T
-    rows = torch.arange(height, device=boundary.device).repeat_interleave(width)[:, None] + dy
-    columns = torch.arange(width, device=boundary.device).repeat(height)[:, None] + dx
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    weights = torch.where(inside, weights, 0.0)  # 0 to the power of beta = 0 is 1
-    numbers = torch.where(inside, rows * width + columns, -1)
+    own = torch.arange(boundary.numel(), device=boundary.device).view(boundary.shape)
+    around = np.concatenate([-offsets[::-1], [[0, 0]], offsets]).tolist()
+    numbers = torch.stack([_shifted(own, dy, dx, -1) for dy, dx in around], dim=-1).flatten(0, 1)
+    weights = torch.where(numbers >= 0, weights.flatten(1).T, 0.0)  # 0 to the power of 0 is 1
     return weights / weights.sum(dim=1, keepdim=True), numbers
+
+
+def _shifted(values: Num[Tensor, "h w"], dy: int, dx: int, fill: float) -> Num[Tensor, "h w"]:
+    """The values (dy, dx) away from each position; ``fill`` outside."""
+    (height, width), y, x = values.shape, abs(dy), abs(dx)
+    padded = F.pad(values, (x, x, y, y), value=fill)
+    return padded[y + dy : y + dy + height, x + dx : x + dx + width]

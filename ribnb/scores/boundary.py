@@ -13,6 +13,8 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 from numpy import ndarray
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 from ribnb.scores.confusion import IGNORED
 from ribnb.scores.iou import share
@@ -38,16 +40,13 @@ class TrueOutlines:
     Args:
         truth: 0 background, class_id + 1, 255 ignored.
         num_classes: C, without background.
-        tolerance: share of the image's diagonal; at least one pixel.
 
     Attributes:
-        tolerance: pixels.
+        tolerance: pixels, at least one.
     """
 
-    def __init__(
-        self, truth: Integer[ndarray, "H W"], num_classes: int, tolerance: float = TOLERANCE
-    ) -> None:
-        self.tolerance = max(1.0, tolerance * math.hypot(*truth.shape))
+    def __init__(self, truth: Integer[ndarray, "H W"], num_classes: int) -> None:
+        self.tolerance = max(1.0, TOLERANCE * math.hypot(*truth.shape))
         self.num_classes = num_classes
         self._labels, self._counts = _without_rims(truth, self.tolerance)
         self._outlines = [_outline(self._labels == k + 1) for k in range(num_classes)]
@@ -77,8 +76,6 @@ class TrueOutlines:
 
     def _near(self, these: Int[ndarray, "n 2"], those: Int[ndarray, "m 2"]) -> tuple[int, int]:
         """How many of these that count lie within the tolerance of those, and how many count."""
-        from scipy.spatial import cKDTree
-
         these = these[self._counts[tuple(these.T)]]
         if not len(these) or not len(those):
             return 0, len(these)
@@ -120,28 +117,22 @@ def _without_rims(
 
     Background takes what is equally near, so that a mirrored image scores the same.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    ignored = truth == IGNORED
-    if ignored.all():
-        return np.zeros_like(truth), ~ignored
-    if not ignored.any():
-        return truth, ~ignored
-    objects = (truth > 0) & ~ignored
-    if not objects.any():
-        labels, distance = np.zeros_like(truth), distance_transform_edt(ignored)
-    else:
-        distance, nearest = distance_transform_edt(~objects, return_indices=True)
-        labels = truth[tuple(nearest)]
-        if (truth == 0).any():
-            to_background = distance_transform_edt(truth > 0)
-            labels[to_background <= distance] = 0
-            distance = np.minimum(distance, to_background)
+    to_object, nearest = _nearest((truth > 0) & (truth != IGNORED))
+    to_background, _ = _nearest(truth == 0)
+    labels = np.where(to_object < to_background, truth[tuple(nearest)], 0)
     reach = max(_LEAST_REACH, tolerance)
-    deep = distance > reach  # no pixel of a rim is so far from both its sides
-    if not deep.any():
-        return labels, ~deep
-    return labels, distance_transform_edt(~deep) > reach + tolerance
+    # no pixel of a rim is so far from both its sides
+    to_area, _ = _nearest(np.minimum(to_object, to_background) > reach)
+    return labels, to_area > reach + tolerance
+
+
+def _nearest(
+    region: Bool[ndarray, "H W"],
+) -> tuple[Float[ndarray, "H W"], Int[ndarray, "2 H W"]]:
+    """How far each pixel is from the region, and from which of its pixels; infinitely if empty."""
+    if not region.any():
+        return np.full(region.shape, np.inf), np.zeros((2, *region.shape), int)
+    return distance_transform_edt(~region, return_indices=True)
 
 
 def _outline(region: Bool[ndarray, "H W"]) -> Int[ndarray, "n 2"]:

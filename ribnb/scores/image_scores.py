@@ -5,7 +5,7 @@ A split's score is their sum, a paired interval draws from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from ribnb.core.files import whole_file
+from ribnb.core.files import write_whole
+from ribnb.core.settings import flat
 from ribnb.scores.iou import mean_iou
 
 FILE = "image_scores.npz"
@@ -42,7 +43,7 @@ class ImageScores:
         class_names: C names, without background.
 
     Raises:
-        ValueError: shapes, ids, names or thresholds that do not fit.
+        ValueError: shapes, ids, names or truths that do not fit.
     """
 
     ids: tuple[str, ...]
@@ -52,29 +53,18 @@ class ImageScores:
 
     def __post_init__(self) -> None:
         number, rows = len(self.ids), len(self.class_names) + 1
-        if not number or not self.confusions or rows < 2:
-            raise ValueError("there must be at least one image, one kind of maps and one class")
-        if len(set(self.ids)) < number:
-            raise ValueError("an image is there twice; each must have an id of its own")
-        if not self.thresholds.keys() <= self.confusions.keys():
-            raise ValueError(
-                f"thresholds of {[*self.thresholds]}, matrices of {[*self.confusions]}"
-            )
-        truth = None
+        if not number or len(set(self.ids)) < number or not self.confusions:
+            raise ValueError("there must be images, each with an id of its own, and scores of them")
         for name, matrix in self.confusions.items():
             whole = matrix.shape == (number, rows, rows) and matrix.dtype.kind in "iu"
             if not whole or (matrix < 0).any():
                 raise ValueError(
-                    f"{name} must be counts of shape {(number, rows, rows)}, for {number} images "
-                    f"and {rows - 1} classes; got {matrix.dtype} of shape {matrix.shape}"
+                    f"{name} must be counts of shape {(number, rows, rows)}; got {matrix.dtype} of "
+                    f"shape {matrix.shape}"
                 )
-            own = matrix.sum(axis=2)
-            if truth is not None and (own != truth).any():
-                index = (own != truth).any(axis=1).argmax()
-                raise ValueError(
-                    f"the truth of image {self.ids[index]} is another for {name} than for the rest"
-                )
-            truth = own
+        first, *others = (matrix.sum(axis=2) for matrix in self.confusions.values())
+        if any((other != first).any() for other in others):
+            raise ValueError("the truth of an image is not the same for all maps or masks")
 
     def miou(self, name: str = "seeds") -> float:
         """mIoU in % of all images together, from their summed matrices."""
@@ -91,15 +81,11 @@ class ImageScores:
             f"confusion_{name}": matrix.astype(np.min_scalar_type(matrix.max()))
             for name, matrix in self.confusions.items()
         }
-        texts = {"ids": self.ids, "class_names": self.class_names, "names": tuple(self.confusions)}
-        thresholds = [self.thresholds.get(name, np.nan) for name in self.confusions]
-        with whole_file(Path(folder) / FILE) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(
-                file,
-                **arrays,
-                **{key: np.array(values, str) for key, values in texts.items()},
-                thresholds=np.array(thresholds, float),
-            )
+        texts = {"ids": self.ids, "class_names": self.class_names, "names": [*self.confusions]}
+        arrays |= {key: np.array(values, str) for key, values in texts.items()}
+        cuts = [self.thresholds.get(name, np.nan) for name in self.confusions]
+        arrays["thresholds"] = np.array(cuts, float)
+        write_whole(Path(folder) / FILE, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_image_scores(folder: str | Path) -> ImageScores:
@@ -115,13 +101,17 @@ def load_image_scores(folder: str | Path) -> ImageScores:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        names, limits = arrays["names"].tolist(), arrays["thresholds"].tolist()
-        confusions = {name: _summable(arrays[f"confusion_{name}"]) for name in names}
-        ids, class_names = (tuple(arrays[name].tolist()) for name in ("ids", "class_names"))
-        thresholds = {
-            name: limit for name, limit in zip(names, limits, strict=True) if limit == limit
-        }
-        return ImageScores(ids, confusions, thresholds, class_names)
+        names, cuts = arrays["names"].tolist(), arrays["thresholds"].tolist()
+        return ImageScores(
+            tuple(arrays["ids"].tolist()),
+            # wide, so that sums over images fit
+            {
+                name: arrays[f"confusion_{name}"].astype(np.int64, casting="same_kind")
+                for name in names
+            },
+            {name: cut for name, cut in zip(names, cuts, strict=True) if cut == cut},
+            tuple(arrays["class_names"].tolist()),
+        )
     except Exception as error:  # each kind of damage raises a kind of its own
         raise ValueError(f"{path} cannot be read ({error}); {AGAIN}") from error
 
@@ -134,35 +124,24 @@ def check_against(result: Mapping[str, Any], scores: ImageScores) -> None:
     Raises:
         ValueError: another mIoU, threshold or number of images; a result without any of them.
     """
-    metrics, where = result["metrics"], result.get("path", "the result")
-    if metrics.get("images", len(scores.ids)) != len(scores.ids):
-        raise ValueError(
-            f"{where} is of {metrics['images']} images, {FILE} of {len(scores.ids)}; {AGAIN}"
-        )
-    compared = False
-    for key, recorded, value in _pairs(metrics, scores):
-        compared = True
+    expected: dict[str, float] = {}
+    for name in scores.confusions:
+        miou = scores.miou(name)
+        expected |= {f"{key}.{name}": miou for key in OF_MASKS}
+        if name in METRICS:
+            cut = scores.thresholds.get(name, np.nan)
+            expected |= zip(METRICS[name], (miou, cut), strict=True)
+    where, metrics = result.get("path", "the result"), flat(result["metrics"])
+    if not expected.keys() & metrics.keys():
+        raise ValueError(f"{where} has no mIoU of {', '.join(scores.confusions)} to compare with")
+    for key, value in {**expected, "images": len(scores.ids)}.items():
+        recorded = metrics.get(key, value)
         near = isinstance(recorded, int | float) and abs(recorded - value) <= TOLERANCE
-        if not near:  # a NaN is not
+        if key in metrics and not near:  # a NaN is not
             raise ValueError(
                 f"{key} is {recorded} in {where}, but {value} in {FILE}: they are not of one run; "
                 f"{AGAIN}"
             )
-    if not compared:
-        raise ValueError(f"{where} has no mIoU of {', '.join(scores.confusions)} to compare with")
-
-
-def _pairs(metrics: Mapping[str, Any], scores: ImageScores) -> Iterator[tuple[str, Any, float]]:
-    """What a result and the scores of its images both say: name, there, here."""
-    for name in scores.confusions:
-        miou, threshold = METRICS.get(name, ("", ""))
-        if miou in metrics:
-            yield miou, metrics[miou], scores.miou(name)
-        if threshold in metrics:
-            yield threshold, metrics[threshold], scores.thresholds.get(name, np.nan)
-        for key in OF_MASKS:
-            if name in metrics.get(key, {}):
-                yield f"{key}.{name}", metrics[key][name], scores.miou(name)
 
 
 def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
@@ -179,8 +158,3 @@ def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
     except (OSError, ValueError) as error:
         return f"does not go with the {FILE} beside it: {error}"
     return ""
-
-
-def _summable(matrix: ndarray) -> ndarray:
-    """Integers so wide that sums over images fit; anything else stays, to be refused."""
-    return matrix.astype(np.int64) if matrix.dtype.kind in "iu" else matrix

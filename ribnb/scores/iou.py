@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from ribnb.scores.confusion import (
-    IGNORED,
-    MOST_CLASSES,
-    check_mask,
-    map_confusions,
-    mask_confusions,
-)
+from ribnb.scores.confusion import IGNORED, MOST_CLASSES, map_confusions, mask_confusions
 
 ORACLE = "oracle: the best of the given thresholds on the very truth it is scored on"
 # The released program's thirty, 0.20 to 0.49; and the one ruler of this book, 0.02 to 0.80, which
@@ -27,22 +21,43 @@ THRESHOLDS = tuple(sorted({*RELEASED_RANGE, *(round(step / 50, 2) for step in ra
 PARTS = {"head": 1, "body": 2}  # values of the scenes' part masks
 
 
+class _Shares:
+    """What one confusion matrix says, or each of several: scores in %, NaN for 0 / 0."""
+
+    confusion: Int[ndarray, "*batch C+1 C+1"]
+
+    @property
+    def miou(self) -> Float[ndarray, "*batch"]:
+        """Mean IoU over background and the classes in truth or prediction."""
+        return _plain(mean_iou(self.confusion))
+
+    @property
+    def foreground_precision(self) -> Float[ndarray, "*batch"]:
+        """Of all pixels predicted as any class, the share whose true class it is."""
+        return self._foreground(axis=-2)
+
+    @property
+    def foreground_recall(self) -> Float[ndarray, "*batch"]:
+        """Of all pixels of any class, the share that is predicted as that class."""
+        return self._foreground(axis=-1)
+
+    def _foreground(self, axis: int) -> Float[ndarray, "*batch"]:
+        right = np.diagonal(self.confusion, axis1=-2, axis2=-1)[..., 1:].sum(axis=-1)
+        return _plain(share(right, self.confusion.sum(axis=axis)[..., 1:].sum(axis=-1)))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class MaskScore:
-    """What one confusion matrix says; all scores in %, NaN where there is nothing to divide by.
+class MaskScore(_Shares):
+    """What one confusion matrix says.
 
     Attributes:
-        confusion: (C + 1, C + 1) pixels; rows are the truth, columns the prediction.
+        confusion: (C + 1, C + 1) pixels.
         class_names: C + 1 names, ``"background"`` first.
+        miou, foreground_precision, foreground_recall: numbers in %.
     """
 
     confusion: Int[ndarray, "C+1 C+1"]
     class_names: tuple[str, ...]
-
-    @property
-    def miou(self) -> float:
-        """Mean IoU over background and the classes in truth or prediction."""
-        return float(mean_iou(self.confusion))
 
     @property
     def iou(self) -> dict[str, float]:
@@ -57,48 +72,24 @@ class MaskScore:
         """``iou`` without NaN, as a result holds it."""
         return {name: iou for name, iou in self.iou.items() if not math.isnan(iou)}
 
-    @property
-    def foreground_precision(self) -> float:
-        """Of all pixels predicted as any class, the share whose true class it is."""
-        return float(_foreground(self.confusion, axis=-2))
-
-    @property
-    def foreground_recall(self) -> float:
-        """Of all pixels of any class, the share that is predicted as that class."""
-        return float(_foreground(self.confusion, axis=-1))
-
     def __repr__(self) -> str:
         return f"mIoU {self.miou:.1f} % over {len(self.known_iou)} classes"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SeedScore:
+class SeedScore(_Shares):
     """Seed scores at several background thresholds.
 
     Attributes:
         thresholds: (T,) as given.
-        confusion: (T, C + 1, C + 1) pixels; rows are the truth, columns the prediction.
+        confusion: (T, C + 1, C + 1) pixels.
         class_names: C + 1 names, ``"background"`` first.
+        miou, foreground_precision, foreground_recall: (T,) in %.
     """
 
     thresholds: Float[ndarray, " T"]
     confusion: Int[ndarray, "T C+1 C+1"]
     class_names: tuple[str, ...]
-
-    @property
-    def miou(self) -> Float[ndarray, " T"]:
-        """mIoU in % at each threshold, over the classes in truth or prediction there."""
-        return mean_iou(self.confusion)
-
-    @property
-    def foreground_precision(self) -> Float[ndarray, " T"]:
-        """See ``MaskScore.foreground_precision``, at each threshold."""
-        return _foreground(self.confusion, axis=-2)
-
-    @property
-    def foreground_recall(self) -> Float[ndarray, " T"]:
-        """See ``MaskScore.foreground_recall``, at each threshold."""
-        return _foreground(self.confusion, axis=-1)
 
     @property
     def best_threshold(self) -> float:
@@ -125,19 +116,15 @@ class SeedScore:
 
     def at(self, threshold: float) -> MaskScore:
         """All scores at a threshold fixed beforehand; ValueError if it is not among those given."""
-        return MaskScore(self.confusion[self._row(threshold)], self.class_names)
+        return MaskScore(self.among([threshold]).confusion[0], self.class_names)
 
     def among(self, thresholds: Sequence[float]) -> SeedScore:
         """The scores at some of the thresholds; ValueError if one is not among those given."""
-        rows = [self._row(threshold) for threshold in thresholds]
+        near = np.isclose(self.thresholds, np.array(thresholds)[:, None], rtol=0, atol=1e-6)
+        if not near.any(axis=1).all():
+            raise ValueError(f"no score at each of {thresholds}; scored were {self.thresholds}")
+        rows = near.argmax(axis=1)
         return SeedScore(self.thresholds[rows], self.confusion[rows], self.class_names)
-
-    def _row(self, threshold: float) -> int:
-        (rows,) = np.nonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-6))
-        if not len(rows):
-            known = ", ".join(f"{value:g}" for value in self.thresholds)
-            raise ValueError(f"no score at the threshold {threshold}; scored were {known}")
-        return int(rows[0])
 
     def __repr__(self) -> str:
         end = ", an end of the range" if self.at_an_end else ""
@@ -177,12 +164,7 @@ def mask_miou(
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
 ) -> MaskScore:
-    """Score predicted masks (H, W), of values 0 ... C, against their truth; see ``seed_miou``.
-
-    Raises:
-        ValueError: masks or class names that do not fit, with the image's index; a prediction
-            that holds 255; no pixel to score.
-    """
+    """Score predicted masks (H, W), of values 0 ... C, against their truth; see ``seed_miou``."""
     names = _names(num_classes, class_names)
     return MaskScore(_total(mask_confusions(predictions, masks, len(names) - 1)), names)
 
@@ -193,26 +175,16 @@ def by_part(
     parts: Iterable[Any],
     thresholds: Sequence[float] = THRESHOLDS,
     class_names: Sequence[str] | None = None,
-    names: Mapping[str, int] | None = None,
 ) -> dict[str, SeedScore]:
-    """Seed scores of each part of the objects alone: all other pixels are ignored.
+    """Seed scores of each of ``PARTS`` of the objects alone: all other pixels are ignored.
 
-    What it tells is the recall; nothing of a part is background.
-
-    Args:
-        maps: see ``seed_miou``, as are masks, thresholds and class_names.
-        parts: (H, W) for each image: a part's value where it is, 0 elsewhere.
-        names: part name -> value; ``PARTS`` if None. Other values are not looked at.
-
-    Raises:
-        ValueError: see ``seed_miou``; a part without a pixel.
+    What it tells is the recall; nothing of a part is background. For the arguments see
+    ``seed_miou``; ``parts`` are (H, W) for each image, a part's value where it is.
     """
-    maps, masks = list(maps), [check_mask(mask, MOST_CLASSES, "a mask") for mask in masks]
-    parts = [np.asarray(part) for part in parts]
+    maps, pairs = list(maps), [*zip(masks, parts, strict=True)]
     scores = {}
-    for name, value in (PARTS if names is None else names).items():
-        pairs = zip(masks, parts, strict=True)
-        own = (np.where(part == value, mask, IGNORED) for mask, part in pairs)
+    for name, value in PARTS.items():
+        own = (np.where(np.asarray(part) == value, mask, IGNORED) for mask, part in pairs)
         scores[name] = seed_miou(maps, own, thresholds, class_names=class_names)
     return scores
 
@@ -241,10 +213,8 @@ def share(part: Any, whole: Any) -> Float[ndarray, "..."]:
     return 100 * np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _foreground(confusion: ndarray, axis: int) -> Float[ndarray, "*batch"]:
-    """Right pixels of all classes over what is predicted (axis -2) or true (axis -1) of them."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)[..., 1:].sum(axis=-1)
-    return share(right, confusion.sum(axis=axis)[..., 1:].sum(axis=-1))
+def _plain(values: Float[ndarray, "*batch"]) -> Float[ndarray, "*batch"] | float:
+    return values if values.ndim else float(values)
 
 
 def _total(confusions: Iterable[Int[ndarray, "*shape"]]) -> Int[ndarray, "*shape"]:
@@ -259,12 +229,11 @@ def _names(num_classes: int | None, class_names: Sequence[str] | None) -> tuple[
     """C + 1 names, background first."""
     if class_names is None:
         class_names = [f"class {class_id}" for class_id in range(num_classes or 0)]
-    names = tuple(class_names)
-    if num_classes not in (None, len(names)) or not 1 <= len(names) <= MOST_CLASSES:
+    names = ("background", *class_names)
+    fits = len(names) - 1 == num_classes or num_classes is None
+    if not fits or not 2 <= len(names) <= MOST_CLASSES + 1 or len({*names}) < len(names):
         raise ValueError(
-            f"give num_classes or class_names, 1 to {MOST_CLASSES} without background; got "
-            f"{num_classes} and {len(names)}"
+            f"give num_classes or class_names, 1 to {MOST_CLASSES} different ones without "
+            f"background; got {num_classes} and {class_names}"
         )
-    if len({"background", *names}) <= len(names):
-        raise ValueError(f"class_names must differ and leave out background; got {names}")
-    return "background", *names
+    return names

@@ -1,25 +1,25 @@
-"""The settings of every chapter: their presets, what they refuse and where, and their hash."""
+"""The settings of every chapter, and how it starts and ends: presets, refusals, hash, result."""
 
 import json
 
 import pytest
+import torch
 
-from ribnb.book.chapters import CHAPTERS
+from ribnb.book import CHAPTERS, finish, start
+from ribnb.book.chapters import in_force
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET
 from ribnb.core.settings import SHARED, SettingsError, flat, merged, nested
 from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier import ClassifierSettings
 from ribnb.segmentation.settings import SegmentationSettings
 
 VOC = {"dataset": "voc", "data_root": "data"}
 NEEDED = {  # on VOC: what an earlier chapter left
-    "voc_classifier": {},
     "voc_rib": {"classifier": "net.safetensors"},
     "voc_masks": {"maps_run": "runs/rib"},
-    "voc_segmentation": {"masks": "runs/masks"},
 }
 
 
@@ -29,10 +29,12 @@ def of(chapter, **parameters):
 
 
 def on_voc(chapter, **parameters):
-    return of(chapter, **VOC, **NEEDED[chapter], **parameters)
+    return of(chapter, **VOC, **NEEDED.get(chapter, {}), **parameters)
 
 
 # Presets --------------------------------------------------------------------------------
+
+WATCHED = {"seed": 3, "validate_each_epoch": True}
 
 
 @pytest.mark.parametrize(
@@ -43,20 +45,12 @@ def on_voc(chapter, **parameters):
         (on_voc("voc_rib", variant="released"), "rib", RIBSettings.released(seed=3)),
         (on_voc("voc_rib", variant="paper", seed=4), "rib", RIBSettings.paper(seed=4)),
         (of("rib"), "rib", RIBSettings.scenes()),
-        (
-            of("voc_classifier"),
-            "recipe",
-            ClassifierSettings.scenes(epochs=6, seed=3, validate_each_epoch=True),
-        ),
-        (
-            on_voc("voc_classifier"),
-            "recipe",
-            ClassifierSettings(seed=3, validate_each_epoch=True),
-        ),
+        (of("voc_classifier"), "recipe", ClassifierSettings.scenes(epochs=6, **WATCHED)),
+        (on_voc("voc_classifier"), "recipe", ClassifierSettings(**WATCHED)),
         (
             on_voc("voc_classifier", variant="released"),
             "recipe",
-            ClassifierSettings.released(seed=3, validate_each_epoch=True),
+            ClassifierSettings.released(**WATCHED),
         ),
         (of("voc_masks"), "irn", IRNSettings.scenes("rib", seed=3)),
         (on_voc("voc_masks"), "irn", IRNSettings.rib(seed=3)),
@@ -68,22 +62,14 @@ def test_a_group_has_the_preset_of_data_set_and_variant(settings, name, expected
     assert getattr(settings, name) == expected
 
 
-@pytest.mark.parametrize(
-    ("settings", "arch", "weights"),
-    [
-        (of("voc_classifier"), "scenes", "random"),
-        (on_voc("voc_classifier"), "resnet50", IMAGENET),
-        (of("voc_masks"), "scenes", "theta_0"),
-        (on_voc("voc_masks"), "resnet50", IMAGENET),
-        (of("voc_segmentation"), "scenes", "theta_0"),
-        (on_voc("voc_segmentation"), "resnet101", IMAGENET),
-    ],
-)
-def test_the_net_is_that_of_the_data_set(settings, arch, weights):
-    assert (settings.net.arch, settings.net.weights) == (arch, weights)
-
-
-def test_the_numbers_of_images_are_those_of_the_data_set():
+def test_net_and_numbers_of_images_are_those_of_the_data_set():
+    for chapter, scenes, voc in (
+        ("voc_classifier", ("scenes", "random"), ("resnet50", IMAGENET)),
+        ("voc_masks", ("scenes", "theta_0"), ("resnet50", IMAGENET)),
+        ("voc_segmentation", ("scenes", "theta_0"), ("resnet101", IMAGENET)),
+    ):
+        for net, expected in ((of(chapter).net, scenes), (on_voc(chapter).net, voc)):
+            assert (net.arch, net.weights) == expected
     assert of("voc_classifier").data.num_training == 1600
     assert on_voc("voc_classifier").data.num_training == 0
     assert of("voc_segmentation").data.num_validation == 100
@@ -95,10 +81,7 @@ def test_a_cam_has_the_views_of_the_adaptation_and_no_step():
     assert settings.cam == settings.rib.replace(iterations=0)
     assert of("voc_classifier").cam == RIBSettings.scenes(iterations=0, seed=3)
     assert on_voc("voc_classifier").cam == RIBSettings.paper(iterations=0, seed=3)
-
-
-def test_the_maps_of_the_masks_are_those_that_voc_rib_makes():
-    for seed in TRAINED:
+    for seed in TRAINED:  # the maps of voc_masks are those that voc_rib makes
         assert of("voc_masks", seed=seed).maps == of("voc_rib", variant="released", seed=seed).rib
 
 
@@ -106,8 +89,7 @@ def test_the_maps_of_the_masks_are_those_that_voc_rib_makes():
 def test_cams_keep_the_baselines_values_where_the_two_kinds_differ(settings):
     changed = settings.replace(irn={"walk_background": 0.9, "walk_radius": 3})
     baseline = IRNSettings.scenes("baseline") if settings.dataset == "scenes" else IRNSettings()
-    expected = baseline.replace(seed=3, walk_radius=3)
-    assert changed.irn_for("cam") == expected
+    assert changed.irn_for("cam") == baseline.replace(seed=3, walk_radius=3)
     assert changed.irn_for("rib") == changed.irn
 
 
@@ -121,60 +103,30 @@ def test_the_crf_is_that_of_the_stage_and_can_be_switched_off():
 
 # What is refused, and which path is to blame ---------------------------------------------
 
-REFUSED = [
-    ("voc_rib", {"rib.iteration": 5}, "rib.iteration", "did you mean 'iterations'"),
-    ("voc_rib", {"iterations": 5}, "iterations", "has no parameter 'iterations'"),
-    ("voc_rib", {"rib.scales": [0.5]}, "rib", "1 must come first"),
-    ("voc_rib", {"rib.loss_scales": [3]}, "rib", "must be different ones of scales"),
-    ("voc_rib", {"rib.variant": "paper"}, "rib", "variant is the chapter's own"),
-    ("voc_rib", {"variant": "papers"}, "variant", "one of 'paper' or 'released'"),
-    ("voc_rib", {"data.score_onn": "x"}, "data.score_onn", "did you mean 'score_on'"),
-    ("voc_rib", {"shard": "2/2"}, "", "shard"),
-    ("voc_rib", {"dataset": "voc"}, "", "needs a data_root"),
-    ("voc_rib", {**VOC}, "", "name a classifier.safetensors"),
-    ("voc_rib", {"seed": 9}, "", "Only scenes of the seeds 3, 4, 5 have one here"),
-    ("voc_classifier", {"variant": "released"}, "", "ImageNet's weights, which scenes do not"),
-    ("voc_classifier", {"recipe.long_side_min": 9}, "recipe", "are no range of pixels"),
-    ("voc_classifier", {"recipe.momentum": 0}, "recipe", "nesterov = True needs a momentum"),
-    ("voc_classifier", {"net.arch": "vgg"}, "net.arch", "it must be one of 'scenes', 'resnet18'"),
-    ("voc_masks", {**VOC}, "", "maps_run = '' with dataset = 'voc'"),
-    ("voc_masks", {"irn.foreground_threshold": 0.1}, "irn", "must not be above foreground"),
-    ("voc_masks", {"seed": 9}, "", "net.classifier = '' with"),
-    ("voc_masks", {"net.weights": IMAGENET}, "", "torchvision has none of 'scenes'"),
-    ("voc_masks", {"net.arch": "resnet18"}, "", "the classifier that comes with these scenes"),
-    (
-        "voc_masks",
-        {**VOC, "maps_run": "runs", "net.classifier": "a"},
-        "",
-        "net.classifier = 'a' would not be used",
-    ),
-    ("voc_segmentation", {"segment.scale_min": 3}, "segment", "are no range"),
-    ("voc_segmentation", {"supervision": []}, "supervision", "at least 1"),
-    ("voc_segmentation", {"supervision": ["truth", "truth"]}, "", "names one kind twice"),
-    ("voc_segmentation", {"seed": 9}, "", "masks = '': name the folder"),
-    (
-        "voc_segmentation",
-        {"seed": 9, "supervision": ["truth"]},
-        "",
-        "net.classifier = '' with dataset",
-    ),
-    ("voc_segmentation", {**VOC}, "", "masks = '': name the folder"),
-    (
-        "voc_segmentation",
-        {**VOC, "masks": "m", "net.classifier": "a"},
-        "",
-        "net.classifier = 'a' would not be used",
-    ),
-    ("rib", {"rib.iterations": 0}, "", "this chapter looks at steps"),
-    ("rib", {"nets": 4}, "", "only the nets of the seeds 3, 4, 5 come trained"),
-    ("cam_and_gndrp", {"threshold": 1.1}, "threshold", "at most 1"),
-    ("ablations", {"results": "nowhere"}, "", "results = 'nowhere' is no folder"),
-    ("paper_and_code", {"seed": 9}, "seed", "one of 3, 4 or 5"),
-    ("scoreboard", {"result": ""}, "result", "did you mean 'results'"),
-]
 
-
-@pytest.mark.parametrize(("chapter", "values", "path", "message"), REFUSED)
+@pytest.mark.parametrize(
+    ("chapter", "values", "path", "message"),
+    [
+        ("voc_rib", {"rib.iteration": 5}, "rib.iteration", "did you mean 'iterations'"),
+        ("voc_rib", {"rib.loss_scales": [3]}, "rib", "must be different ones of scales"),
+        ("voc_rib", {"rib.variant": "paper"}, "rib", "variant is the chapter's own"),
+        ("voc_rib", {"variant": "papers"}, "variant", "one of 'paper' or 'released'"),
+        ("voc_rib", {"dataset": "voc"}, "", "needs a data_root"),
+        ("voc_rib", {**VOC}, "", "name a classifier.safetensors"),
+        ("voc_rib", {"seed": 9}, "", "Only scenes of the seeds 3, 4, 5 have one here"),
+        ("voc_classifier", {"variant": "released"}, "", "ImageNet's weights, which scenes do not"),
+        ("voc_classifier", {"net.arch": "vgg"}, "net.arch", "must be one of 'scenes', 'resnet18'"),
+        ("voc_masks", {**VOC}, "", "maps_run = '' with dataset = 'voc'"),
+        ("voc_masks", {"seed": 9}, "", "net.classifier = '' with"),
+        ("voc_masks", {"net.weights": IMAGENET}, "", "Unknown model scenes"),
+        ("voc_segmentation", {**VOC, "net.classifier": "a"}, "", "'a' would not be used"),
+        ("voc_segmentation", {"supervision": []}, "supervision", "at least 1"),
+        ("rib", {"nets": 4}, "", "only the nets of the seeds 3, 4, 5 come trained"),
+        ("cam_and_gndrp", {"threshold": 1.1}, "threshold", "at most 1"),
+        ("ablations", {"results": "nowhere"}, "", "results = 'nowhere' is no folder"),
+        ("paper_and_code", {"seed": 9}, "seed", "one of 3, 4 or 5"),
+    ],
+)
 def test_a_value_is_refused_with_its_path(chapter, values, path, message):
     with pytest.raises(SettingsError, match=f"(?s){message}") as refusal:
         of(chapter, **values)
@@ -182,14 +134,6 @@ def test_a_value_is_refused_with_its_path(chapter, values, path, message):
 
 
 # Hash -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_result_gives_its_settings_back(chapter):
-    settings = of(chapter)
-    again = CHAPTERS[chapter].from_mapping(json.loads(json.dumps(settings.as_dict())))
-    assert again == settings
-    assert again.hash() == settings.hash()
 
 
 def other(field, value):
@@ -215,17 +159,6 @@ def of_field(kind, path):
     return kind.model_fields[name]
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_hash_changes_with_every_field_that_changes_the_result_and_no_other(chapter):
-    """Of the values themselves, so that no two fields have to go together."""
-    kind, values = CHAPTERS[chapter], of(chapter).as_dict()
-    for path, value in flat(values).items():
-        field = of_field(kind, path)
-        changed = merged(values, nested({path: other(field, value)}))
-        counts = field.json_schema_extra["identity"]
-        assert (kind.identity_of(changed) != kind.identity_of(values)) == counts, path
-
-
 ELSEWHERE = {
     *("data_root", "device", "workers", "output_dir", "classifier", "maps_run", "masks"),
     *("results", "download", "recipe.validate_each_epoch", "data.saliency", "net.classifier"),
@@ -233,14 +166,37 @@ ELSEWHERE = {
 }
 
 
-def test_what_does_not_change_a_result_is_known():
-    silent = {
-        path
-        for chapter, kind in CHAPTERS.items()
-        for path in flat(of(chapter).as_dict())
-        if not of_field(kind, path).json_schema_extra["identity"]
-    }
-    assert silent - {"net.weights"} == ELSEWHERE  # the trunk's weights are in IRN's digest
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_hash_changes_with_every_field_that_changes_the_result_and_no_other(chapter):
+    """Of the values themselves, so that no two fields have to go together."""
+    kind, settings = CHAPTERS[chapter], of(chapter)
+    values = settings.as_dict()
+    for path, value in flat(values).items():
+        changed = merged(values, nested({path: other(of_field(kind, path), value)}))
+        counts = kind.identity_of(changed) != kind.identity_of(values)
+        in_digest = chapter == "voc_masks" and path == "net.weights"  # as weights of IRN's trunk
+        assert counts == (path not in ELSEWHERE and not in_digest), path
+    again = kind.from_mapping(json.loads(json.dumps(values)))
+    assert (again, again.hash()) == (settings, settings.hash()), "a result gives its settings back"
+
+
+HASHES = {  # stored results are known by these
+    "toy_bottleneck": "0460d8589407",
+    "rib_loss": "458c272fefb2",
+    "cam_and_gndrp": "52560484c737",
+    "rib": "a8602fa07d55",
+    "voc_classifier": "156a488c30f3",
+    "voc_rib": "8c2b3027f960",
+    "voc_masks": "d21eaa3615f8",
+    "voc_segmentation": "92c3a3c40063",
+    "ablations": "cf9a2fe6e25d",
+    "paper_and_code": "f3c260f95abf",
+    "scoreboard": "ef1c228272bc",
+}
+
+
+def test_the_hashes_are_those_that_stored_results_have():
+    assert {chapter: of(chapter).hash() for chapter in CHAPTERS} == HASHES
 
 
 def test_a_group_has_what_its_chapter_has():
@@ -274,7 +230,7 @@ def test_networks_come_along_for_these_settings_alone():
     assert of("voc_segmentation", seed=4).replace(seed=5) == of("voc_segmentation", seed=5)
     for own in (
         *({"num_images": 5}, {"net.retrain": True}, {"masks": "m"}, {"split": "val"}),
-        *({"segment.steps": 3}, {"net.weights": "random"}),
+        *({"segment.steps": 3}, {"net.weights": "random"}, {"net.arch": "resnet18"}),
     ):
         settings = of("voc_segmentation", **own)
         assert not settings.packaged and settings.trained("truth") is None
@@ -291,20 +247,58 @@ def test_a_classifier_is_named_or_comes_along():
 # Images -----------------------------------------------------------------------------------
 
 
-def test_drawn_scenes_are_those_of_split_and_seed():
-    images = of("voc_rib", num_images=4, seed=4).images()
-    assert list(images.ids) == [f"s4_train_{n:06}" for n in range(4)]
-    same = of("voc_rib", num_images=4, seed=4, split="train_aug").images()
-    assert list(same.ids) == list(images.ids)
+def test_drawn_scenes_are_those_of_split_and_seed_and_only_listed_ones_are_scored():
+    settings = of("voc_rib", num_images=4, seed=4)
+    images = settings.images()
+    assert list(images.ids) == [f"s4_train_{n:06}" for n in range(4)] == settings.scored_ids(images)
+    assert settings.replace(split="train_aug").images().ids == images.ids
     assert len(of("voc_rib", num_images=0).images()) == 3000
-    with pytest.raises(SettingsError, match="have the splits train_aug, train"):
-        of("voc_rib", split="trainval").images()
-
-
-def test_only_listed_images_are_scored():
-    images = of("voc_rib", num_images=4).images()
-    assert of("voc_rib", num_images=4).scored_ids(images) == list(images.ids)
-    scored = of("voc_rib", num_images=4, **{"data.score_on": "train"}).scored_ids(images)
+    scored = settings.replace(data={"score_on": "train"}).scored_ids(images)
     assert scored == list(images.ids)
     with pytest.raises(SettingsError, match=r"score_on = 'val': none of the 4 images"):
-        of("voc_rib", num_images=4, **{"data.score_on": "val"}).scored_ids(images)
+        settings.replace(data={"score_on": "val"}).scored_ids(images)
+
+
+# Start and end ----------------------------------------------------------------------------
+
+
+def test_settings_and_run_are_those_of_the_namespace(tmp_path, capsys):
+    torch.set_num_threads(2)
+    voc = {"dataset": "voc", "data_root": str(tmp_path), "classifier": "net.safetensors"}
+    start("voc_rib", voc)
+    assert torch.get_num_threads() == 2
+    given = {"num_images": 6, "rib": {"iterations": 5}, "output_dir": str(tmp_path)}
+    settings, run = start("voc_rib", {**given, "x": 1})
+    assert settings == CHAPTERS["voc_rib"](**given)
+    assert (run.chapter, run.settings, run.folder) == ("voc_rib", settings, tmp_path)
+    assert torch.get_num_threads() == 1, "for scenes"
+    assert "rib.iterations" in capsys.readouterr().out
+    settings, run = start("ablations", {"resamples": 20})
+    assert (settings.resamples, run) == (20, None)
+
+
+def test_what_papermill_injects_and_nobody_reads_is_refused():
+    cells = ["", "seed = 3", "# Parameters\nseed = 4\nrb = {'iterations': 5}\n"]
+    with pytest.raises(SettingsError, match=r"voc_rib has no parameter 'rb'; did you mean 'rib'"):
+        start("voc_rib", {"seed": 4, "In": cells})
+    again = [*cells, "# Parameters\nseed = 5\n"]  # after a correction the last such cell counts
+    assert start("voc_rib", {"seed": 5, "In": again})[0].seed == 5
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_table_has_every_setting_that_decides_the_result_and_no_path(chapter):
+    settings = CHAPTERS[chapter]()
+    rows = in_force(settings)
+    assert [name for name, _, _ in rows] == [*flat(settings.identity())]
+    assert all(meaning for _, _, meaning in rows)
+    assert not {name for name, _, _ in rows} & {"output_dir", "data_root"}
+
+
+def test_the_end_writes_the_result_and_says_what_was_left_out(tmp_path, capsys):
+    _, run = start("voc_rib", {"output_dir": str(tmp_path)})
+    capsys.readouterr()
+    about = {"split": "train", "images": 1, "seed": 3, "failures": {"a": "it is broken"}}
+    result = finish(run, {"seed_miou": 50.0}, **about)
+    assert capsys.readouterr().out == "left out: a: it is broken\n"
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert result["settings"]["rib"]["iterations"] == 10

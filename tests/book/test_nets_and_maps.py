@@ -12,8 +12,16 @@ from small_results import in_groups
 from small_training import same
 
 from ribnb.book import CHAPTERS, segmentations
-from ribnb.book.classifier import VOCClassifierSettings, trained_classifier
-from ribnb.book.masks import KINDS, VOCMasksSettings, inputs_of, irn_net, maps_of
+from ribnb.book.masks import (
+    KINDS,
+    VOCMasksSettings,
+    inputs_of,
+    irn_net,
+    maps_at,
+    maps_of,
+    mask_at,
+    to_show,
+)
 from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import (
     IN_VIEW,
@@ -24,13 +32,11 @@ from ribnb.book.segmentations import (
     segmentation_net,
     with_masks,
 )
-from ribnb.core.files import read_maps
-from ribnb.core.settings import SettingsError
-from ribnb.data.image_sets import Part
+from ribnb.book.splits import VOCClassifierSettings, trained_classifier
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.scene_masks import network_path
+from ribnb.masks.stages import network_path
 from ribnb.method.localization import maps_digest
 from ribnb.nets.weights import checkpoint_metadata
 
@@ -48,39 +54,22 @@ def few(chapter, **changes):
     return CHAPTERS[chapter].from_mapping(in_groups(chapter, {**SMALL[chapter], **changes}))
 
 
-@pytest.fixture(autouse=True)
-def no_bar(monkeypatch):
-    monkeypatch.setenv("RIBNB_PROGRESS", "off")
-
-
 # theta_0 ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(name="theta_0", scope="module")
-def trained_theta_0(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("theta_0")
-    return folder, trained_classifier(few("voc_classifier"), folder, CPU)
-
-
-def test_the_recipe_trains_the_net_once(theta_0):
-    folder, training = theta_0
+def test_a_classifier_is_trained_once_or_named(tmp_path):
     settings = few("voc_classifier")
+    training = trained_classifier(settings, tmp_path, CPU)
     assert not training.loaded
     assert len(training.history) == len(training.validation_history) == 2
     assert not same(training.net, settings.first_net(6))
-    again = trained_classifier(settings, folder, CPU)
-    assert again.loaded
-    assert same(again.net, training.net)
+    again = trained_classifier(settings, tmp_path, CPU)
+    assert again.loaded and same(again.net, training.net)
     with pytest.raises(ValueError, match=r"learning_rate is 0\.05 there, 0.01 here"):
-        trained_classifier(few("voc_classifier", learning_rate=0.01), folder, CPU)
-
-
-def test_a_net_that_is_named_is_scored_and_not_trained(theta_0, tmp_path):
-    folder, training = theta_0
-    path = str(folder / "classifier.safetensors")
+        trained_classifier(few("voc_classifier", learning_rate=0.01), tmp_path, CPU)
+    path = str(tmp_path / "classifier.safetensors")
     named = trained_classifier(few("voc_classifier", classifier=path), tmp_path / "other", CPU)
-    assert named.loaded
-    assert same(named.net, training.net)
+    assert named.loaded and same(named.net, training.net)
     assert named.mean_average_precision == training.mean_average_precision
     assert not (tmp_path / "other").exists()
 
@@ -115,13 +104,12 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(name="trained", scope="module")
 def trained_irn(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    labels = run / "labels_rib"
-    return irn_net(few("voc_masks"), "rib", IMAGES, labels, folder, CPU), folder
+    return irn_net(few("voc_masks"), "rib", IMAGES, run / "labels_rib", folder, CPU), folder
 
 
 def test_maps_of_both_kinds_are_made_and_found_as_a_run(run):
-    for name in IMAGES.ids:
-        cam, rib = read_maps(run / f"cam/maps/{name}.npz"), read_maps(run / f"maps/{name}.npz")
+    for index in range(len(IMAGES)):
+        cam, rib = maps_at(run / "cam/maps", IMAGES, index), maps_at(run / "maps", IMAGES, index)
         assert cam.class_ids.tolist() == rib.class_ids.tolist()
         assert (rib.high_res != cam.high_res).any()
     records = [json.loads((run / one / "maps.json").read_text()) for one in ("cam", ".")]
@@ -145,15 +133,14 @@ def named_irn(trained, kind="rib", **changes) -> VOCMasksSettings:
     return few("voc_masks", **{f"irn_{kind}": path, **changes})
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_irn_that_is_named_is_loaded(trained, kind, tmp_path):
+def test_an_irn_that_is_named_is_loaded(trained, tmp_path):
     training, _ = trained
     assert not training.loaded
-    found = irn_net(named_irn(trained, kind), kind, IMAGES, "nowhere", tmp_path, CPU)
-    assert found.loaded
-    assert not found.net.training
-    assert same(found.net, training.net)
-    assert (found.history, found.seconds) == (training.history, training.seconds)
+    for kind in KINDS:
+        found = irn_net(named_irn(trained, kind), kind, IMAGES, "nowhere", tmp_path, CPU)
+        assert found.loaded and not found.net.training
+        assert same(found.net, training.net)
+        assert (found.history, found.seconds) == (training.history, training.seconds)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -162,20 +149,25 @@ def test_an_irn_that_was_trained_otherwise_is_refused(trained, tmp_path):
     message = r"irn\.safetensors was trained otherwise: epochs is 2 there, 3 here\. .* net.irn_rib,"
     with pytest.raises(ValueError, match=message):
         irn_net(named_irn(trained, epochs=3), "rib", IMAGES, "nowhere", tmp_path, CPU)
-    with pytest.raises(ValueError, match="its branches mean nothing on it"):
+    with pytest.raises(ValueError, match="trained on the stages of another net"):
         irn_net(named_irn(trained, seed=4), "rib", IMAGES, "nowhere", tmp_path, CPU)
     walked = named_irn(trained, walk_exponent=1, foreground_threshold=0.9, precision="bfloat16")
     assert irn_net(walked, "rib", IMAGES, "nowhere", tmp_path, CPU).loaded
 
 
 @pytest.mark.parametrize("seed", TRAINED)
-def test_the_package_has_irns_of_todays_settings(seed, tmp_path):
+def test_the_package_has_irns_and_networks_of_todays_settings(seed, tmp_path):
     """One that was trained with other parameters is refused."""
     settings, images = VOCMasksSettings(seed=seed), SceneImages(1, seed=seed)
     for kind in KINDS:
         found = irn_net(settings, kind, images, "nowhere", tmp_path, CPU)
-        assert found.loaded
-        assert len(found.history) == settings.irn.epochs
+        assert found.loaded and len(found.history) == settings.irn.epochs
+    settings = VOCSegmentationSettings(seed=seed)
+    for kind in SUPERVISION:
+        found = segmentation_net(settings, kind)
+        assert (found.net.arch, found.net.num_classes) == ("scenes", 6)
+        identity = checkpoint_metadata(network_path(seed, kind))["identity"]
+        assert found.history and settings.segment.training().items() <= identity.items()
 
 
 def test_inputs_tell_maps_and_nets_apart(run, trained):
@@ -198,21 +190,35 @@ def masks_run(tmp_path):
     return tmp_path / "run"
 
 
-def test_masks_are_those_of_the_run_that_is_named_and_the_truth_needs_none(mask_run, tmp_path):
-    named = few("voc_segmentation", masks=str(mask_run))
-    assert masks_for(named, TRUTH, IMAGES, tmp_path / "out") is None
-    assert masks_for(named, "rib_irn", IMAGES, tmp_path / "out") == mask_run / "masks" / "rib_irn"
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match=r"4 of the 4 images have no mask; .*run/masks/rib\."):
-        with_masks(IMAGES, [masks_for(named, "rib", IMAGES, tmp_path)])
+def test_masks_are_those_of_the_run_that_is_named_or_of_the_package(mask_run, tmp_path):
+    named, out = few("voc_segmentation", masks=str(mask_run)), tmp_path / "out"
+    assert masks_for(named, TRUTH, IMAGES, out) is None
+    assert masks_for(named, "rib_irn", IMAGES, out) == mask_run / "masks" / "rib_irn"
+    assert not out.exists()
+    folder = masks_for(VOCSegmentationSettings(), "cam_irn", IMAGES, out)
+    assert folder == out / "masks" / "cam_irn"
+    assert {path.stem for path in folder.glob("*.png")} == {*IMAGES.ids}
+    assert (mask_at(None, IMAGES, 1) == IMAGES.mask(1)).all()
+    (folder / f"{IMAGES.ids[0]}.png").unlink()
+    assert to_show(IMAGES, 2, [folder, mask_run / "masks" / "rib_irn"]) == [1, 2]
+    of_others = VOCSegmentationSettings(data_root="data")
+    with pytest.raises(ValueError, match=r"have no mask in the package, .*masks=FOLDER"):
+        masks_for(of_others, "rib_irn", SceneImages(2, seed=9), out)
 
 
-def test_the_packages_masks_are_laid_out_by_kind(tmp_path):
-    part = Part(IMAGES, [0, 2])
-    for kind in ("cam_irn", "rib_irn"):
-        folder = masks_for(VOCSegmentationSettings(), kind, part, tmp_path / "out")
-        assert folder == tmp_path / "out" / "masks" / kind
-        assert {path.stem for path in folder.glob("*.png")} == {*part.ids}
+def test_only_images_with_every_mask_are_learned_from(tmp_path):
+    images, folders = SceneImages(40, seed=3), [tmp_path / "one", tmp_path / "two"]
+    for folder, ids in zip(folders, (images.ids[1:], images.ids[:-1]), strict=True):
+        folder.mkdir()
+        for name in ids:
+            (folder / f"{name}.png").touch()
+    part, lacking = with_masks(images, [folders[0], None, folders[1]])
+    assert part.ids == images.ids[1:-1]
+    assert lacking.keys() == {images.ids[0], images.ids[-1]}
+    assert str(folders[0]) in lacking[images.ids[0]]
+    assert with_masks(part, folders) == (part, {})
+    with pytest.raises(ValueError, match=r"10 of the 10 images have no mask"):
+        with_masks(SceneImages(10, seed=4), folders)
 
 
 def test_one_network_is_trained_in_view_and_the_others_come_along(tmp_path, monkeypatch):
@@ -220,17 +226,12 @@ def test_one_network_is_trained_in_view_and_the_others_come_along(tmp_path, monk
     monkeypatch.setattr(segmentations, "train_segmentation", lambda *given: asked.append(given))
     settings = VOCSegmentationSettings()
     for kind in SUPERVISION:
-        along = segmentation_net(settings, kind)
-        assert along.loaded and along.history
-        masks = None if kind == TRUTH else tmp_path
-        found = segmentation_net(settings, kind, IMAGES, masks, tmp_path / "out")
+        found = segmentation_net(settings, kind, IMAGES, tmp_path, tmp_path / "out")
         assert (found is None) == (kind == IN_VIEW)
     ((net, images, masks, recipe, folder, *_),) = asked
     assert same(net, settings.first_net(6))
     assert (images, masks, recipe) == (IMAGES, tmp_path, settings.segment)
     assert folder == tmp_path / "out" / f"segmentation_{IN_VIEW}"
-    with pytest.raises(SettingsError, match="no network of the seed 3 that learned from 'by_hand'"):
-        segmentation_net(settings, "by_hand")
 
 
 def test_each_kind_has_a_training_of_its_own_which_is_loaded_the_next_time(mask_run, tmp_path):
@@ -244,44 +245,3 @@ def test_each_kind_has_a_training_of_its_own_which_is_loaded_the_next_time(mask_
         assert same(first.net, again.net)
         path = out / f"segmentation_{kind}" / "segmentation.safetensors"
         assert checkpoint_metadata(path)["identity"]["masks made by"] == who
-
-
-def test_no_network_learns_from_other_masks_than_it_is_named_after(mask_run, tmp_path):
-    """Without masks it would learn from the truth."""
-    settings = few("voc_segmentation")
-    with pytest.raises(ValueError, match="'rib_irn' with masks_dir = None"):
-        segmentation_net(settings, "rib_irn", IMAGES, None, tmp_path)
-    with pytest.raises(ValueError, match=r"'truth' with masks_dir = .*run"):
-        segmentation_net(settings, TRUTH, IMAGES, mask_run / "masks" / "rib_irn", tmp_path)
-
-
-@pytest.mark.parametrize("kind", SUPERVISION)
-@pytest.mark.parametrize("seed", TRAINED)
-def test_the_package_has_networks_of_todays_settings(seed, kind):
-    settings = VOCSegmentationSettings(seed=seed)
-    found = segmentation_net(settings, kind)
-    assert (found.net.arch, found.net.num_classes) == ("scenes", 6)
-    assert found.history
-    identity = checkpoint_metadata(network_path(seed, kind))["identity"]
-    recipe = settings.segment.training()
-    assert {name: identity[name] for name in recipe} == recipe
-
-
-def masks_of(folder, ids):
-    folder.mkdir()
-    for name in ids:
-        (folder / f"{name}.png").touch()
-    return folder
-
-
-def test_only_images_with_every_mask_are_learned_from(tmp_path):
-    images = SceneImages(40, seed=3)
-    one = masks_of(tmp_path / "one", images.ids[1:])
-    two = masks_of(tmp_path / "two", images.ids[:-1])
-    part, lacking = with_masks(images, [one, None, two])
-    assert part.ids == images.ids[1:-1]
-    assert lacking.keys() == {images.ids[0], images.ids[-1]}
-    assert str(one) in lacking[images.ids[0]]
-    assert with_masks(part, [one, None, two]) == (part, {})
-    with pytest.raises(ValueError, match=r"10 of the 10 images have no mask.*another split"):
-        with_masks(SceneImages(10, seed=4), [one])

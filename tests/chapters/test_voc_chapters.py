@@ -12,8 +12,7 @@ from split_runs import SMALL, arrays_of, result_of, run_chapter, without_time
 
 from ribnb.core.files import weights_digest
 from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
-from ribnb.data.scenes.images import SceneImages
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import SceneImages, write_scenes
 from ribnb.data.voc import read_split
 from ribnb.nets.classifier import load_classifier
 from ribnb.scores.iou import mask_miou

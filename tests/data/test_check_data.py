@@ -14,7 +14,7 @@ from PIL import Image
 
 from ribnb.core.runner import run_jobs
 from ribnb.core.voc import write_mask
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc_get import get_voc
 
 sys.path.insert(0, str(ROOT / "data_scripts"))

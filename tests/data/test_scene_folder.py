@@ -1,7 +1,5 @@
 """Scenes on disk: VOC 2012's layout to the letter, the same bytes from any call that ends."""
 
-import json
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,9 +12,8 @@ from PIL import Image
 from torchvision.datasets import VOCDetection, VOCSegmentation
 
 from ribnb.core.voc import voc_palette
-from ribnb.data.scenes import layout
-from ribnb.data.scenes.images import SceneImages
-from ribnb.data.scenes.layout import split_ids, write_scenes
+from ribnb.data.scenes import images as scenes_images
+from ribnb.data.scenes.images import SceneImages, split_ids, write_scenes
 from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.data.voc import VOCImages
 
@@ -42,16 +39,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("split", ["train", "val", "trainval"])
-def test_torchvision_reads_it(devkit, split):
-    ids = split_ids(NUM)[split]
-    pairs = VOCSegmentation(devkit, year="2012", image_set=split)
+def test_torchvision_reads_it(devkit):
+    ids = split_ids(NUM)["trainval"]
+    pairs = VOCSegmentation(devkit, year="2012", image_set="trainval")
     assert len(pairs) == len(ids)
-    for (image, mask), image_id in zip(pairs, ids, strict=True):
+    for image, mask in pairs:
         assert image.size == mask.size == (128, 96)
         assert image.mode == "RGB" and mask.mode == "P"
-        assert image_id.startswith("2012_") and len(image_id) == 11
-    for _, target in VOCDetection(devkit, year="2012", image_set=split):
+    for _, target in VOCDetection(devkit, year="2012", image_set="trainval"):
         note = target["annotation"]
         assert note["size"] == {"width": "128", "height": "96", "depth": "3"}
         assert note["segmented"] == "1" and note["folder"] == "VOC2012"
@@ -118,7 +113,7 @@ def test_workers_change_no_byte(root, tmp_path):
 
 
 def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
-    original, calls = layout.render_scene, []
+    original, calls = scenes_images.render_scene, []
 
     def dies_at_the_seventh(*arguments):
         calls.append(arguments)
@@ -126,12 +121,12 @@ def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(layout, "render_scene", dies_at_the_seventh)
+    monkeypatch.setattr(scenes_images, "render_scene", dies_at_the_seventh)
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path, NUM, (96, 128), SEED)
     lists = tmp_path / "ImageSets" / "Segmentation"
     assert not list(lists.iterdir()), "a reader would take it for whole"
-    monkeypatch.setattr(layout, "render_scene", original)
+    monkeypatch.setattr(scenes_images, "render_scene", original)
 
     (tmp_path / "JPEGImages" / "2012_000001.jpg").unlink()
     (tmp_path / "SegmentationClass" / ".2012_000009.png.123").write_bytes(b"half")
@@ -140,44 +135,25 @@ def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
     assert write_scenes(tmp_path, NUM, (96, 128), SEED) == NUM - 5
     assert kept.stat().st_mtime_ns == written, "a whole scene was drawn again"
     assert contents(tmp_path) == contents(root)
-    shutil.rmtree(tmp_path / "Saliency")  # a folder of a version that knew none gets it
-    assert write_scenes(tmp_path, NUM, (96, 128), SEED) == NUM
-    assert contents(tmp_path) == contents(root)
     assert write_scenes(tmp_path, NUM, (96, 128), SEED) == 0
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"seed": 4}, r"made with seed = 3 \(asked for: 4\); choose another folder"),
-        ({"size": 64}, r"height = 96 \(asked for: 64\), width = 128 \(asked for: 64\)"),
-        ({"num_images": 25}, "num_images = 24"),
-    ],
-)
-def test_a_folder_of_other_scenes_is_left_alone(root, changed, message):
+@pytest.mark.parametrize("changed", [{"seed": 4}, {"size": 64}, {"num_images": 25}])
+def test_a_folder_of_other_scenes_is_left_alone(root, changed):
     before = contents(root)
-    with pytest.raises(FileExistsError, match=message):
+    with pytest.raises(FileExistsError, match="holds scenes made otherwise"):
         write_scenes(root, **{"num_images": NUM, "size": (96, 128), "seed": SEED, **changed})
     assert contents(root) == before
-    settings = json.loads((root / "scenes.json").read_text())
-    assert settings.pop("drawing") >= 1
-    expected = {"num_images": NUM, "height": 96, "width": 128, "seed": SEED, "num_classes": 6}
-    assert settings == expected
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
-    folder = tmp_path / "folder"
-    (folder / "JPEGImages").mkdir(parents=True)
+    (tmp_path / "JPEGImages").mkdir(parents=True)
     with pytest.raises(FileExistsError, match=r"holds files but no scenes\.json"):
-        write_scenes(folder, 4)
-    (folder / "scenes.json").write_text("{")
-    with pytest.raises(FileExistsError, match="not readable as settings"):
-        write_scenes(folder, 4)
-    assert {path.name for path in folder.iterdir()} == {"JPEGImages", "scenes.json"}
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OSError, match="cannot be a folder: a file is in"):
-            write_scenes(path, 4)
+        write_scenes(tmp_path, 4)
+    (tmp_path / "scenes.json").write_text("{")
+    with pytest.raises(FileExistsError, match=r"scenes\.json is damaged"):
+        write_scenes(tmp_path, 4)
+    assert {path.name for path in tmp_path.iterdir()} == {"JPEGImages", "scenes.json"}
 
 
 def test_the_script_writes_width_by_height_or_says_what_is_wrong(tmp_path, monkeypatch, capsys):

@@ -1,8 +1,6 @@
 """Scenes: their masks agree, a head alone names a class, and a seed fixes every byte."""
 
 import hashlib
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +19,6 @@ from ribnb.data.scenes.rendering import (
     draw_saliency,
     find_border,
     render_scene,
-    salient_numbers,
 )
 from ribnb.data.scenes.sketch import BODY, HEAD, Sketch
 from ribnb.data.views import to_tensor
@@ -58,17 +55,9 @@ def digest(scene: Scene) -> str:
 # Determinism ------------------------------------------------------------------------------
 
 
-def test_a_seed_gives_the_same_bytes_in_any_order_and_process_and_others_others(small):
+def test_a_seed_gives_the_same_bytes_in_any_order_and_others_others(small):
     backwards = [digest(render_scene([5, index])) for index in (7, 3, 0)]
     assert backwards == [digest(small[index]) for index in (7, 3, 0)]
-    code = (
-        "import hashlib; from ribnb.data.scenes.rendering import render_scene;"
-        "s = render_scene([5, 3]);"
-        "a = b''.join(x.tobytes() for x in (s.image, s.mask, s.instances, s.parts));"
-        "print(hashlib.sha256(a).hexdigest())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == digest(small[3])
     assert len({digest(scene) for scene in [*small, render_scene(6)]}) == len(small) + 1
 
 
@@ -241,8 +230,8 @@ def test_words_are_never_mirrored(mirrored):
 
 
 def test_the_first_classes_are_drawn_and_all_of_them():
-    for num_classes in range(2, 21):
-        scenes = [render_scene([8, index], 64, num_classes) for index in range(3)]
+    for num_classes in (2, 7, 20):
+        scenes = [render_scene([8, index], 64, num_classes) for index in range(9)]
         assert {k for scene in scenes for k in scene.class_ids} <= set(range(num_classes))
     assert len(set(CLASS_NAMES)) == 20
     assert SceneImages(150, seed=4, num_classes=20).labels.sum(dim=0).min() >= 1
@@ -252,16 +241,16 @@ def test_the_first_classes_are_drawn_and_all_of_them():
 
 
 def test_the_main_object_is_seen_in_every_scene_and_many_others_are_not(small):
-    assert salient_numbers([3.0]) == [1]
-    assert salient_numbers([7.9, 10.0, 8.1]) == [2, 3]
+    three = np.repeat(np.uint8([[1, 2, 3]]), 32, axis=1).repeat(96, axis=0)
+    assert (draw_saliency(three, [7.9, 10.0, 8.1])[50, [10, 50, 90]] == [0, 255, 255]).all()
     seen, missed = [], []
     for scene, number, item in objects(small):
-        prominence = scene.prominence
+        prominence = [each.prominence for each in scene.objects]
         assert 0.25 * item.pixels < prominence[number - 1] <= item.pixels
         share = (scene.saliency > 127)[scene.instances == number].mean()
         if prominence[number - 1] == max(prominence):
             assert share > 0.5
-        elif number in salient_numbers(prominence):
+        elif prominence[number - 1] > 0.8 * max(prominence):
             seen.append(share)
         else:
             missed.append(share)
@@ -325,14 +314,8 @@ def test_a_scene_is_drawn_once_and_not_spoilt_by_its_users(monkeypatch):
     assert digest(frugal.scene(1)) == digest(images.scene(1))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"num_classes": 1}, ValueError, r"num_classes must lie in \[2, 20\]; got 1"),
-        ({"size": (96, 40)}, ValueError, "at least 64 pixels a side; got 96 x 40"),
-        ({"seed": -1}, ValueError, "seed must be whole numbers of at least 0, one or several"),
-    ],
-)
-def test_scenes_that_cannot_be_are_refused(arguments, error, message):
-    with pytest.raises(error, match=message):
-        render_scene(**{"seed": 0, **arguments})
+def test_scenes_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"num_classes must lie in \[2, 20\]; got 1"):
+        render_scene(0, num_classes=1)
+    with pytest.raises(ValueError, match="at least 64 pixels a side; got 96 x 40"):
+        SceneImages(1, (96, 40))

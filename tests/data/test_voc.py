@@ -20,7 +20,7 @@ from small_voc import (
 )
 
 from ribnb.core.voc import CLASS_NAMES
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc import VOCImages, image_labels, read_labels, read_split, write_labels
 
 needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample here")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.core.voc import read_mask, write_mask
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc import VOCImages
 from ribnb.masks.export import export_irn
 from ribnb.scores import seed_miou
@@ -179,12 +179,9 @@ def test_a_damaged_file_is_named_and_its_old_export_goes(source, path, tmp_path,
     assert len(list((tmp_path / "irn").iterdir())) == 2
 
 
-def test_folders_without_anything_to_export_are_refused(labels, tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is no folder; give the folder of a run"):
+def test_a_folder_without_maps_or_masks_and_the_masks_own_folder_are_refused(labels, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere holds neither maps nor masks"):
         export_irn(tmp_path / "nowhere", tmp_path / "irn")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="empty holds neither maps nor masks"):
-        export_irn(tmp_path / "empty", tmp_path / "irn")
     assert not (tmp_path / "irn").exists()
     before = (labels / "n0.png").read_bytes()
     with pytest.raises(ValueError, match="is the folder of the masks; give another one"):

@@ -1,13 +1,13 @@
-"""IRN on one image: confident labels by hand, and what the walk makes of maps."""
+"""IRN: its settings; confident labels of an image by hand, and what the walk makes of maps."""
 
 import numpy as np
 import pytest
 import torch
 
 from ribnb.core.files import Maps
+from ribnb.core.settings import SettingsError
 from ribnb.masks import crf
-from ribnb.masks.irn import confident, walked_mask, walked_scores
-from ribnb.masks.irn_settings import IRNSettings
+from ribnb.masks.irn import IRNSettings, confident, walked_mask, walked_scores
 
 CUTS = IRNSettings(foreground_threshold=0.5, background_threshold=0.2)
 SETTINGS = IRNSettings(walk_exponent=3, walk_radius=3, walk_background=0.4)
@@ -19,6 +19,34 @@ def maps_of(high_res, class_ids=None, strided=None) -> Maps:
     if strided is None:
         strided = np.zeros((n, -(-height // 4), -(-width // 4)), np.float32)
     return Maps(np.arange(n) if class_ids is None else np.array(class_ids), high_res, strided)
+
+
+def test_settings_for_rib_and_for_a_cam_side_by_side():
+    names = ("foreground_threshold", "background_threshold", "walk_background", "power")
+    rib, baseline = IRNSettings.rib(), IRNSettings.baseline()
+    assert [getattr(rib, name) for name in names] == [0.35, 0.17, 0.27, 1.3]
+    assert [getattr(baseline, name) for name in names] == [0.30, 0.05, 0.25, 1]
+    shared = {"crop_size": 512, "batch_size": 32, "epochs": 3, "learning_rate": 0.1, "radius": 10}
+    shared |= {"walk_radius": 5, "beta": 10, "walk_steps": 256, "scale_min": 0.5, "scale_max": 1.5}
+    for settings in (rib, baseline):
+        assert {name: getattr(settings, name) for name in shared} == shared
+    assert IRNSettings() == baseline
+    assert baseline.rate(0, 10) == 0.1
+    assert baseline.rate(5, 10) == pytest.approx(0.1 * 0.5**0.9)
+
+
+def test_each_setting_belongs_to_one_stage_but_for_the_precision():
+    settings = IRNSettings.rib()
+    parts = (settings.for_labels(), settings.for_training(), settings.for_walk())
+    together = [name for part in parts for name in part]
+    assert sorted(together) == sorted([*IRNSettings.model_fields, "precision"])
+
+
+def test_thresholds_and_scales_in_the_wrong_order_are_refused():
+    with pytest.raises(SettingsError, match=r"background_threshold = 0\.5 must not be above"):
+        IRNSettings(background_threshold=0.5)
+    with pytest.raises(SettingsError, match=r"scale_min = 2\.0 must not be above"):
+        IRNSettings(scale_min=2)
 
 
 def test_labels_by_hand():

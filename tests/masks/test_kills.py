@@ -23,9 +23,8 @@ from small_split import net as classifier
 from ribnb.core.voc import read_mask
 from ribnb.masks.crf import CRFSettings, crf_available, crf_masks
 from ribnb.masks.export import export_irn
-from ribnb.masks.irn import irn_labels, irn_masks
+from ribnb.masks.irn import IRNSettings, irn_labels, irn_masks
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import train_irn
 from ribnb.masks.saliency import Saliency, saliency_masks
 from ribnb.masks.stages import image_size, seed_masks

@@ -14,9 +14,8 @@ from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.voc import VOCImages
 from ribnb.masks import crf_masks, irn_masks, seed_masks
 from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.irn import irn_labels
+from ribnb.masks.irn import IRNSettings, irn_labels
 from ribnb.masks.irn_net import IRN, boundary_map
-from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.saliency import saliency_masks, saliency_of
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
@@ -67,7 +66,8 @@ def reports(images, net, tmp_path_factory):
         Image.fromarray(grey).save(saliency / f"{name}.png")
     record = {"images": images_digest(images), "settings": {"made": "by hand"}}
     (root / "run" / "maps.json").write_text(json.dumps(record))
-    irn, given, refine = IRNSettings.rib(), (images, maps_dir), CRFSettings(**FEW)
+    irn = IRNSettings.rib(walk_exponent=5)  # of the walk, too
+    given, refine = (images, maps_dir), CRFSettings(**FEW)
     made = {
         "seeds": seed_masks(*given, root / "seeds", 0.3),
         "labels": irn_labels(*given, root / "labels", irn),

@@ -11,18 +11,9 @@ from small_split import Noise
 from ribnb.core.files import Maps
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
-from ribnb.data.scenes.images import SceneImages
-from ribnb.data.scenes.layout import write_scenes
+from ribnb.data.scenes.images import SceneImages, write_scenes
 from ribnb.data.voc import VOCImages
-from ribnb.masks.saliency import (
-    SaliencySettings,
-    read_saliency,
-    saliency_mask,
-    saliency_masks,
-    saliency_of,
-)
-
-SETTINGS = SaliencySettings()
+from ribnb.masks.saliency import read_saliency, saliency_mask, saliency_masks, saliency_of
 
 
 def maps_of(*rows) -> Maps:
@@ -39,28 +30,26 @@ HALF = np.array([[1.0, 0.9, 0.6, 0.5, 0.1, 0.0]], np.float32)
 
 def test_salient_pixels_take_the_strongest_class_and_others_background():
     # the third has no map, and takes its neighbour's class; the level itself is not above it
-    assert saliency_mask(TWO, HALF, SETTINGS).tolist() == [[1, 3, 3, 0, 0, 0]]
-    lower = SETTINGS.replace(salient_level=0.05)
-    assert saliency_mask(TWO, HALF, lower).tolist() == [[1, 3, 3, 3, 1, 0]]
+    assert saliency_mask(TWO, HALF).tolist() == [[1, 3, 3, 0, 0, 0]]
 
 
 def test_without_labels_or_with_empty_maps_all_is_background():
     everywhere = np.ones((1, 6), np.float32)
     for maps in (maps_of(), maps_of([0.0] * 6, [0.0] * 6)):
-        assert saliency_mask(maps, everywhere, SETTINGS).tolist() == [[0] * 6]
+        assert saliency_mask(maps, everywhere).tolist() == [[0] * 6]
 
 
 @pytest.mark.parametrize(
     ("saliency", "message"),
     [
         (HALF[:, :5], r"saliency map is \(1, 5\), the image \(1, 6\)"),
-        (HALF * 255, r"must lie in \[0, 1\]; this one goes from 0 to 255"),
+        (HALF * 255, r"must lie in \[0, 1\]"),
         (HALF * np.nan, r"must lie in \[0, 1\]"),
     ],
 )
 def test_what_is_no_saliency_of_the_image_is_refused(saliency, message):
     with pytest.raises(ValueError, match=message):
-        saliency_mask(TWO, saliency, SETTINGS)
+        saliency_mask(TWO, saliency)
 
 
 def test_saliency_maps_that_are_missing_or_damaged_are_named(tmp_path):

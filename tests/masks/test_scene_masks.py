@@ -9,14 +9,8 @@ from ribnb.core.runner import MASKS, RecordedFolder
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
-from ribnb.masks import scene_masks
-from ribnb.masks.scene_masks import (
-    NUM_MASKS,
-    masks_path,
-    pack_masks,
-    packaged_masks,
-    unpack_masks,
-)
+from ribnb.masks import stages
+from ribnb.masks.stages import NUM_MASKS, pack_masks, packaged_masks, unpack_masks
 
 KINDS = ("cam_irn", "rib_irn")
 
@@ -46,10 +40,10 @@ def no_bar(monkeypatch):
 def packed_images(tmp_path, monkeypatch):
     """Four scenes of seed 3, whose masks are in the package."""
     (tmp_path / "checkpoints").mkdir()
-    monkeypatch.setattr(scene_masks, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(stages, "CHECKPOINTS", tmp_path / "checkpoints")
     images = SceneImages(4, seed=3)
     folders = {kind: stage(tmp_path / "run", kind, images.ids) for kind in KINDS}
-    pack_masks(masks_path(3), images.ids, folders)
+    pack_masks(stages.CHECKPOINTS / "scenes_3_masks.npz", images.ids, folders)
     return images
 
 
@@ -71,28 +65,27 @@ def test_a_folder_of_other_masks_is_refused(images, tmp_path):
     with pytest.raises(ValueError, match=r"made otherwise .*the package's rib_irn.*package's cam"):
         unpack_masks(3, "cam_irn", images, tmp_path / "out")
     swapped = dict(zip(KINDS, (tmp_path / "run" / kind for kind in reversed(KINDS)), strict=True))
-    pack_masks(masks_path(3), images.ids, swapped)
+    pack_masks(stages.CHECKPOINTS / "scenes_3_masks.npz", images.ids, swapped)
     with pytest.raises(ValueError, match=r"made otherwise .*masks is"):
         unpack_masks(3, "rib_irn", images, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
-    ("others", "lacking"),
+    ("kind", "others", "lacking"),
     [
-        (SceneImages(6, seed=3), "2 of the 6 images .* such as s3_train_000004: .* first 4 scenes"),
-        (SceneImages(3, seed=3, split="val"), "3 of the 3 images .* s3_val_000000: .* of train"),
+        ("rib_irn", SceneImages(6, seed=3), "2 of the 6 images .* s3_train_000004: .* 4 scenes"),
+        ("rib_irn", SceneImages(3, seed=3, split="val"), "3 of the 3 images .* s3_val_000000: "),
+        ("cam", SceneImages(4, seed=3), "no mask 'cam' in the package, .* cam_irn, rib_irn of"),
     ],
 )
-def test_images_without_a_mask_are_named(images, tmp_path, others, lacking):
+def test_images_without_a_mask_are_named(images, tmp_path, kind, others, lacking):
     with pytest.raises(ValueError, match=f"{lacking}.*masks=FOLDER of a run of voc_masks"):
-        unpack_masks(3, "rib_irn", others, tmp_path / "out")
+        unpack_masks(3, kind, others, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("seed", TRAINED)
 def test_the_package_has_masks_of_the_first_scenes_of_train(seed):
-    if not masks_path(seed).is_file():
-        pytest.skip(f"{masks_path(seed)} is not there; data_scripts/train_scene_masks.py makes it")
     ids, kinds = packaged_masks(seed)
     assert ids == SceneImages(NUM_MASKS, seed=seed).ids
     stages = ("", "_crf", "_irn")

@@ -21,10 +21,9 @@ from ribnb.data.scenes.images import SceneImages
 from ribnb.data.voc import VOCImages
 from ribnb.masks import stages
 from ribnb.masks.crf import CRFSettings, crf_available, crf_mask, crf_masks
-from ribnb.masks.irn import confident, irn_labels, irn_masks, walked_mask
+from ribnb.masks.irn import IRNSettings, confident, irn_labels, irn_masks, walked_mask
 from ribnb.masks.irn_net import IRN, boundary_map
-from ribnb.masks.irn_settings import IRNSettings
-from ribnb.masks.saliency import Saliency, SaliencySettings, saliency_mask, saliency_masks
+from ribnb.masks.saliency import Saliency, saliency_mask, saliency_masks
 from ribnb.masks.stages import image_size, seed_masks
 from ribnb.scores.confusion import seed_mask
 
@@ -33,7 +32,6 @@ needs_crf = pytest.mark.skipif(
 )
 CRF = CRFSettings.scenes(iterations=3)
 FEW = IRNSettings.scenes(walk_exponent=2, walk_radius=3, foreground_threshold=0.6)
-HALF = SaliencySettings()
 
 
 def salient(images, image_id):
@@ -43,8 +41,8 @@ def salient(images, image_id):
     return np.random.default_rng(index).random(size, np.float32)
 
 
-def salient_masks(images, maps_dir, output_dir, **options):
-    saliency = Saliency("made up", partial(salient, images))
+def salient_masks(images, maps_dir, output_dir, name="made up", **options):
+    saliency = Saliency(name, partial(salient, images))
     return saliency_masks(images, maps_dir, saliency, output_dir, **options)
 
 
@@ -109,10 +107,10 @@ ALL = {
     ),
     "saliency": Stage(
         salient_masks,
-        lambda images, index, maps: saliency_mask(maps, salient(images, images.ids[index]), HALF),
-        {"stage": "saliency", "settings": HALF.as_dict(), "saliency": "made up"},
-        {"settings": HALF.replace(salient_level=0.4)},
-        r"salient_level is 0\.5 there, 0\.4 here",
+        lambda images, index, maps: saliency_mask(maps, salient(images, images.ids[index])),
+        {"stage": "saliency", "settings": {"salient_level": 0.5}, "saliency": "made up"},
+        {"name": "another"},
+        "saliency is 'made up' there, 'another' here",
     ),
 }
 IN_ALL = pytest.mark.parametrize(
@@ -172,13 +170,11 @@ SPOILS = {
     "of a class nobody knows": (lambda m: {"class_ids": m.class_ids * 0 + 3}, r"in 0 ... 2; got"),
     # one that a mask's 8 bits would make another class of
     "of a class too large": (lambda m: {"class_ids": m.class_ids * 0 + 256}, r"in 0 ... 2; got"),
-    "of numbers that are no class": (lambda m: {"class_ids": m.class_ids + 0.5}, "in 0 ... 2; got"),
-    "NaN": (lambda m: {"high_res": m.high_res * np.nan}, "holds NaN"),
+    "NaN": (lambda m: {"high_res": m.high_res * np.nan}, "must lie in [0, 1]"),
     "not divided": (lambda m: {"high_res": m.high_res * 9}, "must lie in [0, 1]"),
-    "negative": (lambda m: {"high_res": m.high_res - 0.5}, "must lie in [0, 1]"),
     "of another size": (
         lambda m: {"high_res": m.high_res[:, :16, :16], "strided": m.strided[:, :4, :4]},
-        "are 16 x 16 pixels, the image is 24 x 32",
+        "are (16, 16) pixels, the image is (24, 32)",
     ),
 }
 
@@ -254,7 +250,7 @@ def test_what_cannot_be_done_makes_nothing(tmp_path, images, maps_dir, monkeypat
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     with pytest.raises(ImportError, match="pydensecrf2"):
         crf_masks(images, maps_dir, tmp_path / "out", 0.4, CRF)
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="thresholds must be"):
         seed_masks(images, maps_dir, tmp_path / "out", 1.4)
     assert not (tmp_path / "out").exists()
 
@@ -303,7 +299,4 @@ def test_an_images_size_comes_from_its_header_where_there_is_a_file(tmp_path):
     with pytest.raises(OSError, match=IDS[1]):
         images.image(1)
     assert image_size(images, 1) == (60, 90)
-    path.write_bytes(whole[:40])  # no whole header
-    with pytest.raises(OSError, match=f"{IDS[1]} cannot be read.*{path}"):
-        image_size(images, 1)
     assert image_size(Noise(sizes=((32, 24),)), 0) == (24, 32)

@@ -10,8 +10,8 @@ from torch import nn
 
 from ribnb.core.devices import seeded
 from ribnb.data.views import ShuffledBatches
+from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.irn_settings import IRNSettings
 from ribnb.masks.irn_training import train_irn
 from ribnb.nets.classifier import train_classifier
 from ribnb.nets.deeplab import DeepLabV2

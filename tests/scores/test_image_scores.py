@@ -64,20 +64,6 @@ def test_what_is_saved_is_read_back_however_large_the_images(tmp_path, factor):
     assert all(of.dtype == np.int64 for of in read.confusions.values())  # sums cannot overflow
 
 
-def test_the_file_is_small_and_alone(tmp_path):
-    rows = 21
-    ids = [f"2007_{place:06}" for place in range(400)]
-    rng = np.random.default_rng(0)
-    confusion = np.zeros((400, rows, rows), np.int64)
-    for of in confusion:  # background and two classes, as in VOC
-        here = np.r_[0, rng.choice(np.arange(1, rows), 2, replace=False)]
-        of[np.ix_(here, here)] = rng.integers(0, 60_000, (3, 3))
-    names = [f"class {place}" for place in range(20)]
-    ImageScores(tuple(ids), {"seeds": confusion}, {"seeds": 0.3}, tuple(names)).save(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
-    assert (tmp_path / FILE).stat().st_size < 100 * len(ids)
-
-
 def test_a_damaged_file_is_named_whatever_the_damage(tmp_path, step=9):
     scores().save(tmp_path)
     whole = (tmp_path / FILE).read_bytes()
@@ -93,25 +79,23 @@ def test_a_damaged_file_is_named_whatever_the_damage(tmp_path, step=9):
     assert refused > len(whole) / step
 
 
-def test_no_file_a_pickle_and_another_kind_of_file_are_said(tmp_path):
+def test_no_file_and_a_pickle_are_said(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no image_scores\.npz.*run its chapter"):
         load_image_scores(tmp_path)
-    np.savez(tmp_path / FILE, thresholds=np.array([0.5]))
-    with pytest.raises(ValueError, match=r"cannot be read.*run its chapter again"):
-        load_image_scores(tmp_path)
     np.savez(tmp_path / FILE, names=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ValueError, match=r"cannot be read.*allow_pickle=False.*again"):
         load_image_scores(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"ids": np.array(["a"] * 6)}, "an image is there twice"),
+        ({"ids": np.array(["a"] * 6)}, "an id of its own"),
         ({"ids": np.array(list("abcde"))}, r"counts of shape \(5, 3, 3\).*\(6, 3, 3\)"),
-        ({"confusion_cam": np.ones((6, 3, 3))}, "cam must be counts .* got float64"),
+        ({"confusion_cam": np.ones((6, 3, 3))}, "cannot be read"),
+        ({"confusion_cam": -matrices()["cam"]}, "cam must be counts"),
+        ({"confusion_cam": matrices()["cam"][::-1]}, "the truth of an image is not the same"),
         ({"thresholds": np.array([0.3])}, "cannot be read"),
-        ({"class_names": np.array(["owl"])}, r"\(6, 2, 2\), for 6 images and 1 classes"),
     ],
 )
 def test_a_whole_file_whose_parts_do_not_fit_is_refused(tmp_path, changed, message):
@@ -123,25 +107,11 @@ def test_a_whole_file_whose_parts_do_not_fit_is_refused(tmp_path, changed, messa
         load_image_scores(tmp_path)
 
 
-def test_masks_have_no_threshold_and_thresholds_need_maps(tmp_path):
+def test_masks_have_no_threshold(tmp_path):
     own = scores(thresholds={"seeds": 0.3})
     own.save(tmp_path)
     assert load_image_scores(tmp_path).thresholds == {"seeds": 0.3}
     assert load_image_scores(tmp_path).confusions.keys() == THRESHOLDS.keys()
-    with pytest.raises(ValueError, match=r"thresholds of \['irn'\], matrices of"):
-        scores(thresholds={"irn": 0.3})
-    with pytest.raises(ValueError, match="at least one image"):
-        scores(ids=())
-
-
-def test_maps_scored_on_other_masks_and_negative_counts_are_refused_by_image():
-    turned = matrices()
-    turned["cam"] = turned["cam"][[0, 1, 3, 2, 4, 5]]
-    with pytest.raises(ValueError, match="truth of image image_2 is another for cam"):
-        scores(confusions=turned)
-    turned["seeds"][4, 0, 0] = -1
-    with pytest.raises(ValueError, match="seeds must be counts"):
-        scores(confusions=turned)
 
 
 # Against the result -----------------------------------------------------------------------
@@ -162,42 +132,22 @@ def test_scores_of_masks_are_held_against_those_of_their_names():
             check_against(result, own)
 
 
-@pytest.mark.parametrize(
-    ("metric", "shift"),
-    [
-        ("seed_miou", 2e-6),
-        ("cam_seed_miou", -2e-6),
-        ("seed_threshold", 0.01),
-        ("cam_seed_threshold", 0.01),
-        ("released_range_seed_miou", 2e-6),
-        ("released_range_cam_seed_miou", -2e-6),
-        ("released_range_seed_threshold", 0.02),
-        ("released_range_cam_seed_threshold", -0.02),
-    ],
-)
-def test_another_score_or_threshold_is_refused_but_no_rounding_error(metric, shift):
+@pytest.mark.parametrize("metric", [metric for pair in METRICS.values() for metric in pair])
+def test_another_score_or_threshold_is_refused_but_no_rounding_error(metric):
     result = result_of(scores())
     before = result["metrics"][metric]
     result["metrics"][metric] = before + 1e-8
     check_against(result, scores())
-    for other in (before + shift, float("nan")):
+    for other in (before + 2e-6, before - 2e-6, float("nan")):
         result["metrics"][metric] = other
         with pytest.raises(ValueError, match=rf"^{metric} is .* in runs/x/.*, but .*again"):
             check_against(result, scores())
 
 
-def test_one_image_that_was_scored_otherwise_is_noticed():
-    other = matrices()
-    other["seeds"][3, 1, 1] -= 1
-    other["seeds"][3, 1, 0] += 1
-    with pytest.raises(ValueError, match="seed_miou is"):
-        check_against(result_of(scores()), scores(confusions=other))
-
-
 def test_other_images_and_a_result_without_such_scores_are_refused():
     result = result_of(scores())
     result["metrics"]["images"] = 7
-    with pytest.raises(ValueError, match=r"is of 7 images, .* of 6"):
+    with pytest.raises(ValueError, match=r"images is 7 .* but 6"):
         check_against(result, scores())
     with pytest.raises(ValueError, match=r"no mIoU of seeds, cam, .* to compare with"):
         check_against({"metrics": {"map": 3.0}}, scores())

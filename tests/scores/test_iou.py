@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small_scores import MAP, NAMES, PREDICTED, ROW, TRUTH, constant_map, random_case
 
 from ribnb.scores.confusion import image_confusions, seed_mask
 from ribnb.scores.iou import (
@@ -19,6 +18,36 @@ from ribnb.scores.iou import (
     mean_iou,
     seed_miou,
 )
+
+# Drawn by hand: 2 x 4 pixels, three classes, one pixel ignored.
+TRUTH = np.array([[0, 0, 1, 1], [0, 255, 1, 2]], np.uint8)
+PREDICTED = np.array([[0, 1, 1, 1], [0, 1, 0, 2]], np.uint8)
+NAMES = ("cat", "dog", "bus")
+
+# Two maps over one row of five pixels, and their truth.
+MAP = {
+    "class_ids": np.array([2, 0]),
+    "high_res": np.array([[[1.0, 0.6, 0.3, 0.0, 0.2]], [[0.0, 0.5, 0.4, 1.0, 0.1]]], np.float32),
+}
+ROW = np.array([[3, 3, 0, 1, 255]], np.uint8)
+
+
+def random_case(seed: int, num_classes: int = 4, shape=(9, 7)):
+    """Maps on a grid of tenths, so that many pixels tie with a threshold or a class."""
+    generator = np.random.default_rng(seed)
+    maps, masks = [], []
+    for number in generator.permutation(num_classes + 1):
+        ids = generator.permutation(num_classes)[:number]
+        high_res = (generator.integers(0, 11, (number, *shape)) / 10).astype(np.float32)
+        maps.append({"class_ids": ids, "high_res": high_res})
+        values = [*range(num_classes + 1), 255]
+        masks.append(generator.choice(values, shape).astype(np.uint8))
+    return maps, masks
+
+
+def constant_map(class_id: int, value: float, shape=(2, 2)) -> dict:
+    return {"class_ids": [class_id], "high_res": np.full((1, *shape), value, np.float32)}
+
 
 # Masks ------------------------------------------------------------------------------------
 
@@ -33,16 +62,19 @@ def test_iou_precision_and_recall_of_masks_drawn_by_hand():
     assert score.miou == pytest.approx(200 / 3)
 
 
-def test_precision_and_recall_are_not_each_other():
-    score = mask_miou([np.ones((1, 4), int)], [np.array([[1, 0, 0, 0]])], num_classes=1)
-    assert (score.foreground_precision, score.foreground_recall) == (25, 100)
-    score = mask_miou([np.array([[1, 0, 0, 0]])], [np.ones((1, 4), int)], num_classes=1)
-    assert (score.foreground_precision, score.foreground_recall) == (100, 25)
-
-
-def test_the_wrong_class_is_no_foreground_found():
-    score = mask_miou([np.array([[2, 1]])], [np.array([[1, 1]])], num_classes=2)
-    assert score.foreground_precision == score.foreground_recall == 50
+@pytest.mark.parametrize(
+    ("predicted", "truth", "precision", "recall"),
+    [
+        ([1, 1, 1, 1], [1, 0, 0, 0], 25, 100),
+        ([1, 0, 0, 0], [1, 1, 1, 1], 100, 25),
+        ([2, 1], [1, 1], 50, 50),  # the wrong class is no foreground found
+    ],
+)
+def test_precision_is_of_what_is_predicted_and_recall_of_what_is_true(
+    predicted, truth, precision, recall
+):
+    score = mask_miou([np.array([predicted])], [np.array([truth])], num_classes=2)
+    assert (score.foreground_precision, score.foreground_recall) == (precision, recall)
 
 
 def test_a_class_in_neither_truth_nor_prediction_is_nan_and_in_no_mean():
@@ -106,7 +138,6 @@ def test_the_oracle_is_the_maximum_and_calls_itself_one():
     assert score.best_miou == score.miou.max() == score.best.miou
     assert score.miou.min() < score.best_miou
     assert ORACLE in str(score)
-    assert "oracle" in ORACLE
 
 
 @pytest.mark.parametrize("thresholds", [(0.3,), np.arange(1, 10) / 10, THRESHOLDS])
@@ -176,16 +207,6 @@ def test_recall_by_part_worked_out_by_hand():
     scores = by_part(iter(maps), iter(masks), iter(parts), (0.3, 0.5), ("a", "b"))
     assert scores["head"].foreground_recall == pytest.approx([200 / 3] * 2)
     assert scores["body"].foreground_recall == pytest.approx([50, 50])
-    with pytest.raises(ValueError, match="no pixel to score"):
-        by_part(maps, masks, parts, (0.3,), ("a", "b"), {"tail": 7})
-
-
-def test_recall_of_parts_that_cover_the_objects_is_the_foregrounds():
-    maps, masks = random_case(2)
-    parts = [np.isin(mask, [1, 2, 3, 4]).astype(np.uint8) for mask in masks]
-    scores = by_part(maps, masks, parts, (0.3,), "abcd", {"all": 1})
-    whole = seed_miou(maps, masks, (0.3,), 4).foreground_recall
-    assert scores["all"].foreground_recall == pytest.approx(whole)
 
 
 def test_halves_are_cut_at_the_best_threshold_of_the_other():
@@ -215,21 +236,21 @@ def test_confusions_of_images_add_up_to_the_sets():
 
 @pytest.mark.parametrize("cuts", [(), 0.3, (0.0, 0.5), (0.5, 1.0), (0.2, np.nan), (0.5, 0.5)])
 def test_refuses_thresholds(cuts):
-    with pytest.raises(ValueError, match="thresholds must be a list of increasing numbers"):
+    with pytest.raises(ValueError, match="thresholds must be increasing numbers"):
         seed_miou([MAP], [ROW], cuts, 3)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"high_res": MAP["high_res"] * np.nan}, "map 1 holds NaN"),
+        ({"high_res": MAP["high_res"] * np.nan}, r"map 1 must lie in \[0, 1\].*nan"),
         ({"high_res": MAP["high_res"] * 1.1}, r"map 1 must lie in \[0, 1\].*from 0 to 1\.1"),
         ({"high_res": MAP["high_res"][:1]}, r"map 1 must hold.*\(2,\) and \(1, 1, 5\)"),
         ({"high_res": MAP["high_res"][..., 1:]}, r"image 1: .*\(1, 4\), the truth \(1, 5\)"),
-        ({"class_ids": [0, 3]}, r"map 1 must hold class_ids in 0 \.\.\. 2; got \[0, 3\]"),
-        ({"class_ids": [-1, 2]}, r"map 1 must hold class_ids in 0 \.\.\. 2; got \[-1, 2\]"),
-        ({"class_ids": [1, 1]}, r"map 1 holds a class twice: class_ids \[1, 1\]"),
-        ({"class_ids": None}, "map 1 must hold class_ids .* of a dict"),
+        ({"class_ids": [0, 3]}, r"map 1 must hold different class_ids in 0 \.\.\. 2; got \[0, 3\]"),
+        ({"class_ids": [-1, 2]}, "map 1 must hold different class_ids"),
+        ({"class_ids": [1, 1]}, "map 1 must hold different class_ids"),
+        ({"class_ids": None}, r"map 1 must hold class_ids \(n,\)"),
     ],
 )
 def test_refuses_a_map_and_names_it(changed, message):
@@ -256,11 +277,6 @@ def test_refuses_a_mask_and_names_it(mask, message):
         seed_miou([MAP], [np.array(mask)], (0.3,), 3)
 
 
-def test_a_prediction_must_decide_every_pixel():
-    with pytest.raises(ValueError, match=r"prediction 0 must hold 0 .* 3; set pixels of 255"):
-        mask_miou([TRUTH], [TRUTH], 3)
-
-
 def test_refuses_sets_that_do_not_fit():
     for maps, masks in (([MAP], [ROW, ROW]), ([MAP, MAP], [ROW])):
         with pytest.raises(ValueError, match=r"shorter|longer"):
@@ -268,8 +284,10 @@ def test_refuses_sets_that_do_not_fit():
     for maps, masks in (([], []), ([MAP], [np.full((1, 5), 255)])):
         with pytest.raises(ValueError, match="no pixel to score"):
             seed_miou(maps, masks, (0.3,), 3)
-    with pytest.raises(ValueError, match=r"no score at the threshold 0\.4; scored were 0\.3, 0\.5"):
+    with pytest.raises(ValueError, match="no score at"):
         seed_miou([MAP], [ROW], (0.3, 0.5), 3).at(0.4)
+    with pytest.raises(ValueError, match=r"prediction 0 .* decide each pixel, without 255"):
+        mask_miou([TRUTH], [TRUTH], 3)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-# fmt: off
-WHITE, CREAM, IVORY = (0.98, 0.98, 0.96), (0.98, 0.94, 0.84), (0.96, 0.92, 0.78)
-BLACK, SLATE, STEEL = (0.09, 0.08, 0.10), (0.20, 0.20, 0.24), (0.74, 0.77, 0.82)
-RED, ORANGE, YELLOW = (0.88, 0.13, 0.14), (0.98, 0.58, 0.12), (1.00, 0.83, 0.12)
-GREEN, BLUE, SKY = (0.25, 0.66, 0.25), (0.13, 0.34, 0.92), (0.55, 0.78, 0.98)
-PINK, ROSE, BLUSH = (0.97, 0.66, 0.70), (0.88, 0.36, 0.46), (0.96, 0.50, 0.50)
-BROWN, TAN, GOLD = (0.45, 0.27, 0.13), (0.90, 0.72, 0.50), (0.95, 0.74, 0.18)
-GLASS = (0.70, 0.89, 0.97)
-# fmt: on
+WHITE, BLACK, SLATE = (0.98, 0.98, 0.96), (0.09, 0.08, 0.10), (0.20, 0.20, 0.24)
+STEEL, GLASS, SKY = (0.74, 0.77, 0.82), (0.70, 0.89, 0.97), (0.55, 0.78, 0.98)
+RED, YELLOW, PINK = (0.88, 0.13, 0.14), (1.00, 0.83, 0.12), (0.97, 0.66, 0.70)
 
 Colour = tuple[float, float, float]
 Grid = Float[ndarray, "h w"]
@@ -65,25 +59,14 @@ class Coat:
     scale: float
 
     def __call__(self, x: Grid, y: Grid) -> Float[ndarray, "3 h w"]:
-        """The colours at points of the object."""
+        """The colours at points of the object, with the pattern anti-aliased."""
         skin, second = (
             np.array(colour, np.float32)[:, None, None] for colour in (self.tones.skin, self.second)
         )
-        share = pattern(self.texture, x + np.float32(self.shift), y, self.scale)
-        return skin if share is None else skin + (second - skin) * share
-
-
-def pattern(texture: str, x: Grid, y: Grid, scale: float) -> Grid | None:
-    """Share of the second colour at each point, in [0, 1], anti-aliased; None if it is nowhere.
-
-    Args:
-        texture: "plain" or one of ``_PATTERNS``.
-        x, y: the points, units.
-        scale: pixels a unit.
-    """
-    if texture == "plain":
-        return None
-    return np.clip(_PATTERNS[texture](x, y) * np.float32(scale) + np.float32(0.5), 0, 1)
+        if self.texture == "plain":
+            return skin
+        inside = _PATTERNS[self.texture](x + np.float32(self.shift), y) * np.float32(self.scale)
+        return skin + (second - skin) * np.clip(inside + np.float32(0.5), 0, 1)
 
 
 # Each gives about the distance, in units, to the nearest edge, positive in the second colour.

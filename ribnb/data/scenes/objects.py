@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
-from ribnb.data.scenes.bodies import Creature, Vehicle
 from ribnb.data.scenes.classes import SCENE_CLASSES
 from ribnb.data.scenes.colours import Coat, Tones, hsv
 from ribnb.data.scenes.sketch import HEAD, Sketch
@@ -26,27 +25,6 @@ _CROWD = (1.0, 0.84, 0.74)  # what is left of that with one, two and three objec
 _LEAN, _NOD = 0.45, 0.2  # largest rotation of an object, and of a head on it, radians
 _REACH = 1.98  # units around an object's origin that hold it
 _TRIES = 25  # poses tried before the object gets smaller; after as many again it is left out
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How a kind of body and its head go together, units.
-
-    Attributes:
-        middle: of the body, from the middle of the whole object.
-        zoom: size of the head on it.
-        head: the head's middle, from its origin, in units of the head.
-    """
-
-    middle: tuple[float, float]
-    zoom: float
-    head: tuple[float, float]
-
-
-_PLANS = {
-    Creature: _Plan((-0.15, 0.1), 0.83, (0.0, 0.0)),
-    Vehicle: _Plan((0.0, 0.5), 0.98, (0.0, -0.45)),
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +46,10 @@ class Pose:
 
 @dataclass(frozen=True)
 class Choice:
-    """What an object is, before it has a place: its class, and those that its body is of."""
+    """What an object is: its class, 0-based, and those of which its body has each trait.
+
+    A trait is the class's own with probability 0.7.
+    """
 
     class_id: int
     hue_of: int
@@ -164,9 +145,8 @@ def _may_fit(pose, choice, numbers):
     Spares most of the drawings that would not fit.
     """
     build = SCENE_CLASSES[choice.build_of].build
-    plan = _PLANS[type(build)]
-    x = plan.middle[0] + build.neck[0] + plan.zoom * plan.head[0]
-    y = plan.middle[1] + build.neck[1] + plan.zoom * plan.head[1]
+    x = build.MIDDLE[0] + build.neck[0] + build.ZOOM * build.HEAD_MIDDLE[0]
+    y = build.MIDDLE[1] + build.neck[1] + build.ZOOM * build.HEAD_MIDDLE[1]
     height, width = numbers.shape
     for dx, dy in ((0, 0), (-0.3, 0), (0.3, 0), (0, -0.3), (0, 0.3)):
         column, row = pose.in_image(x + dx, y + dy)
@@ -182,13 +162,18 @@ def draw_object(
     coat, tones = _coat(generator, choice, pose.scale), _tones(generator, choice)
     sketch = Sketch(pose.centre, pose.scale, pose.lean, pose.mirrored, _REACH)
     kind, build = SCENE_CLASSES[choice.class_id], SCENE_CLASSES[choice.build_of].build
-    plan = _PLANS[type(build)]
-    with sketch.moved(*plan.middle):
+    with sketch.moved(*build.MIDDLE):
         build.draw(sketch, coat)
         sketch.part = HEAD
-        with sketch.moved(*build.neck, plan.zoom, pose.nod):
+        with sketch.moved(*build.neck, build.ZOOM, pose.nod):
             kind.head(sketch, tones)
-    return _cut(choice, sketch, height, width)
+    drawn = sketch.alpha > 0.5
+    drawn_head = drawn & (sketch.parts == HEAD)
+    in_image, in_window = overlap(sketch, height, width)
+    region, head = np.zeros((2, height, width), bool)
+    region[in_image] = drawn[in_window]
+    head[in_image] = drawn_head[in_window]
+    return Placed(choice, sketch, region, head, int(drawn.sum()), int(drawn_head.sum()))
 
 
 def _coat(generator, choice, scale):
@@ -211,16 +196,6 @@ def _tones(generator, choice):
         saturation * generator.uniform(0.9, 1.08),
         value * generator.uniform(0.9, 1.04),
     )
-
-
-def _cut(choice, sketch, height, width):
-    drawn = sketch.alpha > 0.5
-    drawn_head = drawn & (sketch.parts == HEAD)
-    in_image, in_window = overlap(sketch, height, width)
-    region, head = np.zeros((2, height, width), bool)
-    region[in_image] = drawn[in_window]
-    head[in_image] = drawn_head[in_window]
-    return Placed(choice, sketch, region, head, int(drawn.sum()), int(drawn_head.sum()))
 
 
 def overlap(sketch: Sketch, height: int, width: int) -> tuple[tuple, tuple]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
+from scipy.ndimage import convolve1d
 
 from ribnb.core.voc import IGNORED
 from ribnb.data.scenes.backgrounds import draw_background
 from ribnb.data.scenes.classes import SCENE_CLASSES
-from ribnb.data.scenes.objects import Placed, overlap, place_objects
+from ribnb.data.scenes.objects import Choice, Placed, overlap, place_objects
 
 CLASS_NAMES = tuple(each.name for each in SCENE_CLASSES)
 DRAWING = 1  # to be raised by one whenever the same seed gives another scene
@@ -30,31 +30,26 @@ _VISIBLE = 0.95  # share of an object below which it counts as truncated or occl
 
 
 @dataclass(frozen=True)
-class SceneObject:
-    """One object of a scene, as a VOC annotation tells it, and where its body comes from.
+class SceneObject(Choice):
+    """One object of a scene, as a VOC annotation tells it.
 
     Attributes:
-        class_id: 0-based.
         name: of its class.
         box: (xmin, ymin, xmax, ymax) of what is in sight, 1-based and inclusive as in VOC.
         pose: which way it looks, "Left" or "Right".
         truncated: whether the image cuts some of it off.
         occluded: whether another object hides some of it.
         pixels: in sight, before the border is taken off.
-        hue_of, texture_of, build_of: class ids of which the body has each trait; the object's
-            own with probability 0.7.
+        prominence: how soon a viewer sees it; large and near the middle is soon.
     """
 
-    class_id: int
     name: str
     box: tuple[int, int, int, int]
     pose: str
     truncated: bool
     occluded: bool
     pixels: int
-    hue_of: int
-    texture_of: int
-    build_of: int
+    prominence: float
 
 
 @dataclass(frozen=True)
@@ -81,21 +76,9 @@ class Scene:
         return tuple(sorted({item.class_id for item in self.objects}))
 
     @property
-    def prominence(self) -> tuple[float, ...]:
-        """How soon a viewer sees each object: large and near the middle is soon."""
-        height, width = self.mask.shape
-
-        def of(item: SceneObject) -> float:
-            left, top, right, bottom = item.box
-            x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
-            return item.pixels * (1 - math.hypot(x, y))
-
-        return tuple(map(of, self.objects))
-
-    @property
     def saliency(self) -> UInt8[ndarray, "H W"]:
         """255 where a saliency detector would see something, 0 where not; see ``draw_saliency``."""
-        return draw_saliency(self.instances, self.prominence)
+        return draw_saliency(self.instances, [item.prominence for item in self.objects])
 
 
 def render_scene(
@@ -110,12 +93,10 @@ def render_scene(
         num_classes: objects are of the first so many of ``CLASS_NAMES``, 2 to 20.
 
     Raises:
-        TypeError: a seed, size or number of classes that is not made of whole numbers.
-        ValueError: one that is out of range.
+        ValueError: a seed, size or number of classes that is out of range.
     """
-    height, width = check_size(size)
-    check_classes(num_classes)
-    generator = _generator(seed)
+    height, width = check_scenes(size, num_classes)
+    generator = np.random.default_rng(seed)
     picture = draw_background(generator, height, width)
     placed, numbers = place_objects(generator, height, width, num_classes)
     parts = np.zeros((height, width), np.uint8)
@@ -130,39 +111,18 @@ def render_scene(
     return Scene(_photograph(generator, picture), mask, instances, parts, objects)
 
 
-def _generator(seed):
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        message = f"seed must be whole numbers of at least 0, one or several; got {seed!r}"
-        raise type(error)(message) from None
-
-
-def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+def check_scenes(size: int | tuple[int, int], num_classes: int) -> tuple[int, int]:
     """Height and width of a size.
 
     Raises:
-        TypeError, ValueError: see ``render_scene``.
+        ValueError: the size or the number of classes is out of range, see ``render_scene``.
     """
-    try:
-        height, width = (operator.index(side) for side in np.broadcast_to(size, 2).tolist())
-    except (TypeError, ValueError):
-        raise TypeError(f"size must be a side or (height, width), pixels; got {size!r}") from None
+    height, width = (size, size) if isinstance(size, int) else size
     if min(height, width) < SMALLEST:
         raise ValueError(f"size must be at least {SMALLEST} pixels a side; got {height} x {width}")
-    return height, width
-
-
-def check_classes(num_classes: int) -> None:
-    """Refuse a number of classes that is not there.
-
-    Raises:
-        TypeError, ValueError: see ``render_scene``.
-    """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int):
-        raise TypeError(f"num_classes must be a whole number; got {num_classes!r}")
     if not 2 <= num_classes <= len(CLASS_NAMES):
         raise ValueError(f"num_classes must lie in [2, {len(CLASS_NAMES)}]; got {num_classes}")
+    return height, width
 
 
 def _paste(item: Placed, picture: Float[ndarray, "3 H W"], parts: UInt8[ndarray, "H W"]) -> None:
@@ -227,21 +187,21 @@ def _spread(numbers, extreme, corners):
 
 def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> SceneObject:
     seen = numbers == number
+    height, width = seen.shape
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    box = tuple(int(side) + 1 for side in (columns[0], rows[0], columns[-1], rows[-1]))
+    ends = columns[0], rows[0], columns[-1], rows[-1]
+    left, top, right, bottom = box = tuple(int(side) + 1 for side in ends)
+    x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
     pixels, in_image = int(seen.sum()), int(item.region.sum())
-    choice = item.choice
     return SceneObject(
-        class_id=choice.class_id,
-        name=CLASS_NAMES[choice.class_id],
+        **vars(item.choice),
+        name=CLASS_NAMES[item.choice.class_id],
         box=box,
         pose="Left" if item.sketch.mirrored else "Right",
         truncated=in_image < _VISIBLE * item.size,
         occluded=pixels < _VISIBLE * in_image,
         pixels=pixels,
-        hue_of=choice.hue_of,
-        texture_of=choice.texture_of,
-        build_of=choice.build_of,
+        prominence=pixels * (1 - math.hypot(x, y)),
     )
 
 
@@ -259,20 +219,13 @@ def scene_seed(seed: int, split: str, index: int) -> tuple[int, int, int]:
     return seed, SPLITS.index(split), index
 
 
-def salient_numbers(prominence: Sequence[float]) -> list[int]:
-    """Numbers, from 1, of the objects that are salient.
-
-    The most prominent one is, and others of comparable prominence, more than 0.8 of its own:
-    about one further object in three. The others are what saliency maps miss.
-    """
-    most = max(prominence)
-    return [number for number, one in enumerate(prominence, 1) if one > _COMPARABLE * most]
-
-
 def draw_saliency(
     instances: UInt8[ndarray, "H W"], prominence: Sequence[float]
 ) -> UInt8[ndarray, "H W"]:
     """The saliency map of a scene: 255 in salient objects, 0 elsewhere, a thin edge between.
+
+    Salient are the most prominent object and those of more than 0.8 of its prominence, about one
+    further object in three. The others are what saliency maps miss.
 
     Like a detector's it is sharp and not the truth: straight edges lie where they should, with one
     pixel of partial value on either side, but corners are rounded, and parts that are thinner
@@ -280,21 +233,14 @@ def draw_saliency(
 
     Args:
         instances: 0 background, the number from 1 of the object, 255 on the border.
-        prominence: of each object, see ``Scene.prominence``.
+        prominence: of each object, see ``SceneObject``.
     """
-    region = np.isin(instances, salient_numbers(prominence))
+    salient = np.flatnonzero(np.array(prominence) > _COMPARABLE * max(prominence)) + 1
+    region = np.isin(instances, salient)
     window = 2 * round(_WINDOW * min(instances.shape) / _REFERENCE / 2 - 0.5) + 1
-    inside = _count_around(region, window)
+    inside, ones = region.astype(np.int32), np.ones(window, np.int32)
+    for axis in (0, 1):  # the image's edge goes on outside
+        inside = convolve1d(inside, ones, axis=axis, mode="nearest")
     # The share of a window goes from 0 to 1 over its width: stretched, so over two pixels.
     value = 0.5 + (2 * inside - window**2) / (4 * window)
     return (255 * np.clip(value, 0, 1) + 0.5).astype(np.uint8)
-
-
-def _count_around(region: Bool[ndarray, "H W"], window: int) -> ndarray:
-    """Pixels of the region in the window around each pixel; the image's edge goes on outside."""
-    from scipy.ndimage import convolve1d
-
-    count, ones = region.astype(np.int32), np.ones(window, np.int32)
-    for axis in (0, 1):
-        count = convolve1d(count, ones, axis=axis, mode="nearest")
-    return count

@@ -105,7 +105,8 @@ class Sketch:
         """Paint one shape over what is there.
 
         Args:
-            distance: signed distance, units, of points x, y (h, w) from ``box``'s centre.
+            distance: signed distance in units, negative inside and zero on the edge, of points
+                x, y (h, w) from ``box``'s centre.
             box: x, y of a centre and half width and height around it that hold the shape.
             paint: (r, g, b) in [0, 1], or a function of x, y (from the object's origin).
             line: width of the outline inside the shape's edge, units; 0 for none.
@@ -171,47 +172,86 @@ class Sketch:
 
     def ellipse(self, x, y, wide, high, paint, turn=0.0, **style) -> None:
         """An ellipse of half axes ``wide`` and ``high``."""
+
+        def distance(u, v):  # right at its edge
+            p, q = u / wide, v / high
+            length = _length(p, q)
+            p /= wide
+            q /= high
+            return length * (length - 1) / np.maximum(_length(p, q), np.float32(1e-6))
+
         with self._turned(x, y, turn) as (x, y):
-            self.fill(lambda u, v: to_ellipse(u, v, wide, high), (x, y, wide, high), paint, **style)
+            self.fill(distance, (x, y, wide, high), paint, **style)
 
     def disc(self, x, y, radius, paint, **style) -> None:
         """A disc."""
-        box = x, y, radius, radius
-        self.fill(lambda u, v: to_disc(u, v, radius), box, paint, **style)
+        self.fill(lambda u, v: _length(u, v) - radius, (x, y, radius, radius), paint, **style)
 
     def box(self, x, y, wide, high, paint, corner=0.0, turn=0.0, **style) -> None:
         """A rectangle of half sides ``wide`` and ``high`` with rounded corners."""
+
+        def distance(u, v):
+            p, q = np.abs(u) - (wide - corner), np.abs(v) - (high - corner)
+            outside = _length(np.maximum(p, 0), np.maximum(q, 0)) - corner
+            return outside + np.minimum(np.maximum(p, q), 0)
+
         with self._turned(x, y, turn) as (x, y):
-            self.fill(
-                lambda u, v: to_rectangle(u, v, wide, high, corner),
-                (x, y, wide, high),
-                paint,
-                **style,
-            )
+            self.fill(distance, (x, y, wide, high), paint, **style)
 
     def path(self, points, radius, paint, tip=None, **style) -> None:
         """A bent line of round ends whose radius goes from ``radius`` to ``tip``."""
         tip = radius if tip is None else tip
-        x, y, *half = _bounds(points, max(radius, tip))
-        points = [(point[0] - x, point[1] - y) for point in points]
-        self.fill(lambda u, v: to_path(u, v, points, radius, tip), (x, y, *half), paint, **style)
+        box, points = _around(points, max(radius, tip))
+        step = (tip - radius) / (len(points) - 1)
+
+        def distance(u, v):
+            nearest = None
+            for index, ((x, y), end) in enumerate(pairwise(points)):
+                across, share = _to_segment(u - x, v - y, end[0] - x, end[1] - y)
+                across -= step * share + (radius + step * index)
+                nearest = across if nearest is None else np.minimum(nearest, across, out=nearest)
+            return nearest
+
+        self.fill(distance, box, paint, **style)
 
     def arc(self, x, y, bend, middle, sweep, radius, paint, tip=None, **style) -> None:
-        """A piece of a circle of radius ``bend``: ``sweep`` radians either side of ``middle``."""
+        """A piece of a circle of radius ``bend``, with round ends.
+
+        It spans ``sweep`` radians on both sides of the direction ``middle`` (0: x, a quarter turn:
+        y), and its thickness goes from ``radius`` at its first end to ``tip`` at its last.
+        """
         tip = radius if tip is None else tip
         reach = bend + max(radius, tip)
-        self.fill(
-            lambda u, v: to_arc(u, v, bend, middle, sweep, radius, tip),
-            (x, y, reach, reach),
-            paint,
-            **style,
-        )
+        cosine, sine = math.cos(middle), math.sin(middle)
+
+        def distance(u, v):
+            u, v = cosine * u + sine * v, cosine * v - sine * u
+            angle = np.clip(np.arctan2(v, u), -sweep, sweep)
+            across = _length(u - bend * np.cos(angle), v - bend * np.sin(angle))
+            return across - ((radius + tip) / 2 + (tip - radius) / (2 * sweep) * angle)
+
+        self.fill(distance, (x, y, reach, reach), paint, **style)
 
     def polygon(self, points, paint, corner=0.0, **style) -> None:
-        """A convex polygon, its edges moved outwards by ``corner`` and its corners rounded."""
-        x, y, *half = _bounds(points, corner)
-        points = [(point[0] - x, point[1] - y) for point in points]
-        self.fill(lambda u, v: to_convex(u, v, points) - corner, (x, y, *half), paint, **style)
+        """A convex polygon, its edges moved outwards by ``corner`` and its corners rounded.
+
+        Its points may go either way round; outside of a corner the distance is too small.
+        """
+        box, points = _around(points, corner)
+        pairs = list(zip(points, [*points[1:], points[0]], strict=True))
+        turn = math.copysign(1, sum(a[0] * b[1] - a[1] * b[0] for a, b in pairs))
+
+        def distance(u, v):
+            farthest = None
+            for a, b in pairs:
+                length = turn * math.dist(a, b)
+                normal = (b[1] - a[1]) / length, (a[0] - b[0]) / length
+                side = u * normal[0] + v * normal[1]
+                side -= a[0] * normal[0] + a[1] * normal[1]
+                farthest = side if farthest is None else np.maximum(farthest, side, out=farthest)
+            return farthest - corner
+
+        self.fill(distance, box, paint, **style)
 
     @contextlib.contextmanager
     def _turned(self, x, y, turn):
@@ -222,81 +262,22 @@ class Sketch:
                 yield 0.0, 0.0
 
 
-def _bounds(points, margin):
+def _around(points, margin):
+    """The box that holds the points with a margin, and the points from its centre."""
     xs, ys = [point[0] for point in points], [point[1] for point in points]
     half_width, half_height = (max(xs) - min(xs)) / 2, (max(ys) - min(ys)) / 2
-    middle = min(xs) + half_width, min(ys) + half_height
-    return (*middle, half_width + margin, half_height + margin)
+    x, y = min(xs) + half_width, min(ys) + half_height
+    shifted = [(point[0] - x, point[1] - y) for point in points]
+    return (x, y, half_width + margin, half_height + margin), shifted
 
 
-# Signed distances of points (u, v): negative inside, zero on the edge, in the points' own unit.
+def _length(u, v):
+    return np.sqrt(u * u + v * v)
 
 
-def to_ellipse(u: Grid, v: Grid, wide: float, high: float) -> Grid:
-    """To an ellipse of half axes ``wide`` and ``high`` around the origin; right at its edge."""
-    p, q = u / wide, v / high
-    length = np.sqrt(p * p + q * q)
-    p /= wide
-    q /= high
-    slope = np.sqrt(p * p + q * q)
-    return length * (length - 1) / np.maximum(slope, np.float32(1e-6))
-
-
-def to_disc(u: Grid, v: Grid, radius: float) -> Grid:
-    """To a disc around the origin."""
-    return np.sqrt(u * u + v * v) - radius
-
-
-def to_rectangle(u: Grid, v: Grid, wide: float, high: float, corner: float) -> Grid:
-    """To a rectangle of half sides ``wide`` and ``high`` around the origin, corners rounded."""
-    p, q = np.abs(u) - (wide - corner), np.abs(v) - (high - corner)
-    outside = to_disc(np.maximum(p, 0), np.maximum(q, 0), corner)
-    return outside + np.minimum(np.maximum(p, q), 0)
-
-
-def to_path(u: Grid, v: Grid, points: Sequence[Point], radius: float, tip: float) -> Grid:
-    """To a bent line of round ends whose radius goes from ``radius`` to ``tip``."""
-    step = (tip - radius) / (len(points) - 1)
-    nearest = None
-    for index, (start, end) in enumerate(pairwise(points)):
-        across, share = _segment(u - start[0], v - start[1], end[0] - start[0], end[1] - start[1])
-        across -= step * share + (radius + step * index)
-        nearest = across if nearest is None else np.minimum(nearest, across, out=nearest)
-    return nearest
-
-
-def _segment(u, v, along, down):
+def _to_segment(u, v, along, down):
     """Distance to a segment from the origin, and the share of its length at the nearest point."""
     length = max(along**2 + down**2, 1e-9)
     share = u * (along / length) + v * (down / length)
     np.minimum(np.maximum(share, 0, out=share), 1, out=share)
-    return to_disc(u - share * along, v - share * down, 0), share
-
-
-def to_arc(
-    u: Grid, v: Grid, bend: float, middle: float, sweep: float, radius: float, tip: float
-) -> Grid:
-    """To an arc of round ends on a circle of radius ``bend`` around the origin.
-
-    It spans ``sweep`` radians on both sides of the direction ``middle`` (0: x, a quarter turn:
-    y), and its thickness goes from ``radius`` at its first end to ``tip`` at its last.
-    """
-    cosine, sine = math.cos(middle), math.sin(middle)
-    u, v = cosine * u + sine * v, cosine * v - sine * u
-    angle = np.clip(np.arctan2(v, u), -sweep, sweep)
-    across = to_disc(u - bend * np.cos(angle), v - bend * np.sin(angle), 0)
-    return across - ((radius + tip) / 2 + (tip - radius) / (2 * sweep) * angle)
-
-
-def to_convex(u: Grid, v: Grid, points: Sequence[Point]) -> Grid:
-    """To a convex polygon, given either way round; too small outside of a corner."""
-    pairs = list(zip(points, [*points[1:], points[0]], strict=True))
-    turn = math.copysign(1, sum(a[0] * b[1] - a[1] * b[0] for a, b in pairs))
-    farthest = None
-    for a, b in pairs:
-        length = turn * math.dist(a, b)
-        normal = (b[1] - a[1]) / length, (a[0] - b[0]) / length
-        side = u * normal[0] + v * normal[1]
-        side -= a[0] * normal[0] + a[1] * normal[1]
-        farthest = side if farthest is None else np.maximum(farthest, side, out=farthest)
-    return farthest
+    return _length(u - share * along, v - share * down), share

@@ -17,7 +17,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from ribnb.book import CHAPTERS
-from ribnb.core.settings_files import BATCH as SECTION
+from ribnb.core.settings import BATCH as SECTION
 from ribnb.runs import jobs
 from ribnb.runs.batch import read_batch
 from ribnb.runs.jobs import DATA, DONE, SHARDED
@@ -54,7 +54,7 @@ def labels(wildcards):
 
 
 def gpus(wildcards):
-    return int(jobs.wants_gpu(JOBS[wildcards.job]))
+    return int(JOBS[wildcards.job].wants_gpu)
 
 
 onstart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import logging
 import os
@@ -53,13 +54,18 @@ def _chapters() -> dict[str, type]:
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict:
-    """Values of ``NAME=VALUE``, as Python writes them."""
-    from ribnb.core.settings import name_and_value
-
-    try:
-        return dict(map(name_and_value, given))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    """Values of ``NAME=VALUE`` as Python writes them, such as 1e-3, True or [1, 2]; else text."""
+    values = {}
+    for word in given:
+        name, separator, text = word.partition("=")
+        if not separator:
+            raise click.BadParameter(f"{word!r} is not of the form NAME=VALUE")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = {"true": True, "false": False, "null": None}.get(text.lower(), text)
+        values[name] = list(value) if isinstance(value, tuple) else value  # 1, 2 without brackets
+    return values
 
 
 def _names(context: click.Context, parameter: click.Parameter, text: str | None) -> list | None:
@@ -90,11 +96,10 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     shards that share a folder (`-p shard=0/4`), the one that ends last makes the result. Ends with
     1 if the chapter failed, and says how far it came.
     """
-    from ribnb.core.settings import merged, nested
-    from ribnb.core.settings_files import for_chapter, read_settings_file
-    from ribnb.runs.execution import ChapterFailed, find_chapter, run_shard
+    from ribnb.core.settings import for_chapter, merged, nested, read_settings_file
+    from ribnb.runs.execution import BOOK, ChapterFailed, run_shard
 
-    path = find_chapter(chapter)
+    path = Path(chapter) if chapter.endswith(".ipynb") else BOOK / f"{chapter}.ipynb"
     if file:
         known = {path.stem: None, **_chapters()}
         given = for_chapter(read_settings_file(file), path.stem, known)
@@ -120,43 +125,26 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     "only results with this, such as chapter=voc_rib; may be given several times"
 ))  # fmt: skip
 @click.option("--mean", is_flag=True, help="mean and deviation over seeds")
-@click.option("--stale", "keep", is_flag=True, help="keep results of older settings")
 @click.option("--format", "kind", default="csv", type=click.Choice(["csv", "latex", "markdown"]))
 @click.option("--digits", type=click.IntRange(0), help="decimals of metrics, else all")
-@click.option("-o", "--output", type=Path, help="in place of the terminal")
 def table(
-    folder: str, by: list, metrics: list | None, where: dict, mean: bool, keep: bool,
-    kind: str, digits: int | None, output: Path | None,
+    folder: str, by: list, metrics: list | None, where: dict, mean: bool, kind: str,
+    digits: int | None,
 ) -> int:  # fmt: skip
     """Show the results below a folder as a table; ends with 1 where there is none."""
-    from ribnb.core.files import whole_file
     from ribnb.runs import tables
     from ribnb.runs.results import find_results
 
-    chapters = _chapters()
-    results, problems = find_results(folder, None if keep else chapters)
+    results, problems = find_results(folder, _chapters())
     for path, reason in problems.items():
-        hint = ", or keep it with --stale" if reason.startswith("is stale") else ""
-        _say(f"left out: {path} {reason}{hint}")
+        _say(f"left out: {path} {reason}")
     results = tables.select(results, where)
     if not results:
         _say(f"no result.json to show below {folder}")
         return 1
-    try:
-        frame = tables.results_table(results, by, metrics, mean, chapters)
-    except KeyError as error:
-        several = len({result["chapter"] for result in results}) > 1
-        hint = "; --where chapter=NAME shows one chapter" if several else ""
-        raise ValueError(f"{error.args[0]}{hint}") from error
+    frame = tables.results_table(results, by, metrics, mean, _chapters())
     exact = [name for name in frame if name in tables.FIELDS or name.startswith("settings.")]
-    text = tables.format_table(frame, kind, digits, exact)
-    if not output:
-        click.echo(text, nl=False)
-        return 0
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(output) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    click.echo(output)
+    click.echo(tables.format_table(frame, kind, digits, exact), nl=False)
     return 0
 
 
@@ -176,22 +164,14 @@ def check(files: tuple[str, ...]) -> None:
 @click.argument("folder", metavar="DIR")
 @click.option("-o", "--output", metavar="FILE.tar.gz", help="else DIR.tar.gz beside DIR")
 @click.option("--maps", is_flag=True, help="with the map files")
-def pack(folder: str, output: str | None, maps: bool) -> int:
-    """Pack the results below a folder into one archive (a BagIt bag) that others can check.
+def pack(folder: str, output: str | None, maps: bool) -> None:
+    """Pack the results below a folder into one archive (a BagIt bag) that others can check."""
+    from ribnb.runs.bundles import pack
 
-    Ends with 1 where there is no result to pack.
-    """
-    from ribnb.runs.bundles import BundleError, pack
-
-    try:
-        path, results, left_out = pack(folder, output, _chapters(), maps)
-    except BundleError as error:
-        _say(error)
-        return 1
+    path, results, left_out = pack(folder, output, _chapters(), maps)
     for name, why in left_out.items():
         _say(f"left out: {name} {why}")
     click.echo(f"{path}: {results} results")
-    return 0
 
 
 @ribnb.command()
@@ -214,7 +194,7 @@ def verify(archive: str) -> int:
 @click.option("--prune", is_flag=True, help="remove what is of no run here")
 def publish(source: str, target: str, prune: bool) -> None:
     """Copy the results of a batch to where the book reads them, below book/results."""
-    from ribnb.runs.results import publish
+    from ribnb.runs.bundles import publish
 
     copied, said = publish(source, target, _chapters(), prune)
     for line in said:

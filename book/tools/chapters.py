@@ -30,8 +30,16 @@ import nbformat
 import yaml
 
 from ribnb.book.chapters import CHAPTERS
-from ribnb.core.settings import SettingsError, flat, merged, nested, refuse_unknown
-from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
+from ribnb.core.settings import (
+    SECTIONS,
+    SettingsError,
+    flat,
+    for_chapter,
+    merged,
+    nested,
+    read_settings_file,
+    refuse_unknown,
+)
 
 Execute = Callable[[Path, Path, Mapping], object]
 
@@ -179,7 +187,7 @@ def changes(book: Book, chapter: str, wanted: Mapping) -> list[str]:
 
 
 def read_settings(file: Path | None) -> dict:
-    """Parameter names and values from a YAML file, see ``ribnb.core.settings_files``."""
+    """Parameter names and values from a YAML file, see ``ribnb.core.settings``."""
     if file is None:
         return {}
     try:

@@ -25,8 +25,7 @@ from ribnb.core.files import weights_digest
 from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.runs.ablations import read_ablations
-from ribnb.runs.results import book_folder
-from ribnb.runs.run import Run
+from ribnb.runs.results import Run, book_folder
 
 
 class ReadingSettings(Settings):

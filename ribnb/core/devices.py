@@ -16,7 +16,6 @@ from torch import nn
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 PRECISIONS = get_args(Precision)
-PATTERN = r"auto|cpu|mps|cuda(:\d+)?"
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -26,19 +25,21 @@ def resolve_device(name: str = "auto") -> torch.device:
         ValueError: a name other than auto, cpu, mps, cuda or cuda:N, or a device that this
             machine does not have.
     """
-    if not re.fullmatch(PATTERN, name):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"device = {name!r}: it must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'")
+    counts = {
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
+    }
     if name == "auto":
-        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+        return torch.device(next(kind for kind, count in counts.items() if count))
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if (device.index or 0) >= counts[device.type]:
         raise ValueError(
-            f"device = {name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA GPUs on this "
+            f"device = {name!r}, but PyTorch sees {counts[device.type]} of this kind on this "
             "machine; device = 'auto' takes the best there is"
         )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device = {name!r}, but this machine has no Apple GPU; use 'auto'")
     return device
 
 
@@ -58,7 +59,9 @@ def float32_mode(precision: str) -> Iterator[None]:
     Raises:
         ValueError: a precision other than ``PRECISIONS``.
     """
-    value = "tf32" if _checked(precision) == "tf32" else "ieee"
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    value = "tf32" if precision == "tf32" else "ieee"
     places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
     before = [place.fp32_precision for place in places]
     try:
@@ -71,21 +74,10 @@ def float32_mode(precision: str) -> Iterator[None]:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """A context for forward passes in ``precision``; it lowers them for ``"bfloat16"`` alone.
-
-    Raises:
-        ValueError: a precision other than ``PRECISIONS``.
-    """
-    _checked(precision)
+    """A context for forward passes in ``precision``; it lowers them for ``"bfloat16"`` alone."""
     # Without the cache of rounded weights: inside a caller's autocast it would outlive an update.
     lower = precision == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=lower, cache_enabled=False)
-
-
-def _checked(precision: str) -> str:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    return precision
 
 
 def device_name(device: torch.device) -> str:

@@ -1,13 +1,19 @@
-"""Files that are whole or not there, the maps of an image among them, and short digests."""
+"""Files that are whole or not there, the maps of an image among them, and where numbers come from.
+
+Short digests tell what went in; commit, versions and date what it was made with.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -20,8 +26,10 @@ if TYPE_CHECKING:
 
     from ribnb.core.voc import ImageSet
 
+PACKAGES = ("ribnb", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
-@contextmanager
+
+@contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to, renamed to it at the end.
 
@@ -137,3 +145,41 @@ def read_maps(path: str | Path) -> Maps:
             f"{maps.high_res.shape} and {maps.strided.shape}"
         )
     return maps
+
+
+# Where a number comes from ----------------------------------------------------------------
+
+
+def provenance() -> dict[str, Any]:
+    """``git_commit``, ``versions`` of what makes the numbers, and the ``date`` in UTC, ISO 8601."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    date = now.isoformat(timespec="seconds")
+    return {"git_commit": git_commit(), "versions": found, "date": date}
+
+
+def git_commit() -> str | None:
+    """The commit of the code in use, with ``+`` if files have changed since; None if unknown.
+
+    A checkout is asked; a package that pip installed from a git URL remembers its commit.
+    """
+    folder = Path(__file__).resolve().parents[1]
+    try:
+        if _git(folder, "ls-files", "--", "__init__.py"):
+            changed = _git(folder, "status", "--porcelain", "--", ".")
+            return _git(folder, "rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        pass  # no git, or no repository; one without this file only holds the environment
+    try:
+        text = importlib.metadata.distribution("ribnb").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return json.loads(text or "{}").get("vcs_info", {}).get("commit_id")
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

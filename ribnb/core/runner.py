@@ -10,25 +10,20 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from ribnb.core.files import read_maps, write_json, write_maps
 from ribnb.core.progress import progress
 from ribnb.core.settings import differences
 from ribnb.core.voc import read_mask, write_mask
 
-Item = TypeVar("Item")
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-
 # What may go wrong with one image, and leaves the others alone.
 FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)
-_SHARDS = "shards"  # folder of what became of each shard, beside the record
 WHOLE = "0/1"  # the shard that is all images
 
 
 @dataclass(frozen=True)
-class Kind(Generic[Item]):
+class Kind:
     """What a folder holds one file an image of.
 
     Attributes:
@@ -43,16 +38,20 @@ class Kind(Generic[Item]):
     what: str
     suffix: str
     record: str
-    read: Callable[[Path], Item]
-    write: Callable[[Path, Item], None]
+    read: Callable[[Path], Any]
+    write: Callable[[Path, Any], None]
     beside: bool = False
+
+    def home(self, folder: str | Path) -> Path:
+        """Where a folder's record lies."""
+        return Path(folder).parent if self.beside else Path(folder)
 
 
 MASKS = Kind("masks", ".png", "masks.json", read_mask, write_mask)
 MAPS = Kind("maps", ".npz", "maps.json", read_maps, write_maps, beside=True)
 
 
-class RecordedFolder(Generic[Item]):
+class RecordedFolder:
     """A folder of ``<id><suffix>``, one file an image, and a record of all that decides them.
 
     Args:
@@ -61,33 +60,27 @@ class RecordedFolder(Generic[Item]):
         record: all that decides the files, ready for JSON; kept in a file of the kind's name.
 
     Raises:
-        ValueError: the folder holds files that were made otherwise (what differs is named), or
-            files without a record.
+        ValueError: the folder holds files that were made otherwise; what differs is named.
+        FileNotFoundError: it holds files without a record.
         OSError: the folder cannot be written to.
     """
 
-    def __init__(self, folder: str | Path, kind: Kind[Item], record: Mapping[str, Any]) -> None:
-        self.folder, self.kind = Path(folder), kind
+    def __init__(self, folder: str | Path, kind: Kind, record: Mapping[str, Any]) -> None:
+        self.folder, self.kind, self.home = Path(folder), kind, kind.home(folder)
         given = json.loads(json.dumps(record))  # lists for tuples, as it will be read back
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.home = record_path(folder, kind).parent
         others = any(self.folder.glob(f"*{kind.suffix}"))  # first: another shard may be beginning
-        remedy = "Choose another output_dir, or move that one away"
-        if record_path(folder, kind).exists():
-            kept = read_record(folder, kind)
-            if kept != given:
-                different = differences(kept, given)
-                raise ValueError(
-                    f"{self.folder} holds {kind.what} that were made otherwise "
-                    f"({different or 'its record has other entries'}). {remedy}"
-                )
-        elif others:
+        path = self.home / kind.record
+        if not path.exists() and not others:
+            write_json(path, given)
+            return
+        kept = read_record(folder, kind)
+        if kept != given:
+            different = differences(kept, given) or "its record has other entries"
             raise ValueError(
-                f"{self.folder} holds {kind.what}, but {record_path(folder, kind)} does not say "
-                f"how they were made. {remedy}"
+                f"{self.folder} holds {kind.what} that were made otherwise ({different}). Choose "
+                "another output_dir, or move that one away"
             )
-        else:
-            write_json(record_path(folder, kind), given)
 
     def path(self, image_id: str) -> Path:
         """The file of an image."""
@@ -96,16 +89,12 @@ class RecordedFolder(Generic[Item]):
     def has(self, image_id: str) -> bool:
         """Whether a whole file is there."""
         try:
-            self.read(image_id)
+            self.kind.read(self.path(image_id))
         except (OSError, ValueError):
             return False
         return True
 
-    def read(self, image_id: str) -> Item:
-        """What an image's file holds; OSError or ValueError unless it is whole."""
-        return self.kind.read(self.path(image_id))
-
-    def write(self, image_id: str, item: Item) -> None:
+    def write(self, image_id: str, item: Any) -> None:
         """Write an image's file, whole or not at all.
 
         Raises:
@@ -117,51 +106,6 @@ class RecordedFolder(Generic[Item]):
         """Those of the ids without a whole file."""
         return [image_id for image_id in ids if not self.has(image_id)]
 
-    def begin_shard(self, shard: tuple[int, int]) -> None:
-        """A shard is at work: what an earlier call of it ended with counts no more."""
-        _shard_path(self.home, shard).unlink(missing_ok=True)
-
-    def end_shard(self, shard: tuple[int, int], report: Report) -> None:
-        """Keep what became of a shard's images, for the shard that ends last."""
-        path = _shard_path(self.home, shard)
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, {"failed": report.failed, "seconds": report.seconds})
-
-    def unsettled(self, ids: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """The ids without a file that no ended shard has failed at, and id -> why of the failed.
-
-        With the first of them empty the whole split is done, whoever did it.
-        """
-        names = {path.name for path in self.folder.iterdir()}
-        without = [image_id for image_id in ids if self.path(image_id).name not in names]
-        failed: dict[str, str] = {}
-        for path in sorted((self.home / _SHARDS).glob("[0-9]*.json")):
-            try:
-                failed |= json.loads(path.read_text(encoding="utf-8"))["failed"]
-            except FileNotFoundError:
-                continue  # that shard has just begun again
-        still = [image_id for image_id in without if image_id not in failed]
-        return still, {image_id: failed[image_id] for image_id in without if image_id in failed}
-
-
-def all_ended(home: str | Path, count: int) -> bool:
-    """Whether all shards that share a run's folder of files have ended, whatever became of them.
-
-    Args:
-        home: the folder of the record, such as ``output_dir`` of ``localization_maps``.
-        count: how many shards there are.
-    """
-    return all(_shard_path(Path(home), (index, count)).is_file() for index in range(count))
-
-
-def _shard_path(home: Path, shard: tuple[int, int]) -> Path:
-    return home / _SHARDS / f"{shard[0]}-of-{shard[1]}.json"
-
-
-def record_path(folder: str | Path, kind: Kind) -> Path:
-    """The file that says how a folder's files were made."""
-    return (Path(folder).parent if kind.beside else Path(folder)) / kind.record
-
 
 def read_record(folder: str | Path, kind: Kind) -> dict[str, Any]:
     """How a folder's files were made, as ``RecordedFolder`` recorded it.
@@ -170,7 +114,7 @@ def read_record(folder: str | Path, kind: Kind) -> dict[str, Any]:
         FileNotFoundError: there is no record.
         ValueError: it is damaged.
     """
-    path = record_path(folder, kind)
+    path = kind.home(folder) / kind.record
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict):
@@ -219,9 +163,9 @@ class Report:
 
 
 def over_images(
-    make: Callable[[str], Item],
+    make: Callable[[str], Any],
     ids: Sequence[str],
-    files: RecordedFolder[Item],
+    files: RecordedFolder,
     *,
     label: str = "",
     workers: int = 1,
@@ -249,12 +193,12 @@ def over_images(
         failures: exceptions of ``make`` that are one image's own; others end the call.
 
     Raises:
-        ValueError: a shard that does not exist, less than one worker or thread.
+        ValueError: a shard that does not exist.
         OSError: a file cannot be written.
     """
     start, report = time.perf_counter(), Report(files.folder, what=files.kind.what)
-    mine = shard_of(ids, shard)
-    files.begin_shard(shard)
+    mine, ended = shard_of(ids, shard), _ended(files.home, shard)
+    ended.unlink(missing_ok=True)  # what an earlier call ended with counts no more
     missing = files.missing(mine) if missing is None else missing
     report.kept = len(mine) - len(missing)
     job = partial(_make_one, make, files, failures)
@@ -266,16 +210,16 @@ def over_images(
             report.written.append(name)
     report.seconds = time.perf_counter() - start
     if shard[1] > 1:
-        files.end_shard(shard, report)
-        still, failed = files.unsettled(ids)
-        report.pending = len(still)
-        report.failed = report.failed if still else failed
+        ended.parent.mkdir(exist_ok=True)
+        write_json(ended, {"failed": report.failed, "seconds": report.seconds})
+        report.pending, failed = _unsettled(files, ids)
+        report.failed = report.failed if report.pending else failed
     return report
 
 
 def _make_one(
-    make: Callable[[str], Item],
-    files: RecordedFolder[Item],
+    make: Callable[[str], Any],
+    files: RecordedFolder,
     failures: tuple[type[BaseException], ...],
     name: str,
 ) -> tuple[str, str]:
@@ -289,26 +233,21 @@ def _make_one(
 
 
 def run_jobs(
-    function: Callable[[Job], Result],
-    jobs: Sequence[Job],
+    function: Callable[[Any], Any],
+    jobs: Sequence[Any],
     workers: int,
     chunk: int = 64,
     threads: int = 1,
-) -> Iterator[Result]:
+) -> Iterator[Any]:
     """The function's results, in the order of the jobs.
 
     Args:
         function: at the top level of a module, if there are several workers.
         jobs: its arguments.
-        workers: processes; few jobs get fewer.
+        workers: processes; few jobs get fewer, and with one or none this process does them.
         chunk: jobs that a process takes at a time.
         threads: jobs at a time in this process, if there is one worker.
-
-    Raises:
-        ValueError: less than one worker or thread.
     """
-    if workers < 1 or threads < 1:
-        raise ValueError(f"workers must be at least 1; got {min(workers, threads)}")
     workers = min(workers, -(-len(jobs) // chunk))
     pool: Executor
     if workers > 1:
@@ -321,6 +260,9 @@ def run_jobs(
         return
     with pool:
         yield from pool.map(function, jobs, chunksize=chunk)
+
+
+# Shards -----------------------------------------------------------------------------------
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -347,3 +289,32 @@ def shard_of(ids: Sequence[str], shard: tuple[int, int]) -> list[str]:
     if not 0 <= index < count:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
     return list(ids[index::count])
+
+
+def all_ended(home: str | Path, count: int) -> bool:
+    """Whether all shards that share a run's folder of files have ended, whatever became of them.
+
+    Args:
+        home: the folder of the record, such as ``output_dir`` of ``localization_maps``.
+        count: how many shards there are.
+    """
+    return all(_ended(Path(home), (index, count)).is_file() for index in range(count))
+
+
+def _ended(home: Path, shard: tuple[int, int]) -> Path:
+    """The file that says what became of a shard's images, for the shard that ends last."""
+    return home / "shards" / f"{shard[0]}-of-{shard[1]}.json"
+
+
+def _unsettled(files: RecordedFolder, ids: Sequence[str]) -> tuple[int, dict[str, str]]:
+    """How many images have no file that no ended shard has failed at, and why others failed."""
+    names = {path.name for path in files.folder.iterdir()}
+    without = [image_id for image_id in ids if files.path(image_id).name not in names]
+    failed: dict[str, str] = {}
+    for path in sorted((files.home / "shards").glob("[0-9]*.json")):
+        try:
+            failed |= json.loads(path.read_text(encoding="utf-8"))["failed"]
+        except FileNotFoundError:
+            continue  # that shard has just begun again
+    of_these = {image_id: failed[image_id] for image_id in without if image_id in failed}
+    return len(without) - len(of_these), of_these

@@ -1,47 +1,49 @@
-"""Settings: frozen pydantic models that refuse wrong values in words.
+"""Settings: frozen pydantic models that refuse wrong values in words, and files of parameters.
 
 A field is a ``setting``: its default, its meaning with unit or range and source, its limits. A
 field of another settings class is a group, such as ``rib`` of a chapter, and a parameter in it has
 a dotted name, ``rib.iterations``; ``nested`` and ``merged`` turn such names into groups.
+
+A file of parameters is YAML of ``name: value``, with sections for single chapters:
+
+    dataset: voc
+    rib: {iterations: 5}
+    chapters:
+      voc_rib: {split: train_aug}
+
+Every chapter gets ``dataset``, every one with a group ``rib`` that one, and the chapter
+``voc_rib`` also ``split``. A section ``batch`` is for a batch of chapters.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
-import hashlib
-import json
-import typing
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.constructor import SafeConstructor
+
+from ribnb.core.files import digest
 
 SHARED = ("variant", "seed", "precision")  # where a chapter has them, its groups have the same
-# Limits in words that a reader of settings uses; others are pydantic's.
-_WORDS = {
-    "greater_than": "greater than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "literal_error": "one of {expected}",
-    "too_short": "a list of at least {min_length}",
-}
+BATCH = "batch"  # the section of a file that is for no chapter
+SECTIONS = "chapters"  # the section of those that are for single chapters
 
 
 class SettingsError(ValueError):
     """A setting that is unknown, of the wrong type or out of range.
 
     Attributes:
-        faults: (path of the setting, what is wrong with it), if single settings are to blame.
+        faults: dotted name of a setting -> what is wrong, if single settings are to blame.
     """
 
-    faults: tuple[tuple[tuple[str | int, ...], str], ...] = ()
-
-    @property
-    def paths(self) -> list[str]:
-        """Dotted names of the settings to blame."""
-        return [".".join(map(str, path)) for path, _ in self.faults]
+    def __init__(self, message: str, faults: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.faults = faults or {}
 
 
 def setting(default: Any, meaning: str, *, identity: bool = True, **limits: Any) -> Any:
@@ -136,25 +138,21 @@ class Settings(BaseModel):
 
     def hash(self) -> str:
         """12 hexadecimal digits that change with every setting that changes the result."""
-        text = json.dumps([type(self).__name__, self.identity()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return digest([type(self).__name__, self.identity()])
+
+
+# Names and values -------------------------------------------------------------------------
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted names by group: ``{"rib.margin": 30}`` is ``{"rib": {"margin": 30}}``.
 
     What is a group already stays one, so both forms may stand side by side.
-
-    Raises:
-        SettingsError: one name is a value and a group.
     """
     result: dict[str, Any] = {}
     for name, value in values.items():
         for part in reversed(str(name).split(".")):
             value = {part: value}
-        ((first, inner),) = value.items()
-        if first in result and isinstance(result[first], Mapping) != isinstance(inner, Mapping):
-            raise SettingsError(f"{first} is given as a value and as a group of parameters")
         result = merged(result, value)
     return result
 
@@ -198,24 +196,6 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     )
 
 
-def name_and_value(text: str) -> tuple[str, Any]:
-    """A command-line parameter ``NAME=VALUE``.
-
-    A value is as Python writes it: 3, 1e-3, True, [1, 2]; anything else is text.
-
-    Raises:
-        SettingsError: there is no ``=``.
-    """
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise SettingsError(f"{text!r} is not of the form NAME=VALUE")
-    try:
-        read = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, {"true": True, "false": False, "null": None}.get(value.lower(), value)
-    return name, list(read) if isinstance(read, tuple) else read  # 1, 2 without brackets
-
-
 def _in_group(given: Any, chapter: Mapping[str, Any], preset: Settings) -> dict[str, Any]:
     """All values of a group: what is given, what it shares with its chapter, and its preset's.
 
@@ -225,9 +205,7 @@ def _in_group(given: Any, chapter: Mapping[str, Any], preset: Settings) -> dict[
     if isinstance(given, Settings):
         given = {name: value for name, value in given.as_dict().items() if name not in shared}
     if not isinstance(given, Mapping):
-        raise SettingsError(
-            f"{given!r} is no mapping of parameters to values; {{}} leaves all as they are"
-        )
+        raise SettingsError(f"{given!r} is no mapping of parameters to values")
     for name in given:
         if name in shared:
             raise SettingsError(f"{name} is the chapter's own parameter; give it there, not here")
@@ -250,26 +228,87 @@ def _unknown(name: str, known: Iterable[str], owner: str) -> str:
 
 def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
     """pydantic's errors, one line each: path, value, what is allowed, the field's meaning."""
-    faults: list[tuple[tuple[str | int, ...], str]] = []
-    for one in error.errors(include_url=False):
-        path, cause = one["loc"], one.get("ctx", {}).get("error")
+    faults: dict[str, str] = {}
+    for fault in error.errors(include_url=False):
+        path, cause = ".".join(map(str, fault["loc"])), fault.get("ctx", {}).get("error")
         if isinstance(cause, SettingsError) and cause.faults:  # of a group, itself in words
-            faults += [((*path, *inner), text) for inner, text in cause.faults]
-        elif one["type"] == "value_error":
-            faults.append((path, f": {cause}"))
-        elif one["type"] == "extra_forbidden":
-            faults.append((path, f": {_unknown(str(path[0]), kind.model_fields, kind.__name__)}"))
+            faults |= {f"{path}.{inner}".strip("."): text for inner, text in cause.faults.items()}
+        elif fault["type"] == "value_error":
+            faults[path] = f": {cause}"
+        elif fault["type"] == "extra_forbidden":
+            faults[path] = f": {_unknown(path, kind.model_fields, kind.__name__)}"
         else:
-            field = kind.model_fields[path[0]]
-            words = _WORDS.get(one["type"], "").format(**one.get("ctx", {}))
-            allowed = words or one["msg"].removeprefix("Input should be ")
-            if type(None) in typing.get_args(field.annotation):
-                allowed += ", or None"
-            text = f" = {one['input']!r}: it must be {allowed} ({field.description})"
-            faults.append((path, text))
-    paths = {path for path, _ in faults}  # a list with a bad item may also be called too short
-    faults = [one for one in faults if not any(p[:-1] == one[0] != p for p in paths)]
-    lines = (f"{'.'.join(map(str, path))}{text}".removeprefix(": ") for path, text in faults)
-    refusal = SettingsError("\n".join(lines))
-    refusal.faults = tuple(faults)
-    return refusal
+            allowed = fault["msg"].replace("Input should be", "it must be")
+            meaning = kind.model_fields[fault["loc"][0]].description
+            faults[path] = f" = {fault['input']!r}: {allowed} ({meaning})"
+    lines = (f"{path}{text}".removeprefix(": ") for path, text in faults.items())
+    return SettingsError("\n".join(lines), faults)
+
+
+# Files of parameters ----------------------------------------------------------------------
+
+
+class _Constructor(SafeConstructor):
+    """ruamel's, for which only a plain decimal number is an int, and a date is text."""
+
+    def whole_number(self, node: Any) -> int | str:
+        plain = re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value)
+        return int(node.value) if plain else node.value
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.whole_number)
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+def read_settings_file(path: str | Path) -> dict[str, Any]:
+    """What a YAML file holds: a mapping of names, and lists, of plain values.
+
+    ``8e-6`` is a number; ``no`` and ``off``, dates, ``010`` and image ids such as ``2007_000032``
+    are text.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SettingsError: it is not YAML, with the line, or no mapping; a name that is twice in one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of parameters {path}")
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
+    try:
+        values = reader.load(path.read_bytes())
+    except (YAMLError, ValueError) as error:  # ValueError: no UTF-8
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", error)
+        raise SettingsError(f"{path}{line}: not YAML: {what}") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} must be a mapping of parameter names to values")
+    return values
+
+
+def for_chapter(
+    values: Mapping[str, Any], chapter: str, chapters: Mapping[str, type[Settings] | None]
+) -> dict[str, Any]:
+    """The parameters of one chapter: those of all, and over them those of its section.
+
+    Args:
+        values: what ``read_settings_file`` gave.
+        chapter: its name, such as ``"voc_rib"``.
+        chapters: name -> settings of all chapters: a section must be for one of them, and a group
+            is given only to those that have it. One whose settings are None gets all groups.
+
+    Raises:
+        SettingsError: a section for a chapter that does not exist, or a group that no chapter has;
+            names the nearest.
+    """
+    sections = values.get(SECTIONS) or {}
+    refuse_unknown(sections, chapters, f"the book (for a section below {SECTIONS})")
+    common = nested({k: v for k, v in values.items() if k not in (BATCH, SECTIONS)})
+    if kind := chapters[chapter]:
+        groups = [name for name, value in common.items() if isinstance(value, Mapping)]
+        known = {name for each in chapters.values() if each for name in each.model_fields}
+        owner = f"the book (a chapter's section stands below {SECTIONS})"
+        refuse_unknown(groups, sorted(known), owner)
+        common = {k: v for k, v in common.items() if k not in groups or k in kind.model_fields}
+    return merged(common, nested(sections.get(chapter) or {}))

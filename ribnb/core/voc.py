@@ -51,11 +51,8 @@ def write_mask(path: str | Path, mask: UInt8[ndarray, "H W"]) -> None:
     """A mask as a PNG with VOC's palette, whole or not there.
 
     Raises:
-        ValueError: no (H, W) of uint8.
         OSError: the file cannot be written; its name is in the message.
     """
-    if mask.ndim != 2 or mask.dtype != np.uint8:
-        raise ValueError(f"a mask must be (H, W) of uint8; got {mask.shape} of {mask.dtype}")
     image = Image.fromarray(mask)
     image.putpalette(voc_palette().tobytes())
     write_whole(path, lambda file: image.save(file, "PNG"))

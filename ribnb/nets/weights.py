@@ -16,8 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model_weights
 
-from ribnb.core import provenance
-from ribnb.core.files import weights_digest, whole_file
+from ribnb.core.files import provenance, weights_digest, whole_file
 from ribnb.core.settings import differences
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what comes with the package
@@ -278,9 +277,7 @@ class TrainingFolder:
         metadata = {
             "class_names": self.identity["class_names"],
             "identity": self.identity,
-            "git_commit": provenance.git_commit(),
-            "versions": provenance.versions(),
-            "date": provenance.now(),
+            **provenance(),
             **record,
         }
         self.net.save(self.path, metadata)

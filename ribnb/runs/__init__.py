@@ -1,8 +1,7 @@
 """A run and its result: execution of a chapter, result files, tables, bundles, batches."""
 
 from ribnb.runs.execution import execute_chapter
-from ribnb.runs.results import load_results
-from ribnb.runs.run import Run
+from ribnb.runs.results import Run, load_results
 from ribnb.runs.tables import results_table
 
 __all__ = ["Run", "execute_chapter", "load_results", "results_table"]

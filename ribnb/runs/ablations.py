@@ -29,23 +29,17 @@ from ribnb.core.settings import (
     flat,
     merged,
     nested,
+    read_settings_file,
     refuse_unknown,
     setting,
 )
-from ribnb.core.settings_files import read_settings_file
 
 FOLDER = Path("book") / "settings" / "ablations"  # in the repository, where a batch runs
 SUFFIXES = (".yml", ".yaml")
+# What the batch gives each run itself: from `seeds`, or from its own settings file.
+OF_THE_BATCH = ("seed", "output_dir", "shard", "device", "workers")
 Chapters = Mapping[str, type[Settings]]
 SettingsOf = Callable[[str, Mapping[str, Any]], Settings]
-# What the batch gives each run itself, and where a reader can say it.
-OF_THE_BATCH = {
-    "seed": "list it under `seeds`",
-    "output_dir": "each run has a folder of its own",
-    "shard": "the batch shares out the images",
-    "device": "say it in the batch's own settings file",
-    "workers": "say it in the batch's own settings file",
-}
 
 
 class AblationFile(Settings):
@@ -158,94 +152,75 @@ def read_ablations(
         seeds: see there.
 
     Raises:
-        SettingsError: what is wrong with any of them, a line each; two of one name (capital or
-            small); a folder without any.
+        SettingsError: what is wrong with any of them, a line each; two of one name; a folder
+            without any.
     """
     errors: list[str] = []
     ablations: dict[str, Ablation] = {}
-    first: dict[str, Path] = {}
-    for path in sorted(ablation_files(where), key=lambda path: (path.name, path)):
-        other = first.setdefault(path.stem.lower(), path)
-        if other != path:  # not by the names within, which are those of the files
-            errors.append(f"{path}: the name {path.stem!r} is taken by {other}; rename one")
+    for path in ablation_files(where):
+        if path.stem in ablations:
+            errors.append(f"{path}: there is another ablation of this name; rename one")
         try:
             ablations[path.stem] = read_ablation(path, chapters, settings_of, seeds)
         except (SettingsError, FileNotFoundError) as error:
-            errors += str(error).splitlines()
+            errors.append(str(error))
     if errors:
-        raise SettingsError("\n".join(dict.fromkeys(errors)))
+        raise SettingsError("\n".join(errors))
     return ablations
 
 
 def ablation_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files, and those in the folders, each once.
+    """The files, and those in the folders, sorted by their names.
 
     Raises:
         SettingsError: a folder without any.
     """
-    files: dict[Path, Path] = {}
+    files: list[Path] = []
     for path in map(Path, [where] if isinstance(where, str | Path) else where):
         inside = [path]
         if path.is_dir():
             inside = [file for file in path.iterdir() if file.suffix in SUFFIXES]
             if not inside:
                 raise SettingsError(f"{path}: there is no ablation (*.yml) in this folder")
-        for file in inside:
-            files.setdefault(file.resolve(), file)
-    return list(files.values())
+        files += inside
+    return sorted(files, key=lambda path: (path.name, path))
 
 
 def _check_head(file: AblationFile, path: Path, chapters: Chapters) -> None:
     """All that can be said without the chapter's settings."""
     if file.name != path.stem:
-        raise SettingsError(
-            f"name = {file.name!r} is not the file's, {path.stem!r}; rename the one or the other"
-        )
-    refuse_unknown([file.chapter], chapters, "the book (for a chapter with parameters)")
-    needed = {"seed", "output_dir"}
-    able = [name for name, kind in chapters.items() if needed <= kind.model_fields.keys()]
-    if file.chapter not in able:
-        raise SettingsError(
-            f"a run of {file.chapter} leaves no result of one seed. An ablation's chapter is one "
-            f"of {', '.join(able)}"
-        )
+        raise SettingsError(f"name = {file.name!r} is not the file's, {path.stem!r}; rename one")
+    able = [
+        name for name, kind in chapters.items() if {"seed", "output_dir"} <= {*kind.model_fields}
+    ]
+    refuse_unknown([file.chapter], able, "an ablation (for a chapter with results of one seed)")
     if not file.grid and not file.cases:
         raise SettingsError("there is neither a grid nor cases; say what is to vary")
-    if len({*file.seeds}) < len(file.seeds):
-        raise SettingsError(f"seeds = {[*file.seeds]}: one stands there twice")
-    cases = {f"cases.{case}": own or {} for case, own in file.cases.items()}
-    for section, given in {"parameters": file.parameters, "grid": file.grid, **cases}.items():
-        for name in flat(nested(given)):
+    for given in (file.parameters, file.grid, *file.cases.values()):
+        for name in flat(nested(given or {})):
             if name in OF_THE_BATCH:
-                said = f"{name} is the batch's to give; {OF_THE_BATCH[name]}"
-                raise SettingsError(f"{section}.{name}: {said}")
-            if section != "grid" and name in file.grid:
-                raise SettingsError(f"{section}.{name}: {name} is also in the grid; leave one")
+                raise SettingsError(f"{name} is the batch's to give, and `seeds` are listed apart")
 
 
 def _check_runs(ablation: Ablation) -> None:
     """Try every run's settings; what is refused is told once, with the first point it is of."""
-    refused: dict[str, dict[str, None]] = {}  # what, and at which points
-    hashes: dict[str, Point] = {}
+    refused: dict[str, Point] = {}
+    hashes: dict[str, str] = {}
     for point, seed in itertools.product(ablation.points, ablation.seeds):
         try:
-            settings = ablation.settings(point, seed)
+            same = ablation.settings(point, seed).hash()
         except (SettingsError, OSError) as error:
             for line in str(error).splitlines():
-                refused.setdefault(line, {})[str(point)] = None
+                refused.setdefault(line, point)
             continue
-        other = hashes.setdefault(settings.hash(), point)
-        if other is not point:
+        if same in hashes:
             raise SettingsError(
-                f"the points ({other}) and ({point}) come to the same settings; leave one"
+                f"the points ({hashes[same]}) and ({point}) come to the same settings with seed "
+                f"{seed}; leave one"
             )
-    lines = []
-    for what, points in refused.items():
-        first, *more = points
-        others = f" and {len(more)} more" if more else ""
-        every = len(points) == len(ablation.points)
-        lines.append(f"{'every point' if every else f'the point ({first}){others}'}: {what}")
-    if lines:
+        hashes[same] = str(point)
+    if refused:
+        lines = [f"the point ({point}): {line}" for line, point in refused.items()]
         raise SettingsError("\n".join(lines))
 
 

@@ -7,7 +7,7 @@ share are one, and settings that change are another folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,14 +16,21 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from ribnb.core.settings import Settings, SettingsError, merged, nested, setting
-from ribnb.core.settings_files import BATCH, for_chapter, read_settings_file
+from ribnb.core.settings import (
+    BATCH,
+    Settings,
+    SettingsError,
+    for_chapter,
+    merged,
+    nested,
+    read_settings_file,
+    setting,
+)
 from ribnb.runs.ablations import (
     FOLDER,
     SUFFIXES,
     Ablation,
     Chapters,
-    Point,
     ablation_files,
     read_ablations,
 )
@@ -59,27 +66,13 @@ class BatchSettings(Settings):
     data: str = setting("", "command that makes the data set, run first in the repository")
 
     @model_validator(mode="after")
-    def _check(self):
-        for name in ("stages", "ablations", "seeds"):
-            values = getattr(self, name) or ()
-            if len({*values}) < len(values):
-                raise SettingsError(f"{name} = {list(values)}: one stands there twice")
+    def _stages_in_order(self):
         if self.stages and self.stages != STAGES[: len(self.stages)]:
             raise SettingsError(
                 f"stages = {list(self.stages)}: each needs the one before; it must be the first "
                 f"of {', '.join(STAGES)}, in this order"
             )
         return self
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One point of an ablation with one seed."""
-
-    ablation: str
-    point: Point
-    seed: int
-    job: Job
 
 
 @dataclass(frozen=True)
@@ -90,13 +83,13 @@ class Batch:
         folder: below which every job has its folder.
         stages: seed -> the job of each stage of the reproduction, by the stage's name.
         ablations: what was read, by name.
-        runs: every point of every ablation with every seed.
+        runs: every point of every ablation with every seed: what it is, in words, and its job.
     """
 
     folder: Path
     stages: dict[int, dict[str, Job]] = field(default_factory=dict)
     ablations: dict[str, Ablation] = field(default_factory=dict)
-    runs: tuple[PlannedRun, ...] = ()
+    runs: tuple[tuple[str, Job], ...] = ()
 
     @cached_property
     def jobs(self) -> dict[str, Job]:
@@ -112,21 +105,20 @@ class Batch:
         for stages in self.stages.values():
             for job in stages.values():
                 add(job)
-        for run in self.runs:
-            add(run.job)
+        for _, job in self.runs:
+            add(job)
         return jobs
 
     @cached_property
     def labels(self) -> dict[str, str]:
         """Name of a job -> what it is, in words; of one that several runs share, the first."""
-        labels = {}
-        for run in self.runs:
-            point = ", ".join(f"{key} {value}" for key, value in run.point.label.items())
-            labels.setdefault(run.job.name, f"{run.ablation}: {point}, seed {run.seed}")
-        for seed, stages in self.stages.items():
-            for stage, job in stages.items():
-                labels.setdefault(job.name, f"{stage}, seed {seed}")
-        return {name: labels.get(name, name) for name in self.jobs}
+        stages = [
+            (f"{stage}, seed {seed}", job)
+            for seed, jobs in self.stages.items()
+            for stage, job in jobs.items()
+        ]
+        labels = {name: name for name in self.jobs}
+        return labels | {job.name: words for words, job in reversed([*self.runs, *stages])}
 
 
 def read_batch(
@@ -156,9 +148,10 @@ def read_batch(
     if names is None and not path:
         names = sorted(map(str, FOLDER.glob("*.yml")))
     files = [Path(n if n.endswith(SUFFIXES) else FOLDER / f"{n}.yml") for n in names or ()]
-    found = read_ablations(files, chapters, plan.settings_of, settings.seeds or ()) if files else {}
+    found = read_ablations(files, chapters, plan.settings_of, settings.seeds or ())
     folder = Path(settings.folder or f"runs/{Path(path).stem if path else 'ablations'}")
-    return Batch(folder, stages, found, tuple(plan.runs(found.values())))
+    runs = [run for ablation in found.values() for run in plan.runs(ablation)]
+    return Batch(folder, stages, found, tuple(runs))
 
 
 @dataclass(frozen=True)
@@ -204,7 +197,7 @@ class _Plan:
         shards = self.settings.shards if chapter == SHARDED else 1
         return Job(chapter, given, settings, needs, data, shards)
 
-    def _settings(self, chapter: str, given: Mapping[str, Any], needs: Iterable[str]) -> Settings:
+    def _settings(self, chapter: str, given: Mapping[str, Any], needs: Mapping) -> Settings:
         made = nested(dict.fromkeys(needs, "made"))
         return self.chapters[chapter].from_mapping(merged(given, made))
 
@@ -217,13 +210,13 @@ class _Plan:
         """The settings of one run."""
         return self.of_ablation(chapter, parameters).settings
 
-    def runs(self, ablations: Iterable[Ablation]) -> Iterator[PlannedRun]:
-        """Every point with every seed."""
-        for ablation in ablations:
-            for seed in ablation.seeds:
-                for point in ablation.points:
-                    job = self.of_ablation(ablation.chapter, {**point.parameters, "seed": seed})
-                    yield PlannedRun(ablation.name, point, seed, job)
+    def runs(self, ablation: Ablation) -> Iterator[tuple[str, Job]]:
+        """Every point with every seed, in words, and its job."""
+        for seed in ablation.seeds:
+            for point in ablation.points:
+                words = ", ".join(f"{key} {value}" for key, value in point.label.items())
+                job = self.of_ablation(ablation.chapter, {**point.parameters, "seed": seed})
+                yield f"{ablation.name}: {words}, seed {seed}", job
 
 
 def describe(files: Sequence[str], chapters: Chapters) -> str:
@@ -238,10 +231,9 @@ def describe(files: Sequence[str], chapters: Chapters) -> str:
         SettingsError: what is wrong with them.
     """
     paths = ablation_files(files or FOLDER)
-    batches = [path for path in paths if "chapter" not in read_settings_file(path)]
-    plans = {f"{path}: ": read_batch(path, chapters) for path in batches}
-    if alone := sorted(str(path) for path in paths if path not in batches):
-        plans = {"": read_batch(None, chapters, {"ablations": alone}), **plans}
+    alone = [str(path) for path in paths if "chapter" in read_settings_file(path)]
+    plans = {"": read_batch(None, chapters, {"ablations": alone})} if alone else {}
+    plans |= {f"{path}: ": read_batch(path, chapters) for path in paths if str(path) not in alone}
     lines = []
     for path, batch in plans.items():
         for name, ablation in batch.ablations.items():

@@ -1,15 +1,14 @@
-"""An archive of results that others can check: a BagIt bag with the SHA-256 of every file.
+"""Results that are handed on: an archive that others can check, and those that the book reads.
 
-``pack`` takes the results below a folder with their scores, tables, settings, executed notebooks
-and logs, and ``environment.json``, the packages of the machine that packed. ``verify`` finds what
-was lost, damaged, changed or added since; it cannot find what someone changed together with its
-hashes.
+An archive is a BagIt bag with the SHA-256 of every file. ``pack`` takes the results below a
+folder with their scores, tables, settings, executed notebooks and logs, and ``environment.json``,
+the packages of the machine that packed. ``verify`` finds what was lost, damaged, changed or added
+since; it cannot find what someone changed together with its hashes.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import logging
 import platform
 import shutil
@@ -19,22 +18,17 @@ import zlib
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-from ribnb.core import provenance
-from ribnb.core.files import whole_file
+from ribnb.core.files import git_commit, whole_file, write_json
 from ribnb.core.settings import Settings
-from ribnb.runs.results import IMAGE_SCORES, RESULT, find_results
+from ribnb.runs.results import RESULT, find_results
+from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 
 ENVIRONMENT = "environment.json"
 ENDING = ".tar.gz"
 SCORES = ("scores.npz", IMAGE_SCORES)  # beside a result, and nothing without it
 PACKED = (RESULT, *SCORES, "*.csv", "*.yml", "*.yaml", "*.log", "log.txt", "*.ipynb")
 MAPS = ("*/maps/*.npz", "*/steps/*.json", "*/maps.json")  # with what they were made from
-
-
-class BundleError(ValueError):
-    """What is no archive of results, or a folder without a result to pack."""
 
 
 def pack(
@@ -58,32 +52,38 @@ def pack(
         The archive's path, how many results it holds, and name -> why something is left out.
 
     Raises:
-        BundleError: there is no result in the folder that could be packed.
+        FileNotFoundError: there is no result in the folder that could be packed.
         FileExistsError: ``output`` is there and is no archive.
         OSError: a file that cannot be read, or an archive that cannot be written.
     """
     import bagit
 
     folder = Path(folder).resolve(strict=True)
-    name = folder.name or "results"
-    output = Path(output) if output else folder.parent / f"{name}{ENDING}"
-    if output.is_dir() or (output.exists() and not tarfile.is_tarfile(output)):
+    output = Path(output) if output else folder.parent / f"{folder.name}{ENDING}"
+    if output.exists() and not tarfile.is_tarfile(output):
         raise FileExistsError(f"{output} is there and is no archive; choose another name")
     paths, left_out = _chosen(folder, chapters or {}, maps)
     results = sum(path.name == RESULT for path in paths)
     if not results:
         problems = [f"{name} {why}" for name, why in left_out.items()]
-        raise BundleError("\n".join([*problems, f"no {RESULT} to pack below {folder}"]))
+        raise FileNotFoundError("\n".join([*problems, f"no {RESULT} to pack below {folder}"]))
+    packages = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+    environment = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git_commit": git_commit(),
+        "packages": dict(sorted(packages.items(), key=lambda each: each[0].lower())),
+    }
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack_") as temporary:
-        bag = Path(temporary).resolve() / name  # a copy, because bagit moves what it is given
+        bag = Path(temporary).resolve() / folder.name  # a copy: bagit moves what it is given
         for path in paths:
             (bag / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / path, bag / path)
-        (bag / ENVIRONMENT).write_text(json.dumps(environment(), indent=1) + "\n")
+        write_json(bag / ENVIRONMENT, environment)
         information = {"Source-Organization": "ribnb", "Left-Out": sorted(left_out)}
         bagit.make_bag(str(bag), information, checksums=["sha256"])
-        archive = shutil.make_archive(temporary + "/archive", "gztar", temporary, name)
+        archive = shutil.make_archive(temporary + "/archive", "gztar", temporary, folder.name)
         with whole_file(output) as whole:
             Path(archive).rename(whole)
     return output, results, left_out
@@ -96,7 +96,8 @@ def verify(path: str | Path) -> tuple[int, list[str]]:
         How many results it holds, and its faults, a line each; none means that it is whole.
 
     Raises:
-        BundleError: there is no archive and no folder, or one that cannot be opened.
+        FileNotFoundError: there is no archive and no folder.
+        ValueError: the archive cannot be opened.
     """
     path = Path(path)
     if path.is_dir():
@@ -106,24 +107,11 @@ def verify(path: str | Path) -> tuple[int, list[str]]:
             with tarfile.open(path) as archive:
                 archive.extractall(temporary, filter="data")
         except FileNotFoundError:
-            raise BundleError(f"there is no {path}") from None
+            raise
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise BundleError(f"{path} is no archive, or only a part of one: {error}") from error
-        bags = list(Path(temporary).iterdir())
-        if len(bags) != 1 or not bags[0].is_dir():
-            raise BundleError(f"{path} is no archive that pack made: it holds {len(bags)} folders")
-        return _verify_bag(bags[0])
-
-
-def environment() -> dict[str, Any]:
-    """Python, the platform and the versions of all installed packages; no paths."""
-    packages = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions()}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "git_commit": provenance.git_commit(),
-        "packages": dict(sorted(packages.items(), key=lambda one: str(one[0]).lower())),
-    }
+            raise ValueError(f"{path} is no archive, or only a part of one: {error}") from error
+        folders = list(Path(temporary).iterdir())
+        return _verify_bag(folders[0] if len(folders) == 1 else Path(temporary))
 
 
 def _verify_bag(folder: Path) -> tuple[int, list[str]]:
@@ -166,3 +154,46 @@ def _chosen(
         elif fits and path.is_file():
             paths.append(inner)
     return paths, left_out
+
+
+def publish(
+    source: str | Path,
+    target: str | Path,
+    chapters: Mapping[str, type[Settings]],
+    prune: bool = False,
+) -> tuple[list[Path], list[str]]:
+    """Copy results, with the scores of their images, to where the book reads them.
+
+    What lies there and is of no run here is named, and left alone unless ``prune``.
+
+    Args:
+        source: a batch's folder.
+        target: a folder below ``book/results``.
+        chapters: see ``stale``.
+        prune: remove results in ``target`` that are of no run here.
+
+    Returns:
+        The folders that were filled, and what is to be said of the rest.
+
+    Raises:
+        FileNotFoundError: there is no result below ``source``.
+    """
+    source, target = Path(source), Path(target)
+    results, problems = find_results(source, chapters)
+    if not results:
+        raise FileNotFoundError(f"there is no whole result below {source}")
+    said = [f"{path} {reason}; left out" for path, reason in problems.items()]
+    copied = []
+    for folder in [Path(result["path"]).parent for result in results]:
+        copied.append(target / folder.relative_to(source))
+        copied[-1].mkdir(parents=True, exist_ok=True)
+        for name in (IMAGE_SCORES, RESULT):
+            if (folder / name).is_file():
+                with whole_file(copied[-1] / name) as temporary:
+                    shutil.copyfile(folder / name, temporary)
+    for folder in [path.parent for path in sorted(target.rglob(RESULT))]:
+        if folder not in copied:
+            said.append(f"{folder} is of no run here; {'removed' if prune else 'left alone'}")
+            if prune:
+                shutil.rmtree(folder)
+    return copied, said

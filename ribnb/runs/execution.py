@@ -23,22 +23,6 @@ class ChapterFailed(RuntimeError):
     """A chapter of which a cell failed; says why, and where the notebook is as far as it came."""
 
 
-def find_chapter(chapter: str) -> Path:
-    """A chapter's notebook: its path, or its name where there is a folder ``book``.
-
-    Raises:
-        FileNotFoundError: no such chapter; names those there are.
-    """
-    path = Path(chapter)
-    if not path.suffix and not path.is_file():
-        path = BOOK / f"{chapter}.ipynb"
-    if not path.is_file():
-        names = ", ".join(sorted(one.stem for one in BOOK.glob("*.ipynb")))
-        known = f"; there are: {names}" if names and not Path(chapter).suffix else ""
-        raise FileNotFoundError(f"no chapter at {path}{known}")
-    return path
-
-
 def execute_chapter(
     path: str | Path,
     output: str | Path,
@@ -75,10 +59,7 @@ def execute_chapter(
         raise FileNotFoundError(f"no chapter at {path}")
     parameters = nested(parameters or {})
     refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"cannot write to '{output.parent}': {error.strerror}") from error
+    output.parent.mkdir(parents=True, exist_ok=True)
     notebook: Any = str(path)
     if parameters.get("shard", WHOLE) != WHOLE:
         notebook = _until(path, "maps")

@@ -17,17 +17,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from ribnb.core.files import whole_file
-from ribnb.core.settings import Settings, merged, nested
-from ribnb.core.settings_files import read_settings_file
+from ribnb.core.files import write_json
+from ribnb.core.settings import Settings, merged, nested, read_settings_file
 from ribnb.runs.execution import BOOK, run_chapter
-from ribnb.runs.results import IMAGE_SCORES, RESULT, read_result
+from ribnb.runs.results import RESULT, read_result
+from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 from ribnb.scores.image_scores import scores_fault
 
 if TYPE_CHECKING:
@@ -86,6 +86,16 @@ class Job:
         count = self.shards if self.shards > 1 else 0
         return [f"{self.name}/shard_{index}_of_{count}.done" for index in range(count)]
 
+    @property
+    def device(self) -> str:
+        """The chapter's device; none for what is no chapter."""
+        return str(self.given.get("device", "auto")) if self.settings else ""
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether it takes a GPU: ``cuda`` does, and ``auto`` where there is one."""
+        return self.device.startswith("cuda") or (self.device == "auto" and bool(visible_gpus()))
+
     def parameters(self, folder: Path) -> dict[str, Any]:
         """All parameters, with the paths of what other jobs make below the batch's folder."""
         if not self.settings:
@@ -96,15 +106,10 @@ class Job:
     def write(self, folder: Path) -> None:
         """Leave its parameters in its folder below the batch's, for ``run_job``.
 
-        The file is YAML, so that ``ribnb run CHAPTER -f FILE`` reads it too.
+        JSON is YAML, so that ``ribnb run CHAPTER -f FILE`` reads the file too.
         """
-        path = folder / self.name / PARAMETERS
-        text = json.dumps(self.parameters(folder), indent=1) + "\n"
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return  # another process may be reading it
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        (folder / self.name).mkdir(parents=True, exist_ok=True)
+        write_json(folder / self.name / PARAMETERS, self.parameters(folder))
 
 
 # Before the first job ---------------------------------------------------------------------
@@ -147,19 +152,17 @@ def prepare(batch: Batch, local: bool) -> FileLock:
         ValueError: jobs that ask for a GPU on a machine without one; another call at work on the
             same folder.
     """
-    asked = [job for job in batch.jobs.values() if _device(job).startswith("cuda")]
+    asked = [job for job in batch.jobs.values() if job.device.startswith("cuda")]
     waiting = [job for job in asked if not (batch.folder / job.done).is_file()]
-    if local and waiting and not has_cuda():
+    if local and waiting and not visible_gpus():
         raise ValueError(
             f"{len(waiting)} jobs ask for device = 'cuda', but PyTorch sees no CUDA GPU on this "
             "machine. Run them where there is one, or take device: auto"
         )
     batch.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(batch.folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another call is running the jobs of {batch.folder}") from None
+    if not _taken(lock):
+        raise ValueError(f"another call is running the jobs of {batch.folder}")
     for job in batch.jobs.values():
         job.write(batch.folder)
     return lock
@@ -175,25 +178,6 @@ def not_done(batch: Batch) -> list[str]:
             lines = [f"not done: {batch.labels[name]}", *(why.splitlines() if failed else [])]
             said.append("\n  ".join([*lines, f"log: {log}"]))
     return said
-
-
-def wants_gpu(job: Job) -> bool:
-    """Whether a job takes a GPU: ``cuda`` does, and ``auto`` where there is one."""
-    device = _device(job)
-    return device.startswith("cuda") or (device == "auto" and has_cuda())
-
-
-@cache
-def has_cuda() -> bool:
-    """Whether this machine has a GPU that PyTorch sees."""
-    import torch  # takes seconds
-
-    return torch.cuda.is_available()
-
-
-def _device(job: Job) -> str:
-    """A chapter's device; none for what is no chapter."""
-    return "" if job.kind == DATA else str(job.given.get("device", "auto"))
 
 
 # One job ----------------------------------------------------------------------------------
@@ -215,36 +199,21 @@ def run_job(folder: Path, shard: str = "") -> None:
     # A call that was killed may have left this very job at work.
     with FileLock(folder / f"lock{shard.replace('/', '_of_')}"):
         if kind == DATA and not (folder / DONE).is_file():
-            _make_data(folder, given["command"])
+            # a `python` in the command is the one that runs this
+            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+            environment = {**os.environ, "PATH": path}
+            subprocess.run(given["command"], shell=True, check=True, env=environment)
+            write_json(folder / DONE, given)
         elif kind != DATA and not (folder / RESULT).is_file():
             name, given = f"{kind}.ipynb", {**given, "shard": shard} if shard else given
-            with _gpu(str(given.get("device", "auto"))):
+            with one_gpu(str(given.get("device", "auto"))):
                 run_chapter(BOOK / name, folder / name, given, result_only=True)
-
-
-def _make_data(folder: Path, command: str) -> None:
-    """Run the command; a `python` in it is the one that runs this."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": path})
-    with whole_file(folder / DONE) as temporary:
-        temporary.write_text(json.dumps({"command": command}) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _gpu(device: str) -> Iterator[None]:
-    """A GPU for this job alone, where there is one and none is named."""
-    names = visible_gpus() if device in ("auto", "cuda") else []
-    if not names:
-        yield
-        return
-    with one_gpu(names) as os.environ[VISIBLE]:
-        yield
 
 
 def visible_gpus() -> list[str]:
     """What ``CUDA_VISIBLE_DEVICES`` names; without it all GPUs that PyTorch counts."""
     if VISIBLE in os.environ:
-        return [name for name in os.environ[VISIBLE].split(",") if name.strip()]
+        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
     if sys.platform == "linux" and not any(Path(file).exists() for file in DRIVERS):
         return []
     import torch  # takes seconds
@@ -253,27 +222,36 @@ def visible_gpus() -> list[str]:
 
 
 @contextmanager
-def one_gpu(names: list[str], poll_s: float = 1.0) -> Iterator[str]:
-    """Wait for one of the GPUs that no other job of this machine holds, and hold it.
+def one_gpu(device: str, poll_s: float = 1.0) -> Iterator[str]:
+    """A GPU that no other job of this machine holds, where there is one and none is named.
 
     Args:
-        names: as in ``CUDA_VISIBLE_DEVICES``; at least one.
+        device: of the job; ``"auto"`` and ``"cuda"`` wait for a GPU that is free.
         poll_s: seconds between looks.
     """
+    names = visible_gpus() if device in ("auto", "cuda") else []
+    if not names:
+        yield ""
+        return
     folder = Path(tempfile.gettempdir()) / f"ribnb_gpus_{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    while True:
-        for name in names:
-            lock = FileLock(folder / name.strip().replace("/", "_"))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            with lock:
-                yield name
-            lock.release(force=True)
-            return
+    locks = {name: FileLock(folder / name.replace("/", "_")) for name in names}
+    while (mine := next((name for name, lock in locks.items() if _taken(lock)), None)) is None:
         time.sleep(poll_s)
+    os.environ[VISIBLE] = mine
+    try:
+        yield mine
+    finally:
+        locks[mine].release()
+
+
+def _taken(lock: FileLock) -> bool:
+    """Whether the lock could be had; it is held from now on."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 def main(words: list[str]) -> int:

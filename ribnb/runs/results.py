@@ -1,4 +1,4 @@
-"""Result files: ``result.json``, signed with a digest, and refused in words when it is not whole.
+"""A run of a chapter and its ``result.json``, signed with a digest, refused when it is not whole.
 
 The digest tells what was damaged or edited by hand from what a run wrote. It is no signature:
 who edits a file can compute the digest anew.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import math
+import tempfile
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ribnb.core.files import whole_file
+from ribnb.core.files import provenance, write_json
+from ribnb.core.runner import WHOLE
 from ribnb.core.settings import Settings, SettingsError, differences
-from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 from ribnb.scores.image_scores import scores_fault
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -28,12 +31,135 @@ NEEDED = ("chapter", "metrics", "settings", "settings_hash", "seed", *SCORED, *O
 AGAIN = "run its chapter again"
 
 
+class Run:
+    """One run of a chapter: starts the clock, checks the output folder, writes ``result.json``.
+
+    Args:
+        chapter: its name, such as ``"toy_bottleneck"``.
+        settings: the chapter's settings; their fields ``output_dir`` ("" writes nothing) and
+            ``device`` are used.
+
+    Attributes:
+        device: the torch device to compute on.
+
+    Raises:
+        ValueError: an unknown or absent device; an output folder that holds the result of other
+            settings.
+        OSError: the output folder cannot be written; said now, before anything is computed.
+    """
+
+    def __init__(self, chapter: str, settings: Settings) -> None:
+        from ribnb.core.devices import resolve_device  # loads torch
+
+        self.chapter, self.settings = chapter, settings
+        self.device = resolve_device(settings.device)
+        self.folder = Path(settings.output_dir) if settings.output_dir else None
+        if self.folder:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=self.folder).close()
+            except OSError as error:
+                where = f"output_dir = '{self.folder}'"
+                raise OSError(f"cannot write to {where}: {error.strerror}") from error
+            shared = "shard" in type(settings).model_fields  # that of all shards is welcome, too
+            self._refuse_other_result(settings.replace(shard=WHOLE) if shared else settings)
+        self._start = time.perf_counter()
+
+    @cached_property
+    def work_folder(self) -> Path:
+        """``output_dir``; without one a temporary folder that vanishes with the run."""
+        if self.folder:
+            return self.folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="ribnb_")
+        return Path(self._temporary.name)
+
+    def finish(
+        self,
+        metrics: Mapping[str, Any],
+        *,
+        split: str,
+        images: int,
+        seed: int | Sequence[int],
+        spread: Mapping[str, Any] | None = None,
+        per_class_iou: Mapping[str, float] | None = None,
+        threshold: float | None = None,
+        threshold_choice: str | None = None,
+        post_processing: str = "none",
+        inputs: Mapping[str, str] | None = None,
+        failures: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The result with its provenance; written to ``output_dir/result.json`` if there is one.
+
+        Args:
+            metrics: name -> number, list of numbers, or a mapping of such.
+            split: what the metrics were measured on.
+            images: how many images that was.
+            seed: the seed, or the seeds that the metrics average over.
+            spread: standard deviations over seeds, in the shape of ``metrics``.
+            per_class_iou: class name -> IoU in %.
+            threshold: the threshold behind the metrics, if any.
+            threshold_choice: how it was chosen.
+            post_processing: what was done to maps or masks before scoring.
+            inputs: digests of what was read, such as the net's weights.
+            failures: image id -> why it is not among the images.
+
+        Raises:
+            ValueError: a metric that is not a finite number.
+        """
+        from ribnb.core.devices import device_name
+
+        for name, value in flat(metrics).items():
+            if not math.isfinite(value):
+                raise ValueError(f"the metric {name} is {value}; no result is written")
+        result = {
+            "chapter": self.chapter,
+            "metrics": metrics,
+            "spread": spread,
+            "per_class_iou": per_class_iou,
+            "split": split,
+            "images": images,
+            "threshold": threshold,
+            "threshold_choice": threshold_choice,
+            "post_processing": post_processing,
+            "inputs": inputs,
+            "failures": failures,
+            "settings": {k: v for k, v in self.settings.as_dict().items() if k != "output_dir"},
+            "settings_hash": self.settings.hash(),
+            "seed": seed,
+            **provenance(),
+            "device": device_name(self.device),
+            "seconds": round(time.perf_counter() - self._start, 1),
+        }
+        if not self.folder:
+            return signed(result)
+        self._refuse_other_result(self.settings)  # another run may have ended there meanwhile
+        return write_result(self.folder, result)
+
+    def _refuse_other_result(self, as_good: Settings) -> None:
+        path, remedy = self.folder / RESULT, "Choose another output_dir, or move that one away"
+        if not path.exists():
+            return
+        try:
+            previous = read_result(path)
+        except ResultError as error:
+            raise ValueError(f"{path} is there already, and {error.reason}. {remedy}") from error
+        same = previous["settings_hash"] in (self.settings.hash(), as_good.hash())
+        if previous["chapter"] != self.chapter or not same:
+            now = self.settings.as_dict()
+            now = {name: now.get(name) for name in previous["settings"] if name != "device"}
+            other = differences(previous["settings"], now) or previous["chapter"]
+            raise ValueError(f"{path} is a result of other settings ({other}). {remedy}")
+
+
+# Files ------------------------------------------------------------------------------------
+
+
 class ResultError(ValueError):
     """A file that is no whole result; ``reason`` says why, the message also which file."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path} {reason}")
-        self.path, self.reason = str(path), reason
+        self.reason = reason
 
 
 def digest(result: Mapping[str, Any]) -> str:
@@ -53,16 +179,14 @@ def digest(result: Mapping[str, Any]) -> str:
 
 def signed(result: Mapping[str, Any]) -> dict[str, Any]:
     """A result of the present format, with its digest."""
-    result = {**result, "format": FORMAT}
+    result = {"format": FORMAT, **result}
     return {**result, "digest": digest(result)}
 
 
 def write_result(folder: str | Path, result: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``folder/result.json``, whole or not at all; gives what is written, digest included."""
     result = signed(result)
-    text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-    with whole_file(Path(folder) / RESULT) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(Path(folder) / RESULT, result)
     return result
 
 
@@ -87,7 +211,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
         raise ResultError(path, f"is no whole result of a run: it lacks {', '.join(missing)}")
     try:
         edited = result["digest"] != digest(result)
-    except (ValueError, RecursionError):  # NaN, 1e999
+    except ValueError:  # NaN, 1e999
         edited = True
     if edited:
         raise ResultError(path, f"was edited after it was written: its digest differs; {AGAIN}")
@@ -133,17 +257,14 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
     """Metrics of any depth by dotted names; list entries by their index from 0."""
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping):
         return {name: value}
-    return {
-        dotted: leaf
-        for key, inner in items
-        for dotted, leaf in flat(inner, f"{name}.{key}" if name else str(key)).items()
-    }
+    result = {}
+    for key, inner in value.items():
+        result |= flat(inner, f"{name}.{key}" if name else str(key))
+    return result
 
 
 def stale(result: Mapping[str, Any], chapters: Mapping[str, type[Settings]]) -> str:
@@ -179,53 +300,4 @@ def book_folder(name: str) -> Path:
     for folder in (PACKAGE.parent / "book" / name, PACKAGE / "book" / name):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(
-        f"this installation of ribnb has no book/{name}; install it anew with pip, or run in a "
-        "clone of the repository"
-    )
-
-
-def publish(
-    source: str | Path,
-    target: str | Path,
-    chapters: Mapping[str, type[Settings]],
-    prune: bool = False,
-) -> tuple[list[Path], list[str]]:
-    """Copy results, with the scores of their images, to where the book reads them.
-
-    What lies there and is of no run here is named, and left alone unless ``prune``.
-
-    Args:
-        source: a batch's folder.
-        target: a folder below ``book/results``.
-        chapters: see ``stale``.
-        prune: remove results in ``target`` that are of no run here.
-
-    Returns:
-        The folders that were filled, and what is to be said of the rest.
-
-    Raises:
-        FileNotFoundError: there is no result below ``source``.
-    """
-    source, target = Path(source), Path(target)
-    results, problems = find_results(source, chapters)
-    said = [f"{path} {reason}; left out" for path, reason in problems.items()]
-    copied = []
-    for folder in [Path(result["path"]).parent for result in results]:
-        copy = target / folder.relative_to(source)
-        copy.mkdir(parents=True, exist_ok=True)
-        for name in (IMAGE_SCORES, RESULT):
-            if (folder / name).is_file():
-                with whole_file(copy / name) as temporary:
-                    shutil.copyfile(folder / name, temporary)
-        copied.append(copy)
-    if not copied:
-        raise FileNotFoundError(f"there is no whole result below {source}")
-    others = [path.parent for path in sorted(target.rglob(RESULT)) if path.parent not in copied]
-    for folder in others if prune else []:
-        shutil.rmtree(folder)
-    if others:
-        which = ", ".join(folder.name for folder in others[:3]) + (", ..." if others[3:] else "")
-        done = "removed" if prune else "left alone"
-        said.append(f"{len(others)} results in {target} are of no run here; {done}: {which}")
-    return copied, said
+    raise FileNotFoundError(f"this installation of ribnb has no book/{name}; install it anew")

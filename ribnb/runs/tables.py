@@ -38,7 +38,7 @@ def results_table(
         results: from ``load_results`` or ``find_results``.
         by: what to show of each: settings as ``settings.rib.iterations``, or the end of that
             name where no other ends so; or fields of the result, such as ``split``, ``device``
-            and ``threshold``.
+            and ``threshold``. A result without such a setting has an empty cell.
         metrics: those to show, each with all that is below it; None shows all.
         mean: average over the seeds of each chapter and value of ``by``. Beside the mean
             ``NAME`` stands ``NAME.std``, the sample standard deviation over seeds (NaN for one
@@ -48,7 +48,7 @@ def results_table(
             beside the seed, such as the device. For other chapters nothing may.
 
     Raises:
-        KeyError: a name that a result's settings do not have, or a metric that no result has.
+        KeyError: a setting or a metric that no result has.
         ValueError: results to average that differ in a setting which changes the result, or in
             what they were scored on; two results of one seed whose metrics differ, times aside;
             a short name of several settings.
@@ -57,13 +57,9 @@ def results_table(
 
     results = list(results)
     rows = [fields_of(result) for result in results]
-    by = list(dict.fromkeys(full_name(name, rows) for name in by))
-    for row in rows:
-        if missing := [name for name in by if name not in row]:
-            near = _nearest(missing[0], list(row))
-            raise KeyError(f"{_path(row)} has no {missing[0]!r}{near}")
     numbers = _numbers(results, metrics)
-    first = list(dict.fromkeys(["chapter", *([] if mean else ["seed"]), *by]))
+    first = ["chapter", *([] if mean else ["seed"]), *(full_name(name, rows) for name in by)]
+    first = list(dict.fromkeys(first))
     last = [] if mean else [name for name in (*ORIGIN, "path") if name not in first]
     names = list(dict.fromkeys(name for number in numbers for name in number))
     frame = pd.DataFrame(
@@ -72,15 +68,15 @@ def results_table(
         dtype=object,
     ).infer_objects()
     # or 2 beside None would be 2.0
-    whole = [name for name in first if {type(row[name]) for row in rows} == {int, type(None)}]
+    whole = [name for name in first if {type(row.get(name)) for row in rows} == {int, type(None)}]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
     if not mean:
         return frame
     means = []
     for places in frame.groupby(first, dropna=False).indices.values():
-        members, of_them = [results[i] for i in places], [numbers[i] for i in places]
+        of_them = pd.DataFrame([numbers[i] for i in places], columns=names, dtype=float)
         key = {name: frame[name].iloc[places[0]] for name in first}
-        means.append(key | _mean(members, of_them, names, chapters or {}))
+        means.append(key | _mean([results[i] for i in places], of_them, chapters or {}))
     return pd.DataFrame(means)
 
 
@@ -123,18 +119,18 @@ def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:
         rows = [fields_of(result) for result in results]
         column, wanted = full_name(name, rows), _cell(value)
         results = [
-            one for one, row in zip(results, rows, strict=True) if row.get(column, ...) == wanted
+            result
+            for result, row in zip(results, rows, strict=True)
+            if row.get(column, ...) == wanted
         ]
     return results
 
 
 def fields_of(result: Result) -> dict[str, Any]:
     """The fields of a result, and its settings as ``settings.x``; lists as text."""
-    settings = {
-        f"settings.{name}": value for name, value in flat_settings(result["settings"]).items()
-    }
     row = {name: result.get(name) for name in FIELDS}
-    return {name: _cell(value) for name, value in {**row, **settings}.items()}
+    row |= flat_settings({"settings": result["settings"]})
+    return {name: _cell(value) for name, value in row.items()}
 
 
 def full_name(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -178,32 +174,25 @@ def _numbers(results: Sequence[Result], wanted: Sequence[str] | None) -> list[di
 
 
 def _mean(
-    members: Sequence[Result],
-    numbers: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    chapters: Mapping[str, type[Settings]],
+    members: Sequence[Result], numbers: pd.DataFrame, chapters: Mapping[str, type[Settings]]
 ) -> dict[str, Any]:
     """Mean and deviation of each metric over the seeds of one setting, ``n`` and ``seeds``."""
-    import pandas as pd
-
     _refuse_mixed(members, chapters)
-    of_seed: dict[str, tuple[Result, Mapping]] = {}
-    for result, number in zip(members, numbers, strict=True):
-        seed = fields_of(result)["seed"]
-        other, previous = of_seed.setdefault(str(seed), (result, number))
-        for name in dict.fromkeys([*previous, *number]):
-            timed = name.rpartition(".")[2].startswith("seconds")
-            if previous.get(name) != number.get(name) and not timed:
-                raise ValueError(
-                    f"{_path(other)} and {_path(result)} are of the same settings and seed {seed}, "
-                    f"but {name} is {previous.get(name)} and {number.get(name)}. Only one of them "
-                    "can count: move the other away, or put what tells them apart into by"
-                )
-    seeds = sorted(of_seed, key=lambda seed: (not seed.isdecimal(), len(seed), seed))
-    values = pd.DataFrame([of_seed[seed][1] for seed in seeds], columns=names, dtype=float)
+    numbers.index = [str(fields_of(result)["seed"]) for result in members]
+    times = [name for name in numbers if name.rpartition(".")[2].startswith("seconds")]
+    for seed, same in numbers.drop(columns=times).groupby(level=0):
+        if different := list(same.columns[same.nunique(dropna=False) > 1]):
+            paths = [_path(result) for result in members if str(fields_of(result)["seed"]) == seed]
+            raise ValueError(
+                f"{' and '.join(paths)} are of the same settings and seed {seed}, but "
+                f"{different[0]} is {' and '.join(map(str, same[different[0]]))}. Only one of them "
+                "can count: move the other away, or put what tells them apart into by"
+            )
+    seeds = sorted(set(numbers.index), key=lambda seed: (not seed.isdecimal(), len(seed), seed))
+    values = numbers[~numbers.index.duplicated()].loc[seeds]
     mean, deviation = values.mean(skipna=False), values.std(skipna=False)
     both = {}
-    for name in names:
+    for name in values:
         both |= {name: mean[name], f"{name}.std": deviation[name]}
     return both | {"n": len(seeds), "seeds": ", ".join(seeds)}
 
@@ -211,23 +200,16 @@ def _mean(
 def _refuse_mixed(members: Sequence[Result], chapters: Mapping[str, type[Settings]]) -> None:
     """ValueError for results that are not of one setting, so that their mean means nothing."""
     rows, free = [fields_of(result) for result in members], _free(members[0], chapters)
-    first = rows[0]
-
-    def value(row: Mapping[str, Any], name: str) -> str:
-        return repr(row.get(name, "not there"))
-
-    known = dict.fromkeys(name for row in rows for name in row)
-    telling = [n for n in known if n in SCORED or (n.startswith("settings.") and n not in free)]
-    different = [n for n in telling if any(value(row, n) != value(first, n) for row in rows)]
-    if different:
-        name, *more = different
-        other = next(row for row in rows if value(row, name) != value(first, name))
-        raise ValueError(
-            f"{first['chapter']}: {name} is {value(first, name)} in {_path(first)}, "
-            f"{value(other, name)} in {_path(other)}. Results that differ in more than their seed "
-            f"are not averaged: put {name} into by"
-            + (f"; they also differ in {', '.join(more)}" if more else "")
-        )
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name in SCORED or (name.startswith("settings.") and name not in free):
+            said = [repr(row.get(name, "not there")) for row in rows]
+            other = next((i for i, value in enumerate(said) if value != said[0]), 0)
+            if other:
+                raise ValueError(
+                    f"{rows[0]['chapter']}: {name} is {said[0]} in {_path(rows[0])}, {said[other]} "
+                    f"in {_path(rows[other])}. Results that differ in more than their seed are not "
+                    f"averaged: put {name} into by"
+                )
 
 
 def _free(result: Result, chapters: Mapping[str, type[Settings]]) -> set[str]:

@@ -110,27 +110,27 @@ def test_the_crf_is_that_of_the_stage_and_can_be_switched_off():
         ("voc_rib", {"rib.iteration": 5}, "rib.iteration", "did you mean 'iterations'"),
         ("voc_rib", {"rib.loss_scales": [3]}, "rib", "must be different ones of scales"),
         ("voc_rib", {"rib.variant": "paper"}, "rib", "variant is the chapter's own"),
-        ("voc_rib", {"variant": "papers"}, "variant", "one of 'paper' or 'released'"),
+        ("voc_rib", {"variant": "papers"}, "variant", "must be 'paper' or 'released'"),
         ("voc_rib", {"dataset": "voc"}, "", "needs a data_root"),
         ("voc_rib", {**VOC}, "", "name a classifier.safetensors"),
         ("voc_rib", {"seed": 9}, "", "Only scenes of the seeds 3, 4, 5 have one here"),
         ("voc_classifier", {"variant": "released"}, "", "ImageNet's weights, which scenes do not"),
-        ("voc_classifier", {"net.arch": "vgg"}, "net.arch", "must be one of 'scenes', 'resnet18'"),
+        ("voc_classifier", {"net.arch": "vgg"}, "net.arch", "must be 'scenes', 'resnet18'"),
         ("voc_masks", {**VOC}, "", "maps_run = '' with dataset = 'voc'"),
         ("voc_masks", {"seed": 9}, "", "net.classifier = '' with"),
         ("voc_masks", {"net.weights": IMAGENET}, "", "Unknown model scenes"),
         ("voc_segmentation", {**VOC, "net.classifier": "a"}, "", "'a' would not be used"),
         ("voc_segmentation", {"supervision": []}, "supervision", "at least 1"),
         ("rib", {"nets": 4}, "", "only the nets of the seeds 3, 4, 5 come trained"),
-        ("cam_and_gndrp", {"threshold": 1.1}, "threshold", "at most 1"),
+        ("cam_and_gndrp", {"threshold": 1.1}, "threshold", "less than or equal to 1"),
         ("ablations", {"results": "nowhere"}, "", "results = 'nowhere' is no folder"),
-        ("paper_and_code", {"seed": 9}, "seed", "one of 3, 4 or 5"),
+        ("paper_and_code", {"seed": 9}, "seed", "must be 3, 4 or 5"),
     ],
 )
 def test_a_value_is_refused_with_its_path(chapter, values, path, message):
     with pytest.raises(SettingsError, match=f"(?s){message}") as refusal:
         of(chapter, **values)
-    assert refusal.value.paths == [path]
+    assert [*refusal.value.faults] == [path]
 
 
 # Hash -----------------------------------------------------------------------------------

@@ -15,8 +15,7 @@ from conftest import ROOT
 from split_runs import code_cells, result_of
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS
-from ribnb.core.settings import flat, merged, nested
-from ribnb.core.settings_files import SECTIONS, for_chapter, read_settings_file
+from ribnb.core.settings import SECTIONS, flat, for_chapter, merged, nested, read_settings_file
 from ribnb.data.digits import REGIONS
 from ribnb.method import RIBSettings, adapt
 from ribnb.method.bottleneck import gradient_maps

@@ -90,11 +90,6 @@ def test_masks_that_cannot_be_written_stop_the_stage(tmp_path):
         over_images(mask_of, IDS, folder)
 
 
-def test_less_than_one_worker_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="workers must be at least 1; got 0"):
-        over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW), workers=0)
-
-
 # The record -------------------------------------------------------------------------------
 
 
@@ -114,8 +109,6 @@ def test_the_record_says_how_they_were_made(tmp_path):
             r"\(settings\.level is 0\.5 there, 0\.6 here\)",
         ),
         ({"more": 1}, "more is None there, 1 here"),
-        ({"settings": "none"}, "settings is None there, 'none' here"),
-        ({"maps": {"a": 1}}, r"maps\.a is None there, 1 here"),
     ],
 )
 def test_masks_made_otherwise_are_left_alone_and_the_difference_is_said(tmp_path, changed, message):
@@ -136,22 +129,17 @@ def test_an_entry_too_many_is_another_record(tmp_path):
 def test_masks_that_say_nothing_of_themselves_are_left_alone(tmp_path):
     over_images(mask_of, IDS[:2], RecordedFolder(tmp_path, MASKS, HOW))
     (tmp_path / RECORD).unlink()
-    with pytest.raises(ValueError, match=rf"holds masks, but .*{RECORD} does not say"):
-        RecordedFolder(tmp_path, MASKS, HOW)
+    for ask in (RecordedFolder, read_record):
+        more = () if ask is read_record else (HOW,)
+        with pytest.raises(FileNotFoundError, match=f"{RECORD} is missing: {tmp_path} is no fol"):
+            ask(tmp_path, MASKS, *more)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00"])
+@pytest.mark.parametrize("content", ["{", "[1]"])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / RECORD).write_text(content)
     with pytest.raises(ValueError, match=rf"{RECORD}.*; move {tmp_path} away"):
         RecordedFolder(tmp_path, MASKS, HOW)
-
-
-def test_no_record_is_no_folder_of_masks(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=f"{RECORD} is missing: {tmp_path} is no folder of masks"
-    ):
-        read_record(tmp_path, MASKS)
 
 
 # Shards -----------------------------------------------------------------------------------
@@ -175,9 +163,9 @@ def test_the_shard_that_ends_last_knows_it_and_all_failures(tmp_path):
 
 def test_a_shard_that_runs_again_or_was_killed_is_waited_for(tmp_path):
     """Its earlier failure may not hold this time."""
-    files = RecordedFolder(tmp_path, MASKS, HOW)
     shard(tmp_path, 0, 2, i04=OSError("the disk was away"))
-    files.begin_shard((0, 2))  # and then it is killed
+    with pytest.raises(KeyboardInterrupt):
+        shard(tmp_path, 0, 2, i04=KeyboardInterrupt())
     assert shard(tmp_path, 1, 2).pending == 1
     again = shard(tmp_path, 0, 2)
     assert (again.written, again.pending, again.failed) == (["i04"], 0, {})
@@ -192,7 +180,7 @@ def test_other_shares_of_the_work_may_end_it(tmp_path):
     assert shard(tmp_path, 1, 4).failed == {}
 
 
-@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (1, 0), (0, -1)])
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0)])
 def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
     with pytest.raises(ValueError, match=r"shard must be \(i, n\) with 0 <= i < n; got \("):
         over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW), shard=shard)
@@ -206,12 +194,8 @@ def test_threads_make_the_same(tmp_path):
     assert masks_in(tmp_path) == {name: n for name, n in ALL.items() if name != "i03"}
 
 
-@pytest.mark.parametrize(("text", "shard"), [("0/1", (0, 1)), ("3/4", (3, 4)), ("07/10", (7, 10))])
-def test_a_shard_in_words(text, shard):
-    assert parse_shard(text) == shard
-
-
-@pytest.mark.parametrize("text", ["", "/", "1/", "1/1", "0/0", "-1/2", "1/2/3", "0.5/2", "½/2"])
-def test_what_is_no_shard(text):
+@pytest.mark.parametrize("text", ["", "1/", "1/1", "-1/2", "1/2/3"])
+def test_what_is_a_shard_in_words_and_what_is_none(text):
+    assert parse_shard("3/4") == (3, 4)
     with pytest.raises(ValueError, match="it must be i/n with 0 <= i < n, such as 0/4"):
         parse_shard(text)

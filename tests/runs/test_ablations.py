@@ -60,9 +60,7 @@ def test_files_are_read_in_the_order_of_their_names_whatever_their_ending(tmp_pa
         written(tmp_path, GOOD.replace("some", name[0]), name)
     written(tmp_path, "no ablation", "notes.txt")
     assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "b", "c"]
-    twice = [tmp_path / "c.yml", str(tmp_path), f"{tmp_path}/../{tmp_path.name}/a.yaml"]
-    assert list(read_ablations(twice, CHAPTERS)) == ["a", "b", "c"]
-    assert list(read_ablations(tmp_path / "b.yml", CHAPTERS)) == ["b"]
+    assert list(read_ablations([tmp_path / "c.yml", tmp_path / "b.yml"], CHAPTERS)) == ["b", "c"]
 
 
 # What is refused. Each change to GOOD: (old, new) -> what is said. ------------------------
@@ -71,20 +69,17 @@ BAD = [
     ("question", "qestion", "no parameter 'qestion'; did you mean 'question'"),
     ("name: some", "name: other", "'other' is not the file's, 'some'"),
     ("voc_rib", "voc_ribb", "'voc_ribb'; did you mean 'voc_rib'"),
-    ("voc_rib", "ablations", "An ablation's chapter is one of .*voc_classifier, voc_rib,"),
-    ("num_images: 4", "num_image: 4", "every point: .* did you mean 'num_images'"),
-    ("num_images: 4", "num_images: many", "every point: num_images = 'many'"),
-    ("margin_rule", "margin_role", "point .case = 'stop'.* 5 more: .* mean 'margin_rule'"),
-    ("[1, 2, 5]", "[1, x]", "point .* and 3 more: rib.iterations = 'x'"),
-    ("num_images: 4", "seed: 4", "parameters.seed: .*the batch's to give; list it under `seeds`"),
-    ("[1, 2, 5]", "[1]\n  shard: [0/2]", "grid.shard: .*the batch's"),
+    ("voc_rib", "ablations", "results of one seed.*voc_classifier, voc_rib,"),
+    ("num_images: 4", "num_image: 4", "point .*: .* did you mean 'num_images'"),
+    ("margin_rule", "margin_role", "point .case = 'stop'.*: .* mean 'margin_rule'"),
+    ("num_images: 4", "seed: 4", "seed is the batch's to give, and `seeds` are listed"),
+    ("[1, 2, 5]", "[1]\n  shard: [0/2]", "shard is the batch's"),
     ("[1, 2, 5]", "[]", "grid.rib.iterations"),
-    ("[1, 2, 5]", "[1, 1]", "points .* come to the same settings; leave one"),
-    ("margin_rule: stop", "pooling: gap", "cases.stop.rib.pooling: .*also in the grid"),
+    ("[1, 2, 5]", "[1, 1]", "points .* come to the same settings with seed 3; leave one"),
     ("plain: {}", "plain: {}\n  again: {variant: paper}", "'plain'.*'again'.*the same"),
-    ("[3, 4]", "[3, 3]", "seeds = .* twice"),
+    ("[3, 4]", "[3, 3]", "come to the same settings"),
     ("[3, 4]", "[3, -4]", "seeds.1 = -4"),
-    ("[3, 4]", "[3, 7]", "every point: .*classifier"),
+    ("[3, 4]", "[3, 7]", "point .*classifier"),
     ("- 1", "- 1", "must be a mapping"),
 ]
 
@@ -111,17 +106,16 @@ def test_all_errors_of_a_file_and_of_all_files_are_said_at_once(tmp_path):
     written(tmp_path, GOOD.replace("name: some", "name: c"), "c.yml")
     errors = "\n".join(refusals(read_ablations, tmp_path))
     assert f"{a}: the point (case = 'plain', pooling = 'gmp', iterations = 1)" in errors
-    assert f"{a}: every point: num_images = -4" in errors
+    assert f"{a}: the point (case = 'plain', pooling = 'gmp', iterations = 1): num_im" in errors
     assert f"{b}:2: not YAML" in errors
     assert "c.yml" not in errors
 
 
-@pytest.mark.parametrize("name", ["some.yaml", "Some.yml"])
-def test_one_name_for_two_files_is_refused(tmp_path, name):
+def test_one_name_for_two_files_is_refused(tmp_path):
     written(tmp_path, GOOD)
-    written(tmp_path, GOOD.replace("some", name.partition(".")[0]), name)
+    written(tmp_path, GOOD, "some.yaml")
     [error] = refusals(read_ablations, tmp_path)
-    assert re.match(rf"{tmp_path}/some\.ya?ml: the name 'some' is taken by .*ome\.y", error)
+    assert error == f"{tmp_path}/some.yml: there is another ablation of this name; rename one"
 
 
 def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path):
@@ -153,9 +147,9 @@ def test_the_ablations_of_the_book_are_read_and_their_number_is_bounded():
 def test_those_of_a_gpu_s_size_ask_the_same_questions(gpu_sized):
     questions = {one.name: one.question for one in read_ablations(FOLDER, CHAPTERS).values()}
     assert {one.name: one.question for one in gpu_sized.ablations.values()} == questions
-    for run in gpu_sized.runs:
-        assert run.job.settings.dataset == "voc"
-        assert {job.kind for job in run.job.needs} == {"voc_classifier", "data"}
+    for _, job in gpu_sized.runs:
+        assert job.settings.dataset == "voc"
+        assert {need.kind for need in job.needs} == {"voc_classifier", "data"}
 
 
 @pytest.mark.parametrize(("size", "rate"), [("cpu", {"learning_rate"}), ("gpu", set())])

@@ -163,10 +163,10 @@ def test_a_result_that_is_not_that_of_its_scores_is_left_out_with_them(runs, tmp
 def test_without_a_result_there_is_nothing_to_pack(tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     code, _, error = command(capsys, "pack", tmp_path / "runs")
-    assert (code, error) == (1, [f"no result.json to pack below {tmp_path / 'runs'}"])
+    assert (code, error) == (2, [f"no result.json to pack below {tmp_path / 'runs'}"])
     (tmp_path / "runs" / "result.json").write_text("[]")
     code, _, error = command(capsys, "pack", tmp_path / "runs")
-    assert (code, error[0].partition(",")[0]) == (1, "result.json is of format None")
+    assert (code, error[0].partition(",")[0]) == (2, "result.json is of format None")
     assert command(capsys, "pack", tmp_path / "none")[0] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
@@ -228,7 +228,7 @@ def test_half_an_archive_and_no_archive_are_told_apart_from_faults(archive, tmp_
     whole = archive.read_bytes()
     half = tmp_path / "half.tar.gz"
     half.write_bytes(whole[: len(whole) // 2])
-    for path, said in ((half, "only a part"), (tmp_path / "none", "there is no")):
+    for path, said in ((half, "only a part"), (tmp_path / "none", "No such file")):
         code, out, error = command(capsys, "verify", path)
         assert (code, out) == (2, [])
         assert said in error[0]

@@ -1,5 +1,6 @@
 """Jobs of a batch: GPUs that are shared out, what is looked at before, one job in its folder."""
 
+import os
 import subprocess
 import sys
 
@@ -8,11 +9,11 @@ import pytest
 from small_results import made_up, put, put_scores
 
 from ribnb.book import CHAPTERS
-from ribnb.core.settings_files import read_settings_file
+from ribnb.core.settings import read_settings_file
 from ribnb.runs import jobs
 from ribnb.runs.batch import read_batch
 from ribnb.runs.execution import execute_chapter
-from ribnb.runs.jobs import Job, not_done, prepare, set_broken_aside, wants_gpu
+from ribnb.runs.jobs import Job, not_done, prepare, set_broken_aside
 from ribnb.scores.image_scores import FILE
 
 
@@ -24,28 +25,36 @@ def job(**given):
 # GPUs -------------------------------------------------------------------------------------
 
 
-def test_each_job_gets_a_gpu_of_its_own(tmp_path, monkeypatch):
+@pytest.fixture
+def gpus(tmp_path, monkeypatch):
+    """Pretend that these are there."""
     monkeypatch.setattr(jobs.tempfile, "gettempdir", lambda: str(tmp_path))
-    with jobs.one_gpu(["0", "GPU-5/1"]) as first, jobs.one_gpu(["0", "GPU-5/1"]) as second:
-        assert (first, second) == ("0", "GPU-5/1")
-    with jobs.one_gpu(["0"]) as name:
-        assert name == "0"
+    return lambda names: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
 
 
-def test_a_job_waits_until_a_gpu_is_free(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs.tempfile, "gettempdir", lambda: str(tmp_path))
-    waits = []
+def test_each_job_gets_a_gpu_of_its_own(gpus):
+    gpus("0, GPU-5/1")
+    with jobs.one_gpu("auto") as first:
+        gpus("0, GPU-5/1")
+        with jobs.one_gpu("cuda") as second:
+            assert (first, second) == ("0", "GPU-5/1") and os.environ[jobs.VISIBLE] == second
+    gpus("0")
+    with jobs.one_gpu("auto") as name, jobs.one_gpu("cuda:0"), jobs.one_gpu("cpu") as none:
+        assert (name, none) == ("0", "")
+
+
+def test_a_job_waits_until_a_gpu_is_free(gpus, monkeypatch):
+    gpus("0")
+    waits, first = [], jobs.one_gpu("auto")
 
     def sleep(seconds):
         waits.append(seconds)
         if len(waits) == 3:
-            first.close()
+            first.__exit__(None, None, None)
 
     monkeypatch.setattr(jobs.time, "sleep", sleep)
-    first = jobs.one_gpu(["0"])
     first.__enter__()
-    first.close = lambda: first.__exit__(None, None, None)
-    with jobs.one_gpu(["0"], poll_s=0.5) as name:
+    with jobs.one_gpu("auto", poll_s=0.5) as name:
         assert (name, waits) == ("0", [0.5, 0.5, 0.5])
 
 
@@ -62,14 +71,14 @@ def test_visible_gpus_are_those_that_the_environment_names(monkeypatch):
     assert (jobs.visible_gpus() == []) == (sys.platform == "linux")
 
 
-def test_jobs_on_a_gpu_are_counted(monkeypatch):
-    monkeypatch.setattr("ribnb.runs.jobs.has_cuda", lambda: True)
+def test_jobs_on_a_gpu_are_counted(gpus):
+    gpus("0")
     devices = {"cuda": True, "cuda:1": True, "auto": True, "cpu": False}
-    assert {device: wants_gpu(job(device=device)) for device in devices} == devices
-    assert wants_gpu(job())
-    assert not wants_gpu(Job("data", {"command": "true"}))
-    monkeypatch.setattr("ribnb.runs.jobs.has_cuda", lambda: False)
-    assert not wants_gpu(job())
+    assert {device: job(device=device).wants_gpu for device in devices} == devices
+    assert job().wants_gpu
+    assert not Job("data", {"command": "true"}).wants_gpu
+    gpus("")
+    assert not job().wants_gpu
 
 
 # Before and after -------------------------------------------------------------------------
@@ -93,12 +102,10 @@ def test_every_job_has_what_it_needs_and_what_is_not_done_is_named(tmp_path):
     given = read_settings_file(first / "parameters.yml")
     rib = {"iterations": 1}
     assert given == {"num_images": 4, "rib": rib, "seed": 3, "output_dir": str(first)}
-    before = (first / "parameters.yml").stat().st_mtime_ns
     with pytest.raises(ValueError, match="another call is running the jobs"):
         prepare(batch, local=True)
     lock.release()
     prepare(batch, local=True).release()
-    assert (first / "parameters.yml").stat().st_mtime_ns == before
     for folder in (first, second):
         (folder / "log.txt").write_text("FAILED: once\nbegun\nFAILED: oh dear\n")
     put(first, made_up(iterations=1, num_images=4))

@@ -8,7 +8,7 @@ import pytest
 from ribnb.__main__ import main
 from ribnb.book.splits import VOCRIBSettings
 from ribnb.core.runner import MASKS, RecordedFolder, all_ended, over_images, parse_shard
-from ribnb.runs.run import Run
+from ribnb.runs.results import Run
 
 IDS = [f"i{number}" for number in range(7)]
 

@@ -137,7 +137,7 @@ def test_a_mistake_is_said_before_anything_runs(batch):
     batch.ablation(grid={"rib.iterations": [1], "rib.poolng": ["gap"]})
     code, output = batch.run()
     assert code != 0
-    assert "mini.yml: every point: rib.poolng: " in output
+    assert "mini.yml: the point (iterations = 1, poolng = 'gap'): rib.poolng: " in output
     batch.ablation()
     for given, said in (("num_images=5", "not num_images"), ("batch={shard: 2}", "'shards'?")):
         code, output = batch.run("--cores", "2", "--config", given)

@@ -278,7 +278,7 @@ def segment(**given: Any) -> int:
     In one process, or on several GPUs: `torchrun --nproc_per_node 4 -m ribnb segment ...`. Ends
     with 1 if an image failed.
     """
-    from ribnb.segmentation.command import segment
+    from ribnb.segmentation.prediction import segment
 
     return 1 if segment(**given) else 0
 

@@ -6,8 +6,7 @@ from PIL import Image
 from ribnb.core.devices import seeded
 from ribnb.core.voc import write_mask
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import Training, train_segmentation
+from ribnb.segmentation.training import SegmentationSettings, Training, train_segmentation
 
 COLOURS = np.array([[90, 90, 90], [220, 40, 40], [40, 220, 40], [40, 40, 220]], np.uint8)
 CLASSES = ("red", "green", "blue")

@@ -17,7 +17,7 @@ from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import SegmentationSettings
 
 
 def count(run: Callable[[], object]) -> int:

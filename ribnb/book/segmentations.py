@@ -21,8 +21,7 @@ from ribnb.nets.cam_net import Architecture
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training
 from ribnb.nets.weights import checkpoint_metadata
-from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import train_segmentation
+from ribnb.segmentation.training import SegmentationSettings, train_segmentation
 
 TRUTH = "truth"  # full supervision
 SUPERVISION = ("cam_irn", "rib_irn", TRUTH)

@@ -1,7 +1,6 @@
 """DeepLab-v2 trained on masks, and its masks (Chen et al. 2018, TPAMI)."""
 
 from ribnb.segmentation.prediction import predict, segmentation_masks
-from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import train_segmentation
+from ribnb.segmentation.training import SegmentationSettings, train_segmentation
 
 __all__ = ["SegmentationSettings", "predict", "segmentation_masks", "train_segmentation"]

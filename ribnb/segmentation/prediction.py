@@ -1,33 +1,39 @@
-"""What a trained segmentation network says of images, and the masks of a split."""
+"""What a trained segmentation network says of images, the masks of a split, ``ribnb segment``."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from ribnb.core.devices import as_device, autocast, evaluation, float32_mode
+from ribnb.core.devices import as_device, autocast, evaluation, float32_mode, seeded
 from ribnb.core.files import image_set_digest, weights_digest
 from ribnb.core.progress import progress
 from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report
 from ribnb.core.voc import ImageSet
 from ribnb.data.views import multi_scale_views
+from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings, crf_probabilities, require_crf
 from ribnb.nets.deeplab import DeepLabV2
-from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import check_classes
+from ribnb.nets.fitting import process_group
+from ribnb.segmentation.training import SegmentationSettings, check_classes, train_segmentation
 
 PLAIN, CRF = "plain", "crf"
+IMAGENET = "imagenet"
 
 
 @torch.no_grad()
@@ -120,59 +126,6 @@ def segmentation_masks(
         require_crf()
     check_classes(net, images)
     start, device = time.perf_counter(), as_device(device)
-    folders = _folders(net, images, Path(output_dir), settings, crf)
-    lacking = {name: set(folder.missing(images.ids)) for name, folder in folders.items()}
-    reports = {
-        name: Report(folder.folder, kept=len(images) - len(lacking[name]), what=MASKS.what)
-        for name, folder in folders.items()
-    }
-
-    def write(name: str, image_id: str, mask: UInt8[ndarray, "H W"]) -> None:
-        folders[name].write(image_id, mask)
-        reports[name].written.append(image_id)
-
-    def write_refined(image_id: str, mask: Future) -> None:
-        try:
-            refined = mask.result()
-        except FAILURES as error:
-            reports[CRF].failed[image_id] = str(error) or type(error).__name__
-        else:
-            write(CRF, image_id, refined)
-
-    todo = [i for i, name in enumerate(images.ids) if any(name in ids for ids in lacking.values())]
-    waiting: deque[tuple[str, Future]] = deque()
-    with _pool(workers if crf else 0) as pool:
-        for index in progress(todo, "segmentation", len(images), len(images) - len(todo)):
-            image_id = images.ids[index]
-            names = [name for name, ids in lacking.items() if image_id in ids]
-            try:
-                image = images.image(index)
-                probabilities = predict(net, image, settings, device)
-            except FAILURES as error:
-                for name in names:
-                    reports[name].failed[image_id] = str(error) or type(error).__name__
-                continue
-            if PLAIN in names:
-                write(PLAIN, image_id, probabilities.argmax(0).astype(np.uint8))
-            if CRF in names:
-                job = pool.submit(_refined, np.array(image), probabilities, crf)
-                waiting.append((image_id, job))
-            while len(waiting) > 2 * workers:  # no more, for each holds its probabilities
-                write_refined(*waiting.popleft())
-        for image_id, job in waiting:
-            write_refined(image_id, job)
-    for report in reports.values():
-        report.seconds = time.perf_counter() - start
-    return reports
-
-
-def _folders(
-    net: DeepLabV2,
-    images: ImageSet,
-    output_dir: Path,
-    settings: SegmentationSettings,
-    crf: CRFSettings | None,
-) -> dict[str, RecordedFolder]:
     record = {
         "stage": "segmentation",
         "settings": settings.prediction(),
@@ -183,15 +136,57 @@ def _folders(
     records = {PLAIN: {**record, "post-processing": "none"}}
     if crf is not None:
         records[CRF] = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
-    return {name: RecordedFolder(output_dir / name, MASKS, its) for name, its in records.items()}
+    folders = {
+        name: RecordedFolder(Path(output_dir) / name, MASKS, its) for name, its in records.items()
+    }
+    lacking = {name: {*folder.missing(images.ids)} for name, folder in folders.items()}
+    reports = {
+        name: Report(folder.folder, kept=len(images) - len(lacking[name]), what=MASKS.what)
+        for name, folder in folders.items()
+    }
 
+    def write(name: str, image_id: str, mask: UInt8[ndarray, "H W"]) -> None:
+        folders[name].write(image_id, mask)
+        reports[name].written.append(image_id)
 
-def _pool(workers: int) -> Executor:
-    """For the CRF: other processes, or for 0 workers a thread of this one."""
-    if not workers:
-        return ThreadPoolExecutor(1)
-    # fresh processes, since a copy of one that runs threads may hang
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    def fail(names: Iterable[str], image_id: str, error: BaseException) -> None:
+        for name in names:
+            reports[name].failed[image_id] = str(error) or type(error).__name__
+
+    def finish(image_id: str, job: Future) -> None:
+        error = job.exception()
+        if isinstance(error, FAILURES):
+            fail([CRF], image_id, error)
+        else:
+            write(CRF, image_id, job.result())
+
+    todo = [i for i, name in enumerate(images.ids) if any(name in ids for ids in lacking.values())]
+    waiting: deque[tuple[str, Future]] = deque()
+    pool: Executor = ThreadPoolExecutor(1)
+    if workers and crf:  # fresh processes, since a copy of one that runs threads may hang
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    with pool:
+        for index in progress(todo, "segmentation", len(images), len(images) - len(todo)):
+            image_id = images.ids[index]
+            names = [name for name, ids in lacking.items() if image_id in ids]
+            try:
+                image = images.image(index)
+                probabilities = predict(net, image, settings, device)
+            except FAILURES as error:
+                fail(names, image_id, error)
+                continue
+            if PLAIN in names:
+                write(PLAIN, image_id, probabilities.argmax(0).astype(np.uint8))
+            if CRF in names:
+                job = pool.submit(_refined, np.array(image), probabilities, crf)
+                waiting.append((image_id, job))
+            while len(waiting) > 2 * workers:  # no more, for each holds its probabilities
+                finish(*waiting.popleft())
+        for image_id, job in waiting:
+            finish(image_id, job)
+    for report in reports.values():
+        report.seconds = time.perf_counter() - start
+    return reports
 
 
 def _refined(
@@ -201,3 +196,64 @@ def _refined(
 ) -> UInt8[ndarray, "H W"]:
     """The most probable labels after the CRF."""
     return crf_probabilities(image, probabilities, settings).argmax(0).astype(np.uint8)
+
+
+def segment(
+    data_root: str,
+    masks_dir: str,
+    output_dir: str,
+    split: str,
+    variant: str,
+    arch: str | None,
+    weights: str,
+    predict: str | None,
+    crf: bool,
+    workers: int,
+    device: str,
+    parameters: Mapping[str, Any],
+) -> int:
+    """``ribnb segment``: train DeepLab-v2 on masks; with ``predict``, write its masks of a split.
+
+    Under ``torchrun`` in several processes. The arguments are the command's.
+
+    Returns:
+        How many images failed.
+
+    Raises:
+        ValueError: what makes no sense.
+        OSError: a file that cannot be read or written.
+    """
+    settings = getattr(SegmentationSettings, variant)(**parameters)
+    if crf and not predict:
+        raise ValueError("--crf refines the masks of --predict SPLIT; name a split")
+    arch = arch or ("resnet101" if variant == "voc" else "scenes")
+    if weights == IMAGENET and arch == "scenes":
+        raise ValueError(
+            f"--weights {IMAGENET}: ImageNet has no weights of the net scenes; name the "
+            "classifier.safetensors of its classifier, or random"
+        )
+    start = None if weights == "random" else weights
+    if weights == IMAGENET:
+        start = torchvision.models.get_model_weights(arch).IMAGENET1K_V1
+    build = DeepLabV2.scenes if variant == "scenes" else DeepLabV2
+    with process_group(device) as here:
+        images = VOCImages(data_root, split)
+        shown = VOCImages(data_root, predict) if predict else None
+        with seeded(settings.seed):  # the same in all processes
+            net = build(arch, len(images.class_names), weights=start)
+        masks = None if masks_dir == "truth" else masks_dir
+        trained = train_segmentation(net, images, masks, settings, output_dir, here, workers)
+        if os.environ.get("RANK", "0") != "0":
+            return 0
+        done = "was there" if trained.loaded else f"trained in {trained.seconds:.0f} s"
+        print(f"{output_dir}: {done}; loss {trained.history[-1]:.3f}")
+        if shown is None:
+            return 0
+        refine = CRFSettings.scenes() if variant == "scenes" else CRFSettings.deeplab()
+        folder = os.path.join(output_dir, os.path.basename(predict))
+        reports = segmentation_masks(
+            trained.net, shown, folder, settings, here, refine if crf else None, workers
+        )
+    for report in reports.values():
+        print(f"{report.folder}: {report}")
+    return sum(len(report.failed) for report in reports.values())

@@ -1,37 +1,113 @@
-"""Training the segmentation network on masks, in one process or in several."""
+"""The recipe of the segmentation network, and its training on masks, in one process or more."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from numpy import ndarray
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ribnb.core.devices import as_device
+from ribnb.core.devices import Precision, as_device
 from ribnb.core.files import image_set_digest
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record, run_jobs
-from ribnb.core.settings import flat
+from ribnb.core.settings import Settings, SettingsError, flat, setting
 from ribnb.core.voc import IGNORED, ImageSet, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.masks.stages import image_size
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Processes, Training, fit, shuffled
-from ribnb.segmentation.settings import SegmentationSettings
 
 TRUTH = "the truth"
 _CHUNK = 256  # images that a process takes at a time: few images are quicker without any
 _NAMED = 3  # images with faults that an error names
+
+
+class SegmentationSettings(Settings):
+    """How DeepLab-v2 is trained on masks, and how it predicts.
+
+    The defaults, which ``voc()`` gives too, are DeepLab-v2's recipe for VOC 2012 (Chen et al.
+    2018, section 4.1) without its three input scales at training time and without COCO.
+    ``scenes()`` is ours for the small net. Biases have no weight decay, as in DeepLab's own files.
+    """
+
+    steps: int = setting(20_000, "updates of the net", ge=1)
+    batch_size: int = setting(10, "images a step, over all processes", ge=1)
+    learning_rate: float = setting(2.5e-4, "of the backbone's weights, at the start", ge=0)
+    head_factor: float = setting(10.0, "the branches' learning rate over the backbone's", ge=0)
+    bias_factor: float = setting(2.0, "the biases' learning rate over the weights'", ge=0)
+    momentum: float = setting(0.9, "of SGD", ge=0, le=1)
+    weight_decay: float = setting(5e-4, "of all weights", ge=0)
+    power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
+    frozen_batch_norm: bool = setting(
+        True, "batch norm keeps its statistics and its weights as they are"
+    )
+    crop_size: int = setting(321, "side of a random crop, pixels", ge=1)
+    scale_min: float = setting(0.5, "smallest random scale of image and mask", gt=0)
+    scale_max: float = setting(1.5, "largest random scale of image and mask", gt=0)
+    flip: bool = setting(True, "mirror one image in two")
+    precision: Precision = setting("float32", "tf32 rounds on CUDA, bfloat16 is mixed precision")
+    seed: int = setting(0, "of the images' order and views", ge=0)
+    test_scales: tuple[Annotated[float, Field(gt=0)], ...] = setting(
+        (0.5, 0.75, 1.0, 1.25, 1.5),
+        "scales of the image whose predictions are averaged",
+        min_length=1,
+    )
+    test_flip: bool = setting(True, "average over the mirrored images too")
+
+    @model_validator(mode="after")
+    def _range(self):
+        if self.scale_min > self.scale_max:
+            raise SettingsError(
+                f"scale_min = {self.scale_min} and scale_max = {self.scale_max} are no range"
+            )
+        return self
+
+    @classmethod
+    def voc(cls, **changes: Any) -> SegmentationSettings:
+        """DeepLab-v2's recipe for VOC 2012, with changes; it needs an ImageNet start."""
+        return cls(**changes)
+
+    @classmethod
+    def scenes(cls, **changes: Any) -> SegmentationSettings:
+        """For the net ``"scenes"`` on a few hundred scenes of 96 x 96 pixels, with changes.
+
+        It starts from the backbone of its classifier, as DeepLab does from ImageNet's; without
+        such a start set ``frozen_batch_norm=False``.
+        """
+        recipe = {
+            "steps": 300,
+            "learning_rate": 1e-3,
+            "crop_size": 96,
+            "scale_min": 0.75,
+            "scale_max": 1.25,
+            "test_scales": (0.75, 1.0, 1.25),
+        }
+        return cls(**{**recipe, **changes})
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the backbone's weights at a step, from 0: poly."""
+        return self.learning_rate * (1 - step / self.steps) ** self.power
+
+    def training(self) -> dict[str, Any]:
+        """The fields that change what a training gives, with their values."""
+        own = self.identity().items()
+        return {name: value for name, value in own if not name.startswith("test_")}
+
+    def prediction(self) -> dict[str, Any]:
+        """The fields that change what a trained net predicts, with their values."""
+        names = ("precision", "test_scales", "test_flip")
+        return {name: value for name, value in self.identity().items() if name in names}
 
 
 def train_segmentation(
@@ -58,9 +134,8 @@ def train_segmentation(
         images: what to train on.
         masks_dir: folder of the masks ``<id>.png``; None takes ``images.mask``, the truth.
         settings: the recipe.
-        folder: keeps the state after each pass (``training.pt``), with which a killed training
-            goes on, and at the end the net (``segmentation.safetensors``), which is loaded the
-            next time. A state that cannot be read is warned of, and training starts anew.
+        folder: keeps the state after each pass and at the end the net
+            (``segmentation.safetensors``), see ``fit``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
         workers: processes that make the views ahead; 0 makes them in this one.
 
@@ -68,14 +143,20 @@ def train_segmentation(
         ValueError: no images, or of other classes than the net's; masks that cannot be used (some
             are named); a folder with another training's files (what differs is named); batches
             that cannot be shared between the processes.
-        FileNotFoundError: there is no folder of masks.
         OSError: an image that cannot be read; the state after the last pass is kept.
         FloatingPointError: a loss that is not finite; the state after the last pass is kept.
 
     Chen et al. 2018 (TPAMI), section 4.1.
     """
     device, processes = as_device(device), Processes()
-    _check(net, images, settings, processes)
+    check_classes(net, images)
+    alone = settings.batch_size if settings.frozen_batch_norm else 1
+    if processes.count > alone:
+        raise ValueError(
+            f"{processes.count} processes cannot share batches of {settings.batch_size} images "
+            f"with frozen_batch_norm = {settings.frozen_batch_norm}: each takes a part of a batch, "
+            "by which a batch norm that is not frozen would normalise"
+        )
     views = LabelledViews(
         images,
         partial(_mask, images, masks_dir),
@@ -108,43 +189,41 @@ def train_segmentation(
     advice = f"Lower learning_rate = {settings.learning_rate}"
     if settings.frozen_batch_norm:
         advice += ", start from a trained backbone or set frozen_batch_norm = False"
-    with _still_norms(net, settings.frozen_batch_norm) as still:
-        return fit(
-            net,
-            torch.optim.SGD(
-                parameter_groups(net, settings),
-                lr=settings.learning_rate,
-                momentum=settings.momentum,
-            ),
-            shuffled(views, keys, device, workers),
-            keys.ends(),
-            loss,
-            settings.rate,
-            folder=folder,
-            identity=identity,
-            device=device,
-            precision=settings.precision,
-            still=still,
-            channels_last=True,
-            advice=advice,
-        )
+    norms = [one for one in net.modules() if isinstance(one, _BatchNorm)]
+    still = norms if settings.frozen_batch_norm else []
+    for norm in still:
+        norm.requires_grad_(False)
+    return fit(
+        net,
+        torch.optim.SGD(
+            parameter_groups(net, settings),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+        ),
+        shuffled(views, keys, device, workers),
+        keys.ends(),
+        loss,
+        settings.rate,
+        folder=folder,
+        identity=identity,
+        device=device,
+        precision=settings.precision,
+        still=still,
+        channels_last=True,
+        advice=advice,
+    )
 
 
 def parameter_groups(net: DeepLabV2, settings: SegmentationSettings) -> list[dict[str, Any]]:
     """The net's moving parameters by their learning rate, over that of the backbone's weights.
 
     A group's ``factor`` multiplies the scheduled rate. Biases have no weight decay.
-
-    Raises:
-        ValueError: nothing moves.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
             kind = name.startswith("branches."), name.endswith(".bias")
             groups.setdefault(kind, []).append(parameter)
-    if not groups:
-        raise ValueError("every parameter of the net is frozen; nothing is left to train")
     return [
         {
             "params": parameters,
@@ -171,13 +250,10 @@ def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int
         the stage; for a folder with a ``masks.json`` its entries, as ``masks.settings.x``.
 
     Raises:
-        FileNotFoundError: there is no such folder.
         ValueError: masks that are missing, damaged, of another size than their image or of an
             unknown class, or without a labelled pixel in all of them; some are named.
     """
     where, number = masks_dir or TRUTH, len(images)
-    if masks_dir is not None and not Path(masks_dir).is_dir():
-        raise FileNotFoundError(f"there is no folder of masks {masks_dir}")
     faults, state, labelled = [], hashlib.sha256(), 0
     looks = run_jobs(partial(_look, images, masks_dir), range(number), max(1, workers), _CHUNK)
     for image_id, (fault, digest, pixels) in zip(
@@ -188,11 +264,10 @@ def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int
         state.update(digest)
         labelled += pixels
     if faults:
-        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         raise ValueError(
             f"{len(faults)} of {number} images have no mask to train on in {where}: "
-            f"{'; '.join(faults[:_NAMED])}{more}. Make these masks again, or train on a split "
-            "without these images"
+            f"{'; '.join(faults[:_NAMED])} ... Make these masks again, or train on a split without "
+            "these images"
         )
     if not labelled:
         raise ValueError(f"no pixel is labelled in all {number} masks of {where}")
@@ -208,13 +283,11 @@ def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int
 def _look(images: ImageSet, masks_dir: str | Path | None, index: int) -> tuple[str, bytes, int]:
     """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
     try:
-        mask = _mask(images, masks_dir, index)
-        height, width = image_size(images, index)
+        mask, size = _mask(images, masks_dir, index), image_size(images, index)
+        if mask.shape != size:
+            raise ValueError(f"the mask is {mask.shape}, the image {size} (H, W)")
     except (OSError, ValueError) as error:
         return str(error), b"", 0
-    if mask.shape != (height, width):
-        fault = f"the mask is {mask.shape[1]} x {mask.shape[0]} pixels, the image "
-        return f"{fault}{width} x {height}", b"", 0
     pixels = hashlib.sha256(f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes())
     return "", pixels.digest(), int((mask != IGNORED).sum())
 
@@ -226,34 +299,3 @@ def check_classes(net: DeepLabV2, images: ImageSet) -> None:
             f"the net has {net.num_classes} classes besides the background, the images have "
             f"{len(images.class_names)}: {', '.join(images.class_names)}"
         )
-
-
-def _check(
-    net: DeepLabV2, images: ImageSet, settings: SegmentationSettings, processes: Processes
-) -> None:
-    if not len(images):
-        raise ValueError("the image set is empty")
-    check_classes(net, images)
-    if settings.batch_size < processes.count:
-        raise ValueError(
-            f"batch_size = {settings.batch_size} cannot be shared by {processes.count} processes"
-        )
-    if processes.count > 1 and not settings.frozen_batch_norm:
-        raise ValueError(
-            f"frozen_batch_norm = False with {processes.count} processes: each would normalise by "
-            "its own part of the batch. Freeze it, or train in one process"
-        )
-
-
-@contextmanager
-def _still_norms(net: DeepLabV2, frozen: bool) -> Iterator[list[nn.Module]]:
-    """The batch norms whose statistics stay; their weights do not move within it either."""
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm) and frozen]
-    moving = [p for norm in norms for p in norm.parameters() if p.requires_grad]
-    for parameter in moving:
-        parameter.requires_grad_(False)
-    try:
-        yield norms
-    finally:
-        for parameter in moving:
-            parameter.requires_grad_(True)

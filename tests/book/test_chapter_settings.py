@@ -14,7 +14,7 @@ from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.classifier import ClassifierSettings
-from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import SegmentationSettings
 
 VOC = {"dataset": "voc", "data_root": "data"}
 NEEDED = {  # on VOC: what an earlier chapter left

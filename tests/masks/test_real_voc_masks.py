@@ -21,7 +21,7 @@ from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.scores import mask_miou, score_masks
 from ribnb.segmentation.prediction import segmentation_masks
-from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import SegmentationSettings
 
 pytestmark = pytest.mark.skipif(
     not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this"

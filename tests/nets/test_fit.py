@@ -17,8 +17,7 @@ from ribnb.nets.classifier import train_classifier
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training, fit, shuffled
 from ribnb.nets.weights import checkpoint_metadata
-from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import train_segmentation
+from ribnb.segmentation.training import SegmentationSettings, train_segmentation
 
 # All three go three times through ten images, and keep their state after 10, 20 and 30.
 IRN_SMALL = IRNSettings.scenes(epochs=3, batch_size=4, crop_size=24, radius=3)

@@ -12,7 +12,7 @@ import ribnb.segmentation.prediction
 from ribnb.core.voc import read_mask
 from ribnb.masks.crf import CRFSettings
 from ribnb.segmentation.prediction import predict, segmentation_masks
-from ribnb.segmentation.settings import SegmentationSettings
+from ribnb.segmentation.training import SegmentationSettings
 
 ONE = {"test_scales": (1.0,), "test_flip": False}
 CRFS = CRFSettings.scenes(iterations=1)

@@ -1,29 +1,26 @@
-"""Training DeepLab-v2: the loss, the rates, what is frozen, what is learnt."""
+"""Training DeepLab-v2: loss, rates, what is frozen and learnt; which masks it learns from."""
 
 import numpy as np
 import pytest
 import torch
-from segment_tools import Blocks, few, small_net, train
+from segment_tools import Blocks, few, small_net, train, write_masks
 from small_training import same
 from torch import nn
 
+from ribnb.core.voc import write_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.nets.deeplab import DeepLabV2
+from ribnb.nets.weights import checkpoint_metadata
 from ribnb.segmentation.prediction import predict
-from ribnb.segmentation.settings import SegmentationSettings
-from ribnb.segmentation.training import parameter_groups, train_segmentation
+from ribnb.segmentation.training import SegmentationSettings, parameter_groups
 
 
 def test_vocs_recipe_is_deeplabs():
     voc = SegmentationSettings.voc()
-    assert (voc.crop_size, voc.batch_size, voc.steps, voc.learning_rate) == (
-        321,
-        10,
-        20_000,
-        2.5e-4,
-    )
+    assert (voc.crop_size, voc.batch_size, voc.steps) == (321, 10, 20_000)
+    assert (voc.learning_rate, voc.bias_factor) == (2.5e-4, 2)
     assert (voc.momentum, voc.weight_decay, voc.power, voc.head_factor) == (0.9, 5e-4, 0.9, 10)
     assert (voc.scale_min, voc.scale_max, voc.flip, voc.frozen_batch_norm) == (0.5, 1.5, True, True)
     assert voc.test_scales == (0.5, 0.75, 1, 1.25, 1.5) and voc.test_flip
@@ -120,7 +117,6 @@ def test_a_frozen_batch_norm_stays_as_it_is():
     before = batch_norms(net)
     train(net=net)
     assert all(torch.equal(value, before[key]) for key, value in batch_norms(net).items())
-    assert all(parameter.requires_grad for parameter in net.parameters())  # as it was handed in
 
 
 def test_a_batch_norm_that_is_not_frozen_moves():
@@ -131,10 +127,8 @@ def test_a_batch_norm_that_is_not_frozen_moves():
     assert sorted(moved) == sorted(before)
 
 
-def test_parameters_that_the_caller_froze_stay_and_none_at_all_is_refused():
+def test_parameters_that_the_caller_froze_stay():
     net = small_net().requires_grad_(False)
-    with pytest.raises(ValueError, match="every parameter of the net is frozen"):
-        train(net=net)
     net.branches[2].requires_grad_(True)
     train(net=net)
     other = small_net()
@@ -155,8 +149,84 @@ def test_one_image_is_learnt_by_heart():
     assert (predicted == mask)[mask != 255].mean() > 0.97
 
 
-def test_other_classes_and_no_images_are_refused():
+def test_a_net_of_other_classes_is_refused():
     with pytest.raises(ValueError, match=r"the net has 2 classes.*have 3: red, green, blue"):
         train(net=small_net(num_classes=2))
-    with pytest.raises(ValueError, match="the image set is empty"):
-        train_segmentation(small_net(), Blocks(0), None, few())
+
+
+# The masks that it learns from -------------------------------------------------------------
+
+
+def test_a_training_is_told_by_its_masks_and_net_and_not_by_how_the_net_is_asked(tmp_path):
+    train(folder=tmp_path)
+    others = [
+        ({"images": Blocks(5)}, "images is '.*there"),
+        ({"images": Blocks(sizes=((20, 30),))}, "masks is '.*there"),
+        ({"net": small_net(atrous_rates=(1, 2, 3, 4))}, r"atrous_rates is \[3, 6, 9, 12\] there"),
+    ]
+    for options, named in others:
+        with pytest.raises(ValueError, match=f"of another training.*{named}"):
+            train(folder=tmp_path, **options)
+    assert train(folder=tmp_path, settings=few(test_scales=(1.0,), test_flip=False)).loaded
+
+
+def test_masks_made_with_other_settings_are_refused_by_name(tmp_path):
+    images, folder = Blocks(), tmp_path / "net"
+    ours = write_masks(tmp_path / "ours", images)
+    record = '{"stage": "by hand", "settings": {"threshold": 0.4}}'
+    others = write_masks(tmp_path / "others", images, record)
+    first = train(images, folder, masks_dir=ours)
+    assert same(first.net, train().net)  # they are the truth
+    assert train(images, folder, masks_dir=ours).loaded
+    with pytest.raises(ValueError, match=r"masks\.settings\.threshold is 0\.3 there, 0\.4 here"):
+        train(images, folder, masks_dir=others)
+    with pytest.raises(ValueError, match="masks made by is 'by hand' there, 'the truth' here"):
+        train(images, folder)
+    write_mask(ours / "b03.png", np.zeros((20, 30), np.uint8))  # and one was changed since
+    with pytest.raises(ValueError, match=r"masks is '.*' there, '.*' here"):
+        train(images, folder, masks_dir=ours)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda path: path.unlink(), "there is no mask .*b03.png"),
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "b03.png is not a whole mask"),
+        (
+            lambda path: write_mask(path, np.zeros((24, 24), np.uint8)),
+            r"b03: the mask is \(24, 24\), the image \(20, 30\)",
+        ),
+        (
+            lambda path: write_mask(path, np.full((20, 30), 9, np.uint8)),
+            r"b03.png holds \[9\], but there are 3 classes",
+        ),
+    ],
+)
+def test_a_mask_that_cannot_be_used_is_named_before_the_training(tmp_path, spoil, named):
+    images = Blocks()
+    masks = write_masks(tmp_path / "masks", images)
+    spoil(masks / "b03.png")
+    with pytest.raises(ValueError, match=f"1 of 7 images have no mask to train on.*{named}"):
+        train(images, tmp_path / "net", masks_dir=masks)
+    assert not (tmp_path / "net").exists()
+
+
+def test_masks_without_a_label_or_without_a_folder_are_refused(tmp_path):
+    images = Blocks()
+    with pytest.raises(ValueError, match=r"7 of 7 images have no mask to train on in .*nowhere"):
+        train(images, masks_dir=tmp_path / "nowhere")
+    masks = write_masks(tmp_path / "masks", images)
+    for index, name in enumerate(images.ids):
+        write_mask(masks / f"{name}.png", np.full_like(images.mask(index), 255))
+    with pytest.raises(ValueError, match="no pixel is labelled in all 7 masks"):
+        train(images, masks_dir=masks)
+
+
+def test_masks_of_other_software_have_no_record_and_are_told_apart_by_their_pixels(tmp_path):
+    images, folder = Blocks(), tmp_path / "net"
+    masks = write_masks(tmp_path / "masks", images)
+    (masks / "masks.json").unlink()
+    train(images, folder, masks_dir=masks)
+    identity = checkpoint_metadata(folder / "segmentation.safetensors")["identity"]
+    assert identity["masks made by"] == "a folder without masks.json"
+    assert train(images, folder, masks_dir=masks).loaded

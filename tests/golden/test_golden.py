@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,40 +58,28 @@ def other_images():
         yield smooth(100 + k, 4, 128, 128), torch.stack([hot(*one) for one in classes])
 
 
-@pytest.fixture(scope="module")
-def engine():
-    """name of the case -> (Adaptation, statistics of the weights after each update)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the numbers were made
-    done = {}
-
-    def run(case, **options):
-        key = (case, *options)
-        if key in done:
-            return done[key]
-        expected = json.loads((FOLDER / f"{case}.json").read_text())
-        settings = RIBSettings.released(iterations=3, batch_size=4)
-        if "explode_ratio" in expected["overrides"]:
-            settings = settings.replace(flood_share=expected["overrides"]["explode_ratio"])
-        views, weights = target_views(settings), []
-        model = golden_net(views[0])
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        found = adapt(
-            model,
-            views,
-            hot(4, 14),
-            other_images(),
-            settings,
-            after_update=lambda k: weights.append(weight_statistics(model)),
-            **options,
-        )
-        after = model.state_dict()
-        assert all(torch.equal(after[name], value) for name, value in before.items())
-        done[key] = found, weights, expected["released_code"], expected
-        return done[key]
-
-    yield run
-    torch.set_num_threads(threads)
+@cache
+def engine(case):
+    """The Adaptation, statistics of the weights after each update, and what is expected."""
+    expected = json.loads((FOLDER / f"{case}.json").read_text())
+    settings = RIBSettings.released(iterations=3, batch_size=4)
+    if "explode_ratio" in expected["overrides"]:
+        settings = settings.replace(flood_share=expected["overrides"]["explode_ratio"])
+    views, weights = target_views(settings), []
+    model = golden_net(views[0])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = adapt(
+        model,
+        views,
+        hot(4, 14),
+        other_images(),
+        settings,
+        trace=True,
+        after_update=lambda k: weights.append(weight_statistics(model)),
+    )
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    return found, weights, expected
 
 
 def weight_statistics(model):
@@ -114,12 +103,12 @@ CASE = pytest.mark.parametrize(
 
 
 @CASE
-def test_losses_and_pooled_logits_of_every_step(engine, case):
-    found, _, released, _ = engine(case, trace=True)
-    steps = [step for step in released["iters"] if "loss" in step]
+def test_losses_and_pooled_logits_of_every_step(case):
+    found, _, expected = engine(case)
+    steps = [step for step in expected["released_code"]["iters"] if "loss" in step]
     assert found.losses == pytest.approx([step["loss"] for step in steps], rel=1e-4)
-    expected = [step["target_loss"] for step in steps]
-    assert found.target_losses == pytest.approx(expected, rel=1e-4)
+    targets = [step["target_loss"] for step in steps]
+    assert found.target_losses == pytest.approx(targets, rel=1e-4)
     for step, numbers in zip(found.steps, steps, strict=False):
         near(step.target_logits, numbers["target_logits"])
         labels = torch.stack([hot(*one) for one in OTHERS[step.k]])
@@ -128,21 +117,20 @@ def test_losses_and_pooled_logits_of_every_step(engine, case):
 
 
 @CASE
-def test_weights_after_every_update(engine, case):
-    _, weights, released, _ = engine(case, trace=True)
-    expected = [step for step in released["iters"] if "loss" in step]
-    assert len(weights) == len(expected)
-    for found, numbers in zip(weights, expected, strict=True):
+def test_weights_after_every_update(case):
+    _, weights, expected = engine(case)
+    steps = [step for step in expected["released_code"]["iters"] if "loss" in step]
+    for found, numbers in zip(weights, steps, strict=True):
         for name, value in found.items():
             number = numbers[name][0] if isinstance(numbers[name], list) else numbers[name]
             assert value == pytest.approx(number, rel=2e-7), name
 
 
 @CASE
-def test_maps(engine, case):
-    found, _, released, _ = engine(case, trace=True)
+def test_maps(case):
+    found, _, expected = engine(case)
     for name in ("high_res", "strided"):
-        maps, numbers = getattr(found, name), released[name]
+        maps, numbers = getattr(found, name), expected["released_code"][name]
         assert list(maps.shape) == numbers["shape"]
         assert maps.sum(dim=(1, 2)).tolist() == pytest.approx(numbers["sum"], rel=1e-4)
         near(maps.amax(dim=(1, 2)), numbers["max"])
@@ -152,38 +140,17 @@ def test_maps(engine, case):
 
 
 @CASE
-def test_cams_of_every_step(engine, case):
-    found, _, _, everything = engine(case, trace=True)
-    expected = everything["plain_torch_recipe"]["iters"]
-    for step, numbers in zip(found.steps, expected, strict=True):
-        assert [cam.sum().item() for cam in step.cams] == pytest.approx(
-            numbers["cam_sum"], rel=1e-4
-        )
-        assert [cam.max().item() for cam in step.cams] == pytest.approx(
-            numbers["cam_max"], rel=1e-4
-        )
+def test_cams_of_every_step_and_the_stop(case):
+    found, _, expected = engine(case)
+    recipe, stops = expected["plain_torch_recipe"], expected["released_code"]["stops"]
+    for step, numbers in zip(found.steps, recipe["iters"], strict=True):
+        for value, name in ((torch.sum, "cam_sum"), (torch.max, "cam_max")):
+            cams = [value(cam).item() for cam in step.cams]
+            assert cams == pytest.approx(numbers[name], rel=1e-4)
         if "explode_frac" in numbers:
             assert step.flooded == pytest.approx(numbers["explode_frac"], abs=1e-6)
-
-
-@CASE
-def test_stop(engine, case):
-    found, _, released, everything = engine(case, trace=True)
-    stops = released["stops"]
     assert found.stopped_at == (stops.index(True) if True in stops else None)
-    words = {"": None, "explode": "flood"}
-    assert found.stop_reason == words[everything["plain_torch_recipe"]["stop"]]
-
-
-@CASE
-def test_what_is_spared_changes_no_map(engine, case):
-    traced, *_ = engine(case, trace=True)
-    spared, *_ = engine(case)
-    assert torch.equal(spared.high_res, traced.high_res)
-    assert torch.equal(spared.strided, traced.strided)
-    assert spared.target_losses == traced.target_losses
-    assert (spared.stopped_at, spared.steps) == (traced.stopped_at, [])
-    assert spared.losses == traced.losses[:2], "the third update is never looked at"
+    assert found.stop_reason == {"": None, "explode": "flood"}[recipe["stop"]]
 
 
 def near(found, expected):

@@ -97,27 +97,24 @@ def test_running_statistics_stay_where_they_are_kept():
 
 def test_images_of_different_sizes_need_a_crop():
     images = Squares(sizes=((24, 24), (30, 26)))
-    with pytest.raises(ValueError, match=r"24 x 24, 26 x 30 pixels among them.*set crop_size"):
+    with pytest.raises(ValueError, match="must have one size: set crop_size"):
         train_classifier(fresh(), images, SMALL)
     settings = ClassifierSettings.scenes(epochs=1, batch_size=4, crop_size=16)
     assert len(train_classifier(fresh(), images, settings).history) == 1
 
 
-def test_labels_of_another_number_of_classes_and_no_images_are_refused():
+def test_labels_of_another_number_of_classes_are_refused():
     with pytest.raises(ValueError, match=r"net has 4 classes, the 10 images have 3 class names"):
         train_classifier(fresh(num_classes=4), Squares(), SMALL)
-    with pytest.raises(ValueError, match="the image set is empty"):
-        train_classifier(fresh(), Squares(0), SMALL)
 
 
-def test_images_frozen_parameters_and_architecture_tell_trainings_apart(tmp_path):
+def test_labels_frozen_parameters_and_architecture_tell_trainings_apart(tmp_path):
     train_classifier(fresh(), Squares(), SMALL, tmp_path)
     relabelled, frozen = Squares(), fresh()
     relabelled.labels = 1 - relabelled.labels
     frozen.backbone.conv1.requires_grad_(False)
     for net, images, message in (
         (fresh(), relabelled, "images is '[0-9a-f]{12}' there, '[0-9a-f]{12}' here"),
-        (fresh(), Squares(sizes=((32, 32),)), "images is"),
         (frozen, Squares(), "frozen parameters is 0 there, 1 here"),
         (CAMNet("resnet18", 3), Squares(), "arch is 'scenes' there, 'resnet18' here"),
     ):
@@ -186,15 +183,3 @@ def test_scoring_leaves_the_mode_and_the_statistics_alone():
     mean_average_precision(net, Squares())
     assert net.training and not net.backbone.bn1.training
     assert same(net, fresh())
-
-
-# Settings ---------------------------------------------------------------------------------
-
-
-def test_the_recipes():
-    voc, scenes = ClassifierSettings(), ClassifierSettings.scenes(epochs=2)
-    assert (voc.view().long_side, voc.view().crop.size) == ((320, 640), (512, 512))
-    assert scenes.view().long_side is None
-    assert (scenes.epochs, scenes.batch_size, scenes.weight_decay) == (2, 32, 3e-3)
-    released = ClassifierSettings.released()
-    assert (released.momentum, released.nesterov, released.learning_rate) == (1e-4, False, 0.1)

@@ -46,13 +46,6 @@ def test_logits_are_the_class_layer_on_the_pooled_feature_map():
         torch.testing.assert_close(net(images), expected)
 
 
-def test_refuses_an_unknown_design():
-    with pytest.raises(ValueError, match="pooling must be one of mean, max; got 'sum'"):
-        DigitNet(pooling="sum")
-    with pytest.raises(ValueError, match=r"channels must be 5 numbers; got \(8, 16\)"):
-        DigitNet(channels=(8, 16))
-
-
 # Training ---------------------------------------------------------------------------------
 
 

@@ -1,35 +1,27 @@
-"""Every figure of the book: a function that returns a Figure in one style, and the player."""
+"""Every figure of the book: a function that returns a Figure in one style."""
 
-from ribnb.figures.ablations import (
-    cost_and_quality,
-    differences,
-    heat_map,
-    setting_curves,
-)
-from ribnb.figures.animation import player
-from ribnb.figures.comparisons import (
-    changes_by_image,
-    class_statistics,
-    grouped_bars,
-    iou_by_class,
-    scores_of_methods,
-)
-from ribnb.figures.digits import (
+from ribnb.figures.ablations import cost_and_quality, differences, heat_map, setting_curves
+from ribnb.figures.animation import gradient_player, map_player
+from ribnb.figures.pictures import (
     digit_scenes,
     gradient_map_rows,
-    gradient_player,
-    hgr_by_layer,
-    hgr_by_step,
-    hgr_by_threshold,
-)
-from ribnb.figures.lines import curves, loss_and_gradient, threshold_sweep, training_curves
-from ribnb.figures.pictures import (
     images_with_masks,
     map_grid,
-    map_player,
     mask_grid,
     panels,
     pooling_by_hand,
+)
+from ribnb.figures.plots import (
+    changes_by_image,
+    class_statistics,
+    curves,
+    grouped_bars,
+    hgr_curves,
+    iou_by_class,
+    loss_and_gradient,
+    scores_of_methods,
+    threshold_sweep,
+    training_curves,
 )
 
 __all__ = [
@@ -43,9 +35,7 @@ __all__ = [
     "gradient_player",
     "grouped_bars",
     "heat_map",
-    "hgr_by_layer",
-    "hgr_by_step",
-    "hgr_by_threshold",
+    "hgr_curves",
     "images_with_masks",
     "iou_by_class",
     "loss_and_gradient",
@@ -53,7 +43,6 @@ __all__ = [
     "map_player",
     "mask_grid",
     "panels",
-    "player",
     "pooling_by_hand",
     "scores_of_methods",
     "setting_curves",

@@ -1,7 +1,7 @@
 """The figures of the ablations: one setting's curve, two as a heat map, switches, cost.
 
-Frames are tidy: one row a run, a column for each setting and each metric, and ``seed`` if there
-are several. What has no result (NaN, or no row) is never drawn as a number, and is said.
+Frames are tidy: one row a run, a column for each setting and each metric, and ``seed``. What has
+no result (NaN, or no row) is never drawn as a number, and is said.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
-from ribnb.figures.style import BLUE, METHODS, legend_below, looks, styled_figure
+from ribnb.figures.style import BLUE, METHODS, legend_below, looks, styled_figure, whole_ticks
 
 NAMES = {  # column -> how a reader knows it
     "iterations": "RIB steps K",
@@ -26,10 +25,7 @@ NAMES = {  # column -> how a reader knows it
     "threshold": "τ of GNDRP",
     "batch_size": "batch size B",
     "seed_miou": "seed mIoU (%)",
-    "cam_seed_miou": "CAM",
-    "seconds_per_image": "seconds an image",
 }
-DASHED = {"color": METHODS["CAM"].color, "linestyle": "--", "zorder": 1}  # the baseline
 
 
 @styled_figure
@@ -46,11 +42,11 @@ def setting_curves(
 
     Args:
         frame: one row a run.
-        x: column along the axis; anything but numbers is spread evenly, as it comes.
+        x: column of numbers along the axis.
         y: column of the metric; a point without any number has no mark.
-        by: column with a line for each value; None: one line.
+        by: column of names, with a line for each; None: one line.
         title: what to see.
-        baseline: column of the baseline's metric, dashed.
+        baseline: column of the CAM's metric, dashed.
         log: a logarithmic x-axis.
 
     Raises:
@@ -58,43 +54,32 @@ def setting_curves(
     """
     import seaborn as sns  # takes a second
 
-    runs = _drawable(frame, y, [x, *([by] if by else [])])
-    number = pd.api.types.is_numeric_dtype(runs[x]) and not pd.api.types.is_bool_dtype(runs[x])
-    runs[x] = runs[x] if number else runs[x].map(_in_words)
-    groups = runs[by].map(_in_words) if by else pd.Series(name_of(y), runs.index)
-    if by and not pd.api.types.is_string_dtype(runs[by].dropna()):
-        groups = name_of(by) + " = " + groups  # a number or yes and no needs its name
-    known = looks(dict.fromkeys(groups)) if by else {name_of(y): METHODS["RIB with GNDRP"]}
+    _refuse_twice(frame, y, [x, by] if by else [x])
+    groups = frame[by] if by else pd.Series("RIB", frame.index)
+    known = looks(dict.fromkeys(groups))
     figure, axis = plt.subplots(figsize=(6.6, 4))
     if log:
         axis.set_xscale("log")
-    for name, group in runs.groupby(groups, sort=False):
-        look = known[name]
-        drawn = {"x": x, "y": y, "ax": axis, "color": look.color, "legend": False}
-        sns.lineplot(group, errorbar="sd", marker=look.marker, markeredgewidth=0, label=name,
+    for name, runs in frame.groupby(groups, sort=False):
+        drawn = {"x": x, "y": y, "ax": axis, "color": known[name].color, "legend": False}
+        sns.lineplot(runs, errorbar="sd", marker=known[name].marker, markeredgewidth=0, label=name,
                      err_kws={"alpha": 0.15, "linewidth": 0}, **drawn)  # fmt: skip
-        sns.scatterplot(group, alpha=0.5, s=14, linewidth=0, **drawn)
+        sns.scatterplot(runs, alpha=0.5, s=14, linewidth=0, **drawn)
     if baseline:
-        sns.lineplot(runs, x=x, y=baseline, errorbar=None, ax=axis, label=name_of(baseline),
-                     legend=False, **DASHED)  # fmt: skip
-    if number:
-        _number_ticks(axis, runs[x], log)
-    axis.set(xlabel=name_of(x), ylabel=name_of(y), title=title)
-    axis.margins(y=0.1)
-    note = _seeds_in_words(runs, "line: mean, band: ± std over {} seeds, dots: seeds")
-    gaps = runs[y].isna().sum()
-    note += f"; {gaps} of {len(runs)} runs have no result" if gaps else ""
-    legend_below(figure, axis, note)
-    return figure
-
-
-def _number_ticks(axis: plt.Axes, values: pd.Series, log: bool) -> None:
-    values = np.unique(values)
+        sns.lineplot(frame, x=x, y=baseline, errorbar=None, ax=axis, label="CAM", legend=False,
+                     color=METHODS["CAM"].color, linestyle="--", zorder=1)  # fmt: skip
+    values = frame[x].unique()
     if log and len(values) <= 8:
         axis.set_xticks(values, [f"{value:g}" for value in values])
         axis.xaxis.set_minor_locator(NullLocator())
-    elif not log and np.issubdtype(values.dtype, np.integer):
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    elif not log:
+        whole_ticks(axis, values)
+    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
+    axis.margins(y=0.1)
+    gaps = frame[y].isna().sum()
+    note = f"; {gaps} of {len(frame)} runs have no result" if gaps else ""
+    legend_below(figure, axis, f"line: mean, band: ± std {_over(frame)}, dots: seeds{note}")
+    return figure
 
 
 @styled_figure
@@ -111,12 +96,12 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
         title: what to see.
 
     Raises:
-        ValueError: see ``setting_curves``.
+        ValueError: two runs of one point and seed.
     """
     import seaborn as sns  # takes a second
 
-    runs = _drawable(frame, value, [x, y])
-    table = runs.pivot_table(value, y, x, ["mean", "std", "count"], dropna=False)
+    _refuse_twice(frame, value, [x, y])
+    table = frame.pivot_table(value, y, x, ["mean", "std", "count"], dropna=False)
     mean, std, count = (table[name] for name in ("mean", "std", "count"))
     most, words = count.max(axis=None), mean.map("{:.1f}".format)
     words += std.map(lambda one: "" if np.isnan(one) else f"\n±{one:.1f}")
@@ -125,18 +110,15 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
     figure, axis = plt.subplots(figsize=size)
     ends = np.nan_to_num([mean.min(axis=None), mean.max(axis=None)])
     sns.heatmap(mean, annot=words, fmt="", cmap="cividis", ax=axis, annot_kws={"size": 8.5},
-                vmin=ends[0], vmax=ends[1], cbar_kws={"label": name_of(value)})  # fmt: skip
+                vmin=ends[0], vmax=ends[1], cbar_kws={"label": _name(value)})  # fmt: skip
+    axis.patch.set(hatch="////", facecolor="white", edgecolor="#999999")  # where there is no cell
     axis.invert_yaxis()
     axis.grid(False)
-    axis.set_yticks(axis.get_yticks(), [_in_words(one) for one in mean.index], rotation=0)
-    axis.set_xticks(axis.get_xticks(), [_in_words(one) for one in mean.columns], rotation=0)
-    axis.set(xlabel=name_of(x), ylabel=name_of(y), title=title)
-    note = _seeds_in_words(runs, "mean ± std over {} seeds")
-    if mean.isna().any(axis=None):
-        hatched = {"hatch": "////", "facecolor": "white", "edgecolor": "#999999", "linewidth": 0}
-        axis.patch.set(**hatched)  # shows where there is no cell
-        missing = f"no result ({mean.isna().sum().sum()} of {mean.size} cells)"
-        axis.add_patch(Rectangle((0, 0), 0, 0, label=missing, **hatched))
+    axis.tick_params(rotation=0)
+    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
+    note = f"mean ± std {_over(frame)}"
+    if gaps := mean.isna().sum(axis=None):
+        note += f"; hatched: no result ({gaps} of {mean.size} cells)"
     if (count[count > 0] < most).any(axis=None):
         note += "; in brackets: of so many seeds only"
     legend_below(figure, axis, note)
@@ -155,13 +137,11 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
         title: what to see.
     """
     frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
-    labels = [textwrap.fill(str(label), 38) for label in frame["label"]]
+    labels = [textwrap.fill(label, 38) for label in frame["label"]]
     height = sum(0.4 + 0.16 * label.count("\n") for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
-    found = frame.dropna(subset="difference").astype(
-        dict.fromkeys(("difference", "low", "high"), float)
-    )
+    found = frame.dropna(subset="difference")
     clear = (found["low"] > 0) | (found["high"] < 0)
     for full, label in ((True, "interval without 0"), (False, "interval with 0")):
         shown = found[clear == full]
@@ -173,8 +153,7 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     seeds = found.explode("by_seed")
     axis.plot(seeds["by_seed"], seeds.index + 0.27, ".", color="#555555", ms=5, label="a seed")
     for place in frame.index[frame["difference"].isna()]:
-        axis.annotate("no result", (0, place), (4, 0), textcoords="offset points", va="center",
-                      fontsize=8, color="#666666")  # fmt: skip
+        axis.text(0, place, " no result", va="center", fontsize=8, color="#666666")
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.45, -0.55)  # the first row on top
     axis.set(xlabel="difference of seed mIoU (points)", title=title)
@@ -185,9 +164,7 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
 
 
 @styled_figure
-def cost_and_quality(
-    frame: pd.DataFrame, cost: str, value: str, label: str, title: str, log: bool = False
-) -> Figure:
+def cost_and_quality(frame: pd.DataFrame, cost: str, value: str, label: str, title: str) -> Figure:
     """A point for each setting: what it costs and what it gives, means with ± std over seeds.
 
     The dotted line joins the best that each cost buys: nothing left of a point on it is better.
@@ -198,65 +175,46 @@ def cost_and_quality(
         value: column of the metric; more is better.
         label: column with the settings' names.
         title: what to see.
-        log: a logarithmic cost axis.
 
     Raises:
-        ValueError: see ``setting_curves``.
+        ValueError: two runs of one point and seed.
     """
-    runs = _drawable(frame, value, [label])
-    points = runs.groupby(label, sort=False)[[cost, value]].agg(["mean", "std"])
-    mean = points.xs("mean", axis=1, level=1).dropna().sort_values(cost)
-    std = points.xs("std", axis=1, level=1).loc[mean.index].fillna(0)
+    _refuse_twice(frame, value, [label])
+    points = frame.groupby(label).agg(cost=(cost, "mean"), mean=(value, "mean"), std=(value, "std"))
+    shown = points.dropna(subset="mean").fillna(0).sort_values("cost", kind="stable")
     figure, axis = plt.subplots(figsize=(7.2, 4.4))
-    if log:
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_locator(NullLocator())
-    best = mean[mean[value] > mean[value].cummax().shift(fill_value=-np.inf)]
-    axis.step(best[cost], best[value], ":", where="post", color=BLUE, zorder=1,
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    best = shown[shown["mean"] > shown["mean"].cummax().shift(fill_value=-np.inf)]
+    axis.step(best["cost"], best["mean"], ":", where="post", color=BLUE, zorder=1,
               label="best at that cost or less")  # fmt: skip
-    for name, look in looks(mean.index).items():
-        axis.errorbar(*mean.loc[name], std.loc[name, value], std.loc[name, cost], fmt=look.marker,
-                      color=look.color, elinewidth=1, label=name)  # fmt: skip
-    axis.set(xlabel=name_of(cost), ylabel=name_of(value), title=title)
-    note = _seeds_in_words(runs, "from the cheapest; mean ± std over {} seeds")
-    left_out = [name for name in points.index if name not in mean.index]
-    note += f"; no result: {', '.join(left_out)}" if left_out else ""
-    legend_below(figure, axis, note)
+    for name, look in looks(shown.index).items():
+        at, mean, std = shown.loc[name]
+        axis.errorbar(at, mean, std, fmt=look.marker, color=look.color, elinewidth=1, label=name)
+    axis.set(xlabel=cost, ylabel=_name(value), title=title)
+    missing = ", ".join(points.index.difference(shown.index))
+    note = f"; no result: {missing}" if missing else ""
+    legend_below(figure, axis, f"from the cheapest; mean ± std {_over(frame)}{note}")
     return figure
 
 
-def name_of(column: str) -> str:
+def _name(column: str) -> str:
     """How a reader knows a column of a frame."""
     return NAMES.get(column, column.replace("_", " "))
 
 
-def _drawable(frame: pd.DataFrame, value: str, keys: list[str]) -> pd.DataFrame:
-    """A copy of the frame that can be drawn; ValueError says why it cannot."""
-    if "seed" in frame:
-        known = frame[frame[value].notna()]
-        words = known[keys].map(_in_words).assign(seed=known["seed"])
-        for _, twice in words[words.duplicated()].iterrows():
-            point = ", ".join(f"{key} = {word}" for key, word in twice.items())
-            raise ValueError(
-                f"two runs have {point}: they differ in another setting, or one is there twice; "
-                "choose the runs of one setting first"
-            )
-    return frame.copy()
+def _refuse_twice(frame: pd.DataFrame, value: str, keys: list[str]) -> None:
+    """ValueError for two results of one point and seed: what differs is never averaged."""
+    runs = frame.dropna(subset=value)[[*keys, "seed"]]
+    if runs.duplicated().any():
+        point = runs[runs.duplicated()].iloc[0].to_dict()
+        raise ValueError(
+            f"two runs have {point}: they differ in another setting, or one is there twice; "
+            "choose the runs of one setting first"
+        )
 
 
-def _in_words(value: Any) -> str:
-    """A setting's value for a reader; also makes lists comparable."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_in_words, value))
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _seeds_in_words(runs: pd.DataFrame, words: str) -> str:
-    if "seed" not in runs:
-        return words.replace("{} seeds", "runs").replace("seeds", "runs")
-    number = runs["seed"].nunique()
-    return "one seed: no spread" if number == 1 else words.format(number)
+def _over(frame: pd.DataFrame) -> str:
+    return f"over {frame['seed'].nunique()} seeds"

@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from IPython.display import HTML
+from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy import ndarray
+from PIL import Image
+from torch import Tensor
+
+from ribnb.figures.pictures import grid, outlined, overlay
+from ribnb.figures.style import styled_figure
 
 _SCRIPT = """
 (function () {
@@ -43,63 +51,83 @@ _STYLE = "max-width:490px;margin:auto;padding:0.5em;background:white;color:black
 _numbers = itertools.count(1)
 
 
-def player(frames: Sequence[Figure], descriptions: Sequence[str]) -> HTML:
-    """Figures as an animation that reads offline, in a book page and on Colab alike.
+def map_player(
+    image: Image.Image,
+    maps: Mapping[str, Sequence[Float[ndarray, "H W"]]],
+    truth: Bool[ndarray, "H W"],
+) -> HTML:
+    """An animation of maps laid over their image, step by step, with their mean on the object.
 
     Args:
-        frames: at least two figures of one size; they are stored as JPEG.
-        descriptions: what each frame shows, for readers who do not see it.
-
-    Raises:
-        ValueError: fewer than two frames, or other than one description a frame.
+        image: the image.
+        maps: method -> its map in [0, 1] at k = 0, 1, ...
+        truth: where the class is.
     """
-    if len(frames) < 2 or len(frames) != len(descriptions):
-        raise ValueError(
-            "a player needs at least two frames and one description each; "
-            f"got {len(frames)} frames, {len(descriptions)} descriptions"
-        )
-    identity = f"ribnb-player-{next(_numbers)}"
-    images = "".join(
-        # Jupyter Book dims pictures on a dark page, except those of this class.
-        f'<img class="dark-light" src="data:image/jpeg;base64,{_jpeg(frame)}" '
-        f'alt="{html.escape(text)}" style="max-width:100%"{"" if index == 0 else " hidden"}>'
-        for index, (frame, text) in enumerate(zip(frames, descriptions, strict=True))
-    )
-    return HTML(
-        f'<div class="ribnb-player" id="{identity}" style="{_STYLE}">{images}'
-        '<div style="display:flex;gap:0.8em;align-items:center">'
-        '<button type="button" style="min-width:4.5em">Play</button>'
-        f'<input type="range" min="0" max="{len(frames) - 1}" value="0" step="1" '
-        'aria-label="step" style="flex:1"></div></div>'
-        f"<script>{_SCRIPT.replace('ID', identity)}</script>"
-    )
+
+    def draw(axis: Axes, values: Float[ndarray, "H W"]) -> str:
+        overlay(axis, image, values, truth)
+        return f"mean on the object: {values[truth].mean():.2f}"
+
+    return _player(maps, draw, 2.2)
 
 
-def play_steps(
-    maps: Mapping[str, Sequence[Any]],
-    draw: Callable[[dict[str, Any], list[str]], Figure],
-    measure: Callable[[Any], float],
-    words: str,
+def gradient_player(
+    maps: Mapping[str, Float[Tensor, "K+1 H W"]],
+    regions: Mapping[str, Bool[Tensor, "H W"]],
+    ratio: Callable[[Float[Tensor, "H W"]], float],
 ) -> HTML:
-    """Maps of several methods side by side, a frame a step, each with a number under it.
+    """An animation of gradient maps in units of the first one's maximum, with the shape's HGR.
+
+    Args:
+        maps: loss -> the map at k = 0, 1, ..., K; all begin with the same one.
+        regions: where digit and shape are.
+        ratio: a map's HGR of the shape.
+    """
+    scale = next(iter(maps.values()))[0].abs().max()
+
+    def draw(axis: Axes, values: Float[Tensor, "H W"]) -> str:
+        outlined(axis, values.abs() / scale, regions)
+        return f"HGR of the shape: {ratio(values):.2f}"
+
+    return _player(maps, draw, 2.5)
+
+
+def _player(
+    maps: Mapping[str, Sequence[Any]], draw: Callable[[Axes, Any], str], side: float
+) -> HTML:
+    """Maps of several methods side by side, a frame a step; reads offline, in a page or on Colab.
 
     Args:
         maps: method -> its map at k = 0, 1, ...
-        draw: given titled maps and captions, the frame.
-        measure: a map's number.
-        words: what the number is.
+        draw: draws a map, and gives the words under it.
+        side: of a panel, in inches.
     """
-    frames, descriptions = [], []
+
+    @styled_figure
+    def frame(k: int, row: Sequence[Any]) -> Figure:
+        figure, axes = grid(1, len(row), side, columns=[f"{name}, k = {k}" for name in maps])
+        for axis, values in zip(axes[0], row, strict=True):
+            axis.set_xlabel(draw(axis, values), fontsize=9)
+        return figure
+
+    identity, images = f"ribnb-player-{next(_numbers)}", []
     for k, row in enumerate(zip(*maps.values(), strict=True)):
-        captions = [f"{words}: {measure(one):.2f}" for one in row]
-        titled = {f"{name}, k = {k}": one for name, one in zip(maps, row, strict=True)}
-        frames.append(draw(titled, captions))
-        said = (f"{name}, {caption}" for name, caption in zip(maps, captions, strict=True))
-        descriptions.append(re.sub("[${}]", "", f"k = {k}; {'; '.join(said)}"))
-    return player(frames, descriptions)
-
-
-def _jpeg(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=72, pil_kwargs={"quality": 80})
-    return base64.b64encode(buffer.getvalue()).decode()
+        figure, jpeg = frame(k, row), io.BytesIO()
+        figure.savefig(jpeg, format="jpeg", dpi=72, pil_kwargs={"quality": 80})
+        shown = zip(maps, figure.axes, strict=True)
+        words = "; ".join(f"{name}, {axis.get_xlabel()}" for name, axis in shown)
+        text = html.escape(re.sub("[${}]", "", f"k = {k}; {words}"))  # for who does not see it
+        # Jupyter Book dims pictures on a dark page, except those of the class dark-light.
+        images.append(
+            '<img class="dark-light" src="data:image/jpeg;base64,'
+            f'{base64.b64encode(jpeg.getvalue()).decode()}" alt="{text}" '
+            f'style="max-width:100%"{" hidden" if k else ""}>'
+        )
+    return HTML(
+        f'<div class="ribnb-player" id="{identity}" style="{_STYLE}">{"".join(images)}'
+        '<div style="display:flex;gap:0.8em;align-items:center">'
+        '<button type="button" style="min-width:4.5em">Play</button>'
+        f'<input type="range" min="0" max="{len(images) - 1}" value="0" step="1" '
+        'aria-label="step" style="flex:1"></div></div>'
+        f"<script>{_SCRIPT.replace('ID', identity)}</script>"
+    )

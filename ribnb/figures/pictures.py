@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import HTML
 from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy import ndarray
 from PIL import Image
+from torch import Tensor
 
-from ribnb.figures.animation import play_steps
-from ribnb.figures.style import REGIONS, bare, coarse, styled_figure, voc_colormap
+from ribnb.core.voc import voc_palette
+from ribnb.figures.style import REGION_NAMES, REGIONS, styled_figure
 
 OUTLINE = "#56B4E9"  # of the truth, on a map
+OUTLINED = ("discriminative", "non_discriminative")
+WIDTH = 5.1  # of a short row of images: as wide as its title
 
 
-def picture_grid(
-    rows: Sequence[Sequence[Callable[[Axes], Any]]],
+def grid(
+    height: int,
+    width: int,
     side: float,
     title: str = "",
     columns: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> tuple[Figure, ndarray]:
-    """Square panels of ``side`` inches without ticks, and their axes; to be drawn in the style.
+    """Square panels of ``side`` inches without ticks, and their axes (height, width).
 
-    Args:
-        rows: for each panel what draws it, given its axis.
-        side: of a panel, in inches.
-        title: what to see.
-        columns: over the first row.
-        labels: beside the first column.
+    The names of columns stand over the first row, the labels beside the first column.
     """
-    width, height = len(rows[0]), len(rows)
-    figure, axes = plt.subplots(
-        height, width, figsize=(side * width + 0.3, side * height + 0.65), squeeze=False
-    )
-    bare(axes)
-    for axis, draw in zip(axes.flat, (draw for row in rows for draw in row), strict=True):
-        draw(axis)
+    size = (side * width + 0.3, side * height + 0.65)
+    figure, axes = plt.subplots(height, width, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
     for axis, name in zip(axes[0], columns, strict=False):
         axis.set_title(name, fontsize=9)
     for axis, label in zip(axes[:, 0], labels, strict=False):
@@ -59,7 +55,7 @@ def images_with_masks(
     masks: Sequence[UInt8[ndarray, "H W"]],
     titles: Sequence[str],
     title: str,
-    parts: Sequence[UInt8[ndarray, "H W"]] | None = None,
+    parts: Sequence[UInt8[ndarray, "H W"]] = (),
 ) -> Figure:
     """A row of images, one of their masks in VOC's colours, and one of heads and bodies.
 
@@ -70,15 +66,17 @@ def images_with_masks(
         title: what to see.
         parts: 0 neither, 1 head, 2 body; without them there are two rows.
     """
-    rows = [[partial(_image, picture=image) for image in images]]
-    rows.append([partial(_mask, picture=mask) for mask in masks])
-    if parts is not None:
-        rows.append([partial(_parts, picture=part) for part in parts])
-    side = max(1.4, 5.1 / len(images))  # as wide as the title
-    figure, _ = picture_grid(rows, side, title, titles, ("image", "mask", "parts"))
-    if parts is not None:
+    names = ("image", "mask", "parts")[: 3 if parts else 2]
+    side = max(1.4, WIDTH / len(images))
+    figure, axes = grid(len(names), len(images), side, title, titles, names)
+    for i, image in enumerate(images):
+        show_image(axes[0, i], image)
+        _show_mask(axes[1, i], masks[i])
+    if parts:
         colors = {name: REGIONS[name].color for name in ("head", "body")}
-        outline_legend(figure, colors, marker="s", linestyle="")
+        for axis, part in zip(axes[2], parts, strict=True):
+            axis.imshow(part, cmap=ListedColormap(["white", *colors.values()]), vmin=0, vmax=2)
+        _legend(figure, colors, marker="s", linestyle="")
     return figure
 
 
@@ -101,49 +99,13 @@ def map_grid(
         title: what to see.
         cut: outline, in white, where a map is above this.
     """
-    rows = [
-        [
-            partial(_image, picture=image),
-            *(partial(_overlay, image=image, values=maps[i], truth=truths[i], cut=cut)
-              for maps in columns.values()),
-            partial(_grey, picture=truths[i]),
-        ]
-        for i, image in enumerate(images)
-    ]  # fmt: skip
-    return picture_grid(rows, 0.92, title, ("image", *columns, "truth"), row_labels)[0]
-
-
-def map_player(
-    image: Image.Image,
-    maps: Mapping[str, Sequence[Float[ndarray, "H W"]]],
-    truth: Bool[ndarray, "H W"],
-) -> HTML:
-    """An animation of maps laid over their image, step by step, with their mean on the object.
-
-    Args:
-        image: the image.
-        maps: method -> its map in [0, 1] at k = 0, 1, ...
-        truth: where the class is.
-    """
-
-    def draw(titled: Mapping[str, Float[ndarray, "H W"]], captions: Sequence[str]) -> Figure:
-        row = [partial(_overlay, image=image, values=one, truth=truth) for one in titled.values()]
-        return captioned(row, 2.2, titled, captions)
-
-    return play_steps(maps, draw, lambda one: one[truth].mean(), "mean on the object")
-
-
-@styled_figure
-def captioned(
-    row: Sequence[Callable[[Axes], Any]],
-    side: float,
-    titles: Sequence[str],
-    captions: Sequence[str],
-) -> Figure:
-    """A frame of an animation: panels in a row, a title over and a caption under each."""
-    figure, axes = picture_grid([row], side, columns=list(titles))
-    for axis, caption in zip(axes[0], captions, strict=True):
-        axis.set_xlabel(caption, fontsize=9)
+    names = ("image", *columns, "truth")
+    figure, axes = grid(len(images), len(names), 0.92, title, names, row_labels)
+    for row, image, truth, *maps in zip(axes, images, truths, *columns.values(), strict=True):
+        show_image(row[0], image)
+        for axis, values in zip(row[1:], maps, strict=False):
+            overlay(axis, image, values, truth, cut)
+        _show_grey(row[-1], truth)
     return figure
 
 
@@ -165,31 +127,31 @@ def mask_grid(
     """
     if not images:
         raise ValueError("there is no image to show; none has a mask in every column")
-    by_image = zip(images, *columns.values(), strict=True)
-    rows = [
-        [partial(_image, picture=image), *(partial(_mask, picture=mask) for mask in masks)]
-        for image, *masks in by_image
-    ]
-    return picture_grid(rows, 1.15, title, ("image", *columns))[0]
+    figure, axes = grid(len(images), 1 + len(columns), 1.15, title, ("image", *columns))
+    for row, image, *masks in zip(axes, images, *columns.values(), strict=True):
+        show_image(row[0], image)
+        for axis, mask in zip(row[1:], masks, strict=True):
+            _show_mask(axis, mask)
+    return figure
 
 
 @styled_figure
-def panels(shown: Mapping[str, tuple[str, Any]], title: str, columns: int = 6) -> Figure:
-    """Small pictures in rows, each under its name.
+def panels(shown: Mapping[str, tuple[str, Any]], title: str) -> Figure:
+    """Small pictures in rows of up to six, each under its name.
 
     Args:
         shown: name -> (kind, picture): ``"image"`` a PIL image; ``"mask"`` (H, W) in VOC's
             colours, 255 cream; ``"map"`` (H, W) in [0, 1] in colours of heat; ``"grey"`` (H, W)
             from 0, black, to its maximum, white.
         title: what to see.
-        columns: in a row.
     """
-    kinds = {"image": _image, "mask": _mask, "map": _heat, "grey": _grey}
-    drawings = [partial(_named, name=name, draw=partial(kinds[kind], picture=picture))
-                for name, (kind, picture) in shown.items()]  # fmt: skip
-    drawings += [Axes.set_axis_off] * (-len(drawings) % columns)
-    rows = [drawings[i : i + columns] for i in range(0, len(drawings), columns)]
-    return picture_grid(rows, 1.35, title)[0]
+    kinds = {"image": show_image, "mask": _show_mask, "map": _show_heat, "grey": _show_grey}
+    width = min(6, len(shown))
+    figure, axes = grid(-(-len(shown) // width), width, 1.35, title)
+    for axis, (name, (kind, picture)) in zip(axes.flat, shown.items(), strict=False):
+        kinds[kind](axis, picture)
+        axis.set_title(name, fontsize=9)
+    return figure
 
 
 @styled_figure
@@ -205,50 +167,86 @@ def pooling_by_hand(
         cam: in [0, 1].
         kept: title -> which positions are kept.
     """
-    row = [partial(_numbers, grid=features), partial(_numbers, grid=cam, colors="magma")]
-    row += [partial(_numbers, grid=features, kept=mask) for mask in kept.values()]
+    all_of_it = np.ones_like(features, bool)
+    shown = [(features, all_of_it, "Greys"), (cam, all_of_it, "magma")]
+    shown += [(features, mask, "Greys") for mask in kept.values()]
     title = "What each pooling takes the mean of"
-    return picture_grid([row], 1.7, title, ("feature", "CAM", *kept))[0]
+    figure, axes = grid(1, len(shown), 1.7, title, ("feature", "CAM", *kept))
+    for axis, (values, mask, colors) in zip(axes[0], shown, strict=True):
+        most = values.max()
+        axis.imshow(np.ma.masked_array(values, ~mask), cmap=colors, vmin=0, vmax=1.6 * most)
+        for row, column in np.argwhere(mask):
+            value = values[row, column]
+            ink = "white" if colors == "magma" and value < 0.9 * most else "black"
+            axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=9, color=ink)
+    return figure
 
 
-def outline_legend(figure: Figure, colors: Mapping[str, str], **style: Any) -> None:
+@styled_figure
+def digit_scenes(
+    images: Float[Tensor, "B 1 H W"], regions: Mapping[str, Bool[Tensor, "B H W"]]
+) -> Figure:
+    """Scenes in a row, the outlines of R_D and R_ND drawn on them."""
+    title = "The digit decides; the small shape only goes with it"
+    figure, axes = grid(1, len(images), max(1.25, WIDTH / len(images)), title)
+    for i, axis in enumerate(axes[0]):
+        outlined(axis, images[i, 0], _of(regions, i), "gray", width=1.4)
+    _legend(figure, {REGION_NAMES[name]: REGIONS[name].color for name in OUTLINED})
+    return figure
+
+
+@styled_figure
+def gradient_map_rows(
+    images: Float[Tensor, "B 1 H W"],
+    maps: Float[Tensor, "L B H W"],
+    regions: Mapping[str, Bool[Tensor, "B H W"]],
+) -> Figure:
+    """One row an image: the image, then |G_1| ... |G_L|, each divided by its own maximum."""
+    share = maps.abs() / maps.abs().amax(dim=(2, 3), keepdim=True).clamp_min(1e-12)
+    columns = ["image", *(f"$|G_{layer}|$" for layer in range(1, len(maps) + 1))]
+    figure, axes = grid(len(images), len(columns), 1.1, "The last map lets the shape go", columns)
+    for i, row in enumerate(axes):
+        outlined(row[0], images[i, 0], _of(regions, i), "gray")
+        for axis, one in zip(row[1:], share[:, i], strict=True):
+            outlined(axis, one, _of(regions, i))
+    _legend(figure, {REGION_NAMES[name]: REGIONS[name].color for name in OUTLINED})
+    figure.colorbar(axes[0, -1].images[0], ax=axes, fraction=0.02, label="of the map's maximum")
+    return figure
+
+
+def _legend(figure: Figure, colors: Mapping[str, str], **style: Any) -> None:
     """Under the figure, which colour is what."""
     handles = [plt.Line2D([], [], color=color, label=name, **style)
                for name, color in colors.items()]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-# What draws a panel ------------------------------------------------------------------------------
+def _of(regions: Mapping[str, Bool[Tensor, "B H W"]], i: int) -> dict[str, Bool[Tensor, "H W"]]:
+    return {name: masks[i] for name, masks in regions.items()}
 
 
-def _image(axis: Axes, picture: Image.Image) -> None:
-    axis.imshow(coarse(np.asarray(picture) / 255))
+# What draws a panel, in few levels: noise that nobody sees would fill a stored notebook. ---------
 
 
-def _mask(axis: Axes, picture: UInt8[ndarray, "H W"]) -> None:
-    axis.imshow(picture, cmap=voc_colormap(), vmin=0, vmax=255)
+def show_image(axis: Axes, picture: Image.Image) -> None:
+    """An image in 12 levels a channel."""
+    axis.imshow(np.round(np.asarray(picture) / 255 * 11) / 11)
 
 
-def _parts(axis: Axes, picture: UInt8[ndarray, "H W"]) -> None:
-    palette = ListedColormap(["white", REGIONS["head"].color, REGIONS["body"].color])
-    axis.imshow(picture, cmap=palette, vmin=0, vmax=2)
+def _show_mask(axis: Axes, picture: UInt8[ndarray, "H W"]) -> None:
+    axis.imshow(picture, cmap=ListedColormap(voc_palette() / 255), vmin=0, vmax=255)
 
 
-def _heat(axis: Axes, picture: Float[ndarray, "H W"]) -> None:
+def _show_heat(axis: Axes, picture: Float[ndarray, "H W"]) -> None:
     axis.imshow(np.round(np.asarray(picture) * 30) / 30, cmap="magma", vmin=0, vmax=1)
 
 
-def _grey(axis: Axes, picture: ndarray) -> None:
+def _show_grey(axis: Axes, picture: ndarray) -> None:
     grey = np.asarray(picture, dtype=float)
     axis.imshow(np.round(grey / (grey.max() or 1) * 30) / 30, cmap="gray", vmin=0, vmax=1)
 
 
-def _named(axis: Axes, name: str, draw: Callable[[Axes], Any]) -> None:
-    axis.set_title(name, fontsize=9)
-    draw(axis)
-
-
-def _overlay(
+def overlay(
     axis: Axes,
     image: Image.Image,
     values: Float[ndarray, "H W"],
@@ -258,24 +256,23 @@ def _overlay(
     """The map in colour over the grey image, the truth outlined, and the seed in white."""
     grey = np.asarray(image.convert("L"))[:, :, None] / 255
     colours = plt.get_cmap("magma")(np.clip(values, 0, 1))[:, :, :3]
-    axis.imshow(coarse(0.25 * grey + 0.75 * colours))
+    axis.imshow(np.round((0.25 * grey + 0.75 * colours) * 11) / 11)
     if truth.any() and not truth.all():
         axis.contour(truth, [0.5], colors=OUTLINE, linewidths=0.9)
     if cut is not None and values.min() < cut < values.max():
         axis.contour(values, [cut], colors="white", linewidths=0.9)
 
 
-def _numbers(
+def outlined(
     axis: Axes,
-    grid: Float[ndarray, "h w"],
-    kept: Bool[ndarray, "h w"] | None = None,
-    colors: str = "Greys",
+    picture: Float[Tensor, "H W"],
+    regions: Mapping[str, Bool[Tensor, "H W"]],
+    color: str = "magma",
+    width: float = 0.8,
 ) -> None:
-    """A grid with its numbers, without those that are not kept."""
-    kept = np.ones_like(grid, bool) if kept is None else kept
-    axis.imshow(np.ma.masked_array(grid, ~kept), cmap=colors, vmin=0, vmax=1.6 * grid.max())
-    for (row, column), value in np.ndenumerate(grid):
-        if kept[row, column]:
-            dark = colors == "magma" and value < 0.9 * grid.max()
-            ink = "white" if dark else "black"
-            axis.text(column, row, f"{value:g}", ha="center", va="center", fontsize=9, color=ink)
+    """A picture in [0, 1] with the outlines of R_D and R_ND."""
+    axis.imshow(picture.numpy(), cmap=color, vmin=0, vmax=1)
+    for name in OUTLINED:
+        if regions[name].any():
+            look = REGIONS[name]
+            axis.contour(regions[name].numpy(), [0.5], colors=look.color, linewidths=width)

@@ -10,13 +10,10 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from numpy import ndarray
-
-from ribnb.core.voc import voc_palette
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 STYLE = {
     "figure.dpi": 100,
@@ -65,9 +62,14 @@ HEAD, BODY, GROUND = Look("#56B4E9", "o"), Look("#D55E00", "s"), Look("#A0A0A0",
 REGIONS = {
     "discriminative": HEAD,
     "non_discriminative": BODY,
+    "background": GROUND,
     "head": HEAD,
     "body": BODY,
-    "background": GROUND,
+}
+REGION_NAMES = {
+    "discriminative": "$R_D$ (digit)",
+    "non_discriminative": "$R_{ND}$ (small shape)",
+    "background": "$R_{BG}$ (background)",
 }
 
 
@@ -103,33 +105,20 @@ def legend_below(figure: Figure, axis: Axes, note: str = "") -> None:
     """One legend for the figure, under it, in as many columns as fit; small print over it."""
     handles, labels = axis.get_legend_handles_labels()
     letters = 13 * figure.get_figwidth()
-    columns = int(letters / (7 + max(map(len, labels), default=0)))
-    columns = max(1, min(columns, len(labels)))
+    columns = max(1, int(letters / (7 + max(map(len, labels), default=0))))
     rows = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * max(0, rows - 1))  # not at the axes' cost
     figure.legend(
         handles,
         labels,
         loc="outside lower center",
-        ncols=columns,
+        ncols=max(1, min(columns, len(labels))),
         title=textwrap.fill(note, int(1.2 * letters)),
         title_fontproperties={"size": 8},
     )
 
 
-def voc_colormap() -> ListedColormap:
-    """VOC's 256 mask colours: black is background, cream (255) is ignored."""
-    return ListedColormap(voc_palette() / 255)
-
-
-def coarse(picture: Float[ndarray, "H W 3"]) -> Float[ndarray, "H W 3"]:
-    """12 levels a channel: noise that nobody sees would fill a stored notebook."""
-    return np.round(picture * 11) / 11
-
-
-def bare(axes: ndarray) -> None:
-    """No ticks, grid or frame."""
-    for axis in np.ravel(axes):
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
+def whole_ticks(axis: Axes, places: ArrayLike) -> None:
+    """Whole ticks on an x-axis whose places are all whole numbers."""
+    if np.array_equal(places, np.round(places)):
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))

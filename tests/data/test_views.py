@@ -1,13 +1,24 @@
-"""Image sets: parts of them, views of their images, and the batches made of them."""
+"""Image sets: parts of them, views of their images and masks, and the batches made of them."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_split import LABELS, Noise
 
 from ribnb.data.image_sets import Part, readable, spread_out
-from ribnb.data.views import MEAN, STD, RandomView, Views, multi_scale_views, stack, to_tensor
+from ribnb.data.views import (
+    MEAN,
+    STD,
+    LabelledViews,
+    RandomView,
+    ShuffledBatches,
+    Views,
+    multi_scale_views,
+    stack,
+    to_tensor,
+)
+
+COLOURS = np.array([[90, 90, 90], [220, 40, 40], [40, 220, 40], [40, 40, 220]], np.uint8)
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -16,13 +27,56 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(noise)
 
 
+class Pictures:
+    """Nine images 40 x 31 whose colours tell their masks. Those in `broken` cannot be read.
+
+    The one with index 4 has no label.
+    """
+
+    class_names = ("red", "green", "blue")
+    labels = torch.tensor([[int(index != 4), index % 2, 0] for index in range(9)]).byte()
+    labels[4] = 0
+
+    def __init__(self, broken=()):
+        self.ids = [f"n{index:03}" for index in range(9)]
+        self.broken, self.shown = broken, []
+
+    def __len__(self):
+        return len(self.ids)
+
+    def image(self, index):
+        self.shown.append(index)
+        if index in self.broken:
+            raise OSError(f"image {self.ids[index]} cannot be read")
+        return Image.fromarray(COLOURS[self.mask(index)])
+
+    def mask(self, index):
+        mask = np.zeros((31, 40), np.uint8)
+        mask[5:20, 3 : 12 + index], mask[12:28, 22:36] = 1, 3
+        return mask
+
+
+class Single(Pictures):
+    """One image and its mask."""
+
+    def __init__(self, image, mask):
+        super().__init__()
+        self.both = image, mask
+
+    def image(self, index):
+        return self.both[0]
+
+    def mask(self, index):
+        return self.both[1]
+
+
 def seen(view: RandomView, image: Image.Image, seed: int) -> torch.Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return view(image)
 
 
-# Views ------------------------------------------------------------------------------------
+# Views of an image ------------------------------------------------------------------------
 
 
 def test_a_tensor_has_each_channel_in_units_of_imagenet():
@@ -36,50 +90,24 @@ def test_a_tensor_has_each_channel_in_units_of_imagenet():
         to_tensor(Image.new("RGBA", (4, 4)))
 
 
-def test_a_view_has_the_size_of_the_crop_or_without_one_the_images():
+def test_a_view_has_the_size_of_the_crop_or_the_images_and_zeros_around_a_small_image():
     for size in ((50, 40), (20, 90), (10, 12)):
         for long_side in (None, (20, 60)):
             assert seen(RandomView(32, long_side), picture(*size), 0).shape == (3, 32, 32)
-    image = picture(30, 20)
+    image, places = picture(20, 10), set()
     assert torch.equal(RandomView(0, None, flip=False)(image), to_tensor(image))
-    assert seen(RandomView(0), image, 0).shape == (3, 20, 30)
-
-
-def test_a_small_image_stands_whole_at_random_places_in_zeros():
-    image, view, places = picture(20, 10), RandomView(32, flip=False), set()
     for seed in range(30):
-        result = seen(view, image, seed)
-        inside = (result != 0).all(0)
-        rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
+        result = seen(RandomView(32, flip=False), image, seed)
+        rows, columns = ((result != 0).all(0).any(axis).nonzero() for axis in (1, 0))
         top, left = int(rows[0]), int(columns[0])
         assert torch.equal(result[:, top : top + 10, left : left + 20], to_tensor(image))
-        assert result.count_nonzero() == 3 * 10 * 20  # and nothing but zeros around it
+        assert result.count_nonzero() == 3 * 10 * 20
         places.add((top, left))
-    tops, lefts = zip(*places, strict=True)
     assert len(places) > 20
-    assert min(tops) < 5 and max(tops) > 17  # of 0 ... 22
-    assert min(lefts) < 3 and max(lefts) > 9  # of 0 ... 12
-
-
-def test_a_large_image_is_cropped_at_random_places():
-    image, view = picture(40, 40), RandomView(32, flip=False)
-    whole = to_tensor(image)
-    windows = {(y, x): whole[:, y : y + 32, x : x + 32] for y in range(9) for x in range(9)}
-    places = set()
-    for seed in range(30):
-        result = seen(view, image, seed)
-        places |= {place for place, window in windows.items() if torch.equal(window, result)}
-    assert len(places) > 20
-    assert {y for y, _ in places} >= {0, 8}
-
-
-def test_one_view_in_two_is_mirrored():
-    image = picture(8, 8)
-    original, mirrored = to_tensor(image), to_tensor(image).flip(-1)
-    views = [seen(RandomView(0), image, seed) for seed in range(200)]
-    flips = sum(torch.equal(view, mirrored) for view in views)
-    assert flips + sum(torch.equal(view, original) for view in views) == 200
-    assert 75 <= flips <= 125  # 3.5 standard deviations
+    mirrored = [
+        torch.equal(seen(RandomView(0), image, seed), to_tensor(image)) for seed in range(99)
+    ]
+    assert 33 <= sum(mirrored) <= 66
 
 
 def test_the_longer_side_takes_every_length_of_the_range_resized_bicubically():
@@ -93,20 +121,144 @@ def test_the_longer_side_takes_every_length_of_the_range_resized_bicubically():
     assert torch.equal(RandomView(0, (25, 25), flip=False)(image), expected)
 
 
+def test_each_scale_has_its_size_bicubically_and_its_flip():
+    image, scales = picture(50, 37), (1, 0.5, 1.5, 2, 0.999)  # the last rounds to the same size
+    sizes = [(50, 37), (25, 18), (75, 56), (100, 74), (50, 37)]  # 18.5, 55.5 rounded to even
+    views = multi_scale_views(image, scales)
+    for view, size in zip(views, sizes, strict=True):
+        resized = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+        assert torch.equal(view, torch.stack([to_tensor(resized), to_tensor(resized).flip(-1)]))
+    single = multi_scale_views(image, scales, flip=False)
+    assert all(torch.equal(one, view[:1]) for one, view in zip(single, views, strict=True))
+    assert multi_scale_views(image.crop((0, 0, 3, 1)), (0.1,))[0].shape == (2, 3, 1, 1)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_view_depends_on_seed_epoch_and_image_alone_and_leaves_the_generator_alone(labelled):
+    def item(seed, *key):
+        images = Pictures()
+        views = Views(images, RandomView(30), seed)
+        if labelled:
+            views = LabelledViews(images, images.mask, 20, (0.5, 1.5), True, seed)
+        views[0, 3], views[2, 1]  # what was asked for before does not matter
+        return views[key][0]
+
+    state = torch.random.get_rng_state()
+    first = item(1, 0, 2)
+    assert torch.equal(item(1, 0, 2), first)
+    others = [item(2, 0, 2), item(1, 1, 2), item(1, 0, 5)]
+    assert not any(torch.equal(first, other) for other in others)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+# Views of an image and its mask -----------------------------------------------------------
+
+
+def draws(count, crop, scales, flip=True, rows_first=False, source=None):
+    """Views with their masks, each of another random seed."""
+    source = source or Pictures()
+    return [
+        LabelledViews(source, source.mask, crop, scales, flip, seed, rows_first)[0, 0]
+        for seed in range(count)
+    ]
+
+
+ORDER = pytest.mark.parametrize("rows_first", [True, False])
+
+
+@ORDER
+@pytest.mark.parametrize("scales", [(1, 1), (0.5, 1.5)])
+@pytest.mark.parametrize("crop", [24, 64])
+def test_image_and_mask_stay_together(crop, scales, rows_first):
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+    for image, mask in draws(20, crop, scales, rows_first=rows_first):
+        assert image.shape == (3, crop, crop)
+        assert mask.shape == (crop, crop) and mask.dtype == torch.uint8
+        assert set(mask.unique().tolist()) <= {0, 1, 3, 255}
+        # what is nearest to each pixel's colour, among the colours of the labels
+        pixels = ((image * std + mean) * 255).permute(1, 2, 0).numpy()
+        distances = np.abs(pixels[..., None, :] - COLOURS[[0, 1, 3]]).sum(-1)
+        told = np.array([0, 1, 3])[distances.argmin(-1)]
+        agree = (told == mask.numpy())[(mask != 255).numpy()].mean()
+        assert agree == 1 if scales == (1, 1) else agree > 0.9  # edges are mixed by resizing
+
+
+@ORDER
+def test_around_a_small_image_the_view_is_mean_colour_and_ignored(rows_first):
+    places = set()
+    for image, mask in draws(20, 64, (1, 1), flip=False, rows_first=rows_first):
+        rows, columns = ((mask != 255).any(axis).nonzero()[:, 0] for axis in (1, 0))
+        assert (len(rows), len(columns)) == (31, 40)  # the whole image is there, and in one piece
+        assert (rows.diff() == 1).all() and (columns.diff() == 1).all()
+        assert not image[:, mask == 255].any()
+        places.add((int(rows[0]), int(columns[0])))
+    assert len(places) > 15
+
+
+@ORDER
+def test_every_part_of_a_large_image_is_seen_and_half_of_the_views_are_mirrored(rows_first):
+    column = np.tile(np.arange(50, dtype=np.uint8), (50, 1))
+    source = Single(Image.fromarray(np.zeros((50, 50, 3), np.uint8)), column)
+    drawn = [mask[0] for _, mask in draws(200, 24, (1, 1), True, rows_first, source)]
+    assert {int(row.min()) for row in drawn} == set(range(27))
+    assert 70 < sum(int(row[0]) > int(row[-1]) for row in drawn) < 130
+    still = draws(20, 24, (1, 1), False, rows_first, source)
+    assert all(mask[0].diff().eq(1).all() for _, mask in still)
+
+
+def test_scales_are_drawn_between_their_limits():
+    heights = [int((mask != 255).any(1).sum()) for _, mask in draws(100, 100, (0.5, 1.5), False)]
+    assert 15 <= min(heights) < 19 and 43 < max(heights) <= 47
+    whole = [tuple(mask.shape) for _, mask in draws(100, 0, (0.5, 1.5))]
+    assert {height for height, _ in whole} >= {16, 46}
+
+
+def test_a_mask_of_another_size_is_named():
+    source = Single(Pictures().image(0), Pictures().mask(0)[:, :30])
+    with pytest.raises(ValueError, match="mask of n000 is 30 x 31 pixels, the image is 40 x 31"):
+        draws(1, 24, (1, 1), source=source)
+
+
 # Batches ----------------------------------------------------------------------------------
 
 
-def test_a_view_depends_on_seed_epoch_and_image_alone_and_leaves_the_generator_alone():
-    views = Views(Noise(), RandomView(8), seed=1)
-    first = views[2, 3][0]
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    assert views[0, 0][0].shape == (3, 8, 8)
-    assert torch.equal(views[2, 3][0], first)
-    assert torch.equal(torch.rand(3), expected)
-    assert not torch.equal(views[3, 3][0], first)
-    assert not torch.equal(Views(Noise(), RandomView(8), seed=2)[2, 3][0], first)
+def test_steps_have_full_batches_and_every_pass_shows_every_image_in_another_order():
+    batches = list(ShuffledBatches(7, 3, steps=14))
+    assert [len(batch) for batch in batches] == [3] * 14
+    keys = [key for batch in batches for key in batch]
+    orders = [[image for epoch, image in keys if epoch == number] for number in range(6)]
+    assert all(sorted(order) == list(range(7)) for order in orders)
+    assert len({tuple(order) for order in orders}) > 4
+    (batch,) = ShuffledBatches(2, 5, steps=1)  # more than there are: an image in several views
+    assert len(set(batch)) == 5 and {image for _, image in batch} == {0, 1}
+
+
+def test_the_order_goes_on_from_any_step():
+    whole, rest = (ShuffledBatches(7, 3, seed=4, steps=14) for _ in range(2))
+    rest.first = 5
+    assert list(rest) == list(whole)[5:] and len(rest) == 9
+
+
+def test_processes_share_each_batch():
+    parts = [ShuffledBatches(7, 5, steps=4, part=(rank, 2)) for rank in range(2)]
+    for whole, *shares in zip(ShuffledBatches(7, 5, steps=4), *parts, strict=True):
+        assert [len(share) for share in shares] == [3, 2]
+        assert sorted([*shares[0], *shares[1]]) == sorted(whole)
+
+
+def test_an_epoch_has_every_image_once_and_its_last_batch_may_be_smaller():
+    batches = list(ShuffledBatches(10, 4, seed=3, epochs=3))
+    assert [len(batch) for batch in batches] == [4, 4, 2] * 3
+    assert ShuffledBatches(10, 4, seed=3, epochs=3).ends() == [3, 6, 9]
+    assert ShuffledBatches(7, 3, steps=10).ends() == [3, 5, 7, 10]  # where a pass ends within
+    assert ShuffledBatches(1, 4, steps=3).ends() == [1, 2, 3]
+    orders = []
+    for epoch in range(3):
+        keys = [key for batch in batches[3 * epoch : 3 * epoch + 3] for key in batch]
+        assert {key[0] for key in keys} == {epoch}
+        orders.append(tuple(key[1] for key in keys))
+        assert sorted(orders[-1]) == list(range(10))
+    assert len(set(orders)) == 3
 
 
 def test_views_of_different_sizes_are_no_batch():
@@ -118,79 +270,32 @@ def test_views_of_different_sizes_are_no_batch():
 # Parts of an image set --------------------------------------------------------------------
 
 
-class Masked(Noise):
-    """With masks that tell which image they are of. Those in `maskless` cannot be read."""
-
-    def __init__(self, maskless=(), **options):
-        super().__init__(**options)
-        self.maskless = maskless
-
-    def mask(self, index):
-        if index in self.maskless:
-            raise ValueError(f"the mask of image {self.ids[index]} is of another size")
-        return np.full((24, 32), index, np.uint8)
-
-
 def test_a_part_has_the_chosen_images_in_the_order_given():
-    whole = Masked()
+    whole = Pictures()
     part = Part(whole, [4, 0, 7])
     assert (len(part), part.ids) == (3, ["n004", "n000", "n007"])
     assert part.class_names == whole.class_names
-    assert part.labels.tolist() == [LABELS[4], LABELS[0], LABELS[7]]
-    assert part.labels.dtype == torch.uint8
+    assert torch.equal(part.labels, whole.labels[[4, 0, 7]])
     for index, chosen in enumerate([4, 0, 7]):
         assert part.image(index).tobytes() == whole.image(chosen).tobytes()
-        assert (part.mask(index) == chosen).all()
+        assert np.array_equal(part.mask(index), whole.mask(chosen))
     assert Part(part, [2, 0]).ids == ["n007", "n004"]
 
 
 def test_images_are_spread_over_the_list_without_one_twice():
-    whole = Noise()
+    whole = Pictures()
     for count, indices in {1: [0], 2: [0, 4], 3: [0, 3, 6], 4: [0, 2, 4, 6]}.items():
         assert spread_out(whole, count).ids == [f"n{index:03}" for index in indices]
-    for count in range(1, 10):
-        ids = spread_out(whole, count).ids
-        assert len(set(ids)) == len(ids) == count
     for count in (0, 9, 1000):
         assert spread_out(whole, count) is whole
-    with pytest.raises(ValueError, match=r"at least 0 \(all\); got -1"):
-        spread_out(whole, -1)
 
 
 def test_what_is_looked_at_can_be_read():
-    """The image with index 4 has no label."""
-    whole = Masked(broken=(0, 5), maskless=(2,))
+    whole = Pictures(broken=(0, 2, 5))
     assert readable(whole, 3) == [1, 3, 4]
     assert whole.shown == [0, 1, 2, 3, 4]  # and no more
     assert readable(whole, 3, labelled=True) == [1, 3, 6]
     assert readable(whole, 100) == [1, 3, 4, 6, 7, 8]
     assert readable(whole, 0) == []
     with pytest.raises(ValueError, match="nothing to look at in the 9 images: image n008 cannot"):
-        readable(Masked(broken=range(9)), 4)
-    with pytest.raises(ValueError, match="nothing to look at in the 1 images: none shows a class"):
-        readable(Masked(labels=[[0, 0, 0]]), 4, labelled=True)
-
-
-# Views at several scales ------------------------------------------------------------------
-
-
-def test_each_scale_has_its_size_and_its_flip():
-    image, scales = picture(50, 37), (1, 0.5, 1.5, 2)
-    views = multi_scale_views(image, scales)
-    sizes = [(37, 50), (18, 25), (56, 75), (74, 100)]  # 18.5 and 55.5 rounded to even
-    assert [tuple(view.shape) for view in views] == [(2, 3, *size) for size in sizes]
-    for view in views:
-        assert torch.equal(view[1], view[0].flip(-1))
-        assert not torch.equal(view[1], view[0])
-    single = multi_scale_views(image, scales, flip=False)
-    assert all(torch.equal(one, view[:1]) for one, view in zip(single, views, strict=True))
-
-
-def test_a_view_is_resized_bicubically_and_not_at_scale_1():
-    image = picture(50, 37)
-    for scale, size in ((0.5, (25, 18)), (2, (100, 74))):
-        expected = to_tensor(image.resize(size, Image.Resampling.BICUBIC))
-        assert torch.equal(multi_scale_views(image, (scale,))[0][0], expected)
-    for scale in (1, 0.999, 1.001):  # the last two round to the same size
-        assert torch.equal(multi_scale_views(image, (scale,))[0][0], to_tensor(image))
-    assert multi_scale_views(image.crop((0, 0, 3, 1)), (0.1,))[0].shape == (2, 3, 1, 1)
+        readable(Pictures(broken=range(9)), 4)

@@ -16,11 +16,10 @@ class Server(http.server.ThreadingHTTPServer):
         knows_ranges: answer them with 206 and 416, else send everything.
         sends: bytes after which the line breaks; None for a good line.
         stalls: rather than break the line, send nothing more.
-        answers_range: the Content-Range to claim; None for the true one.
         ranges: the Range header of each request, or None.
     """
 
-    content, knows_ranges, sends, stalls, answers_range = CONTENT, True, None, False, None
+    content, knows_ranges, sends, stalls = CONTENT, True, None, False
     daemon_threads = True
 
     def __init__(self):
@@ -47,8 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         rest = server.content[start:]
         if start:
-            true = f"bytes {start}-{total - 1}/{total}"
-            self.send_header("Content-Range", server.answers_range or true)
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         self.wfile.write(rest[: server.sends])

@@ -135,11 +135,6 @@ class CAMNet(StoredNet):
         return {name: getattr(self, name) for name in ("arch", "num_classes", "output_stride")}
 
     @property
-    def channels(self) -> int:
-        """D, the number of channels of the last feature map."""
-        return self.class_layer.in_channels
-
-    @property
     def frozen_stages(self) -> tuple[str, ...]:
         """The backbone's leading stages with weights, which the adaptation leaves alone."""
         frozen = STAGES[: len(STAGES) - self.moving_stages]

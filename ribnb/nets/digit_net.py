@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from ribnb.core.devices import seeded
 from ribnb.nets.fitting import fit, logit_loss
-
-POOLINGS = ("mean", "max")
 
 
 class DigitNet(nn.Module):
@@ -32,9 +30,6 @@ class DigitNet(nn.Module):
         pooling: ``"mean"`` (GAP, as in a network made for class activation maps) or ``"max"``.
         bias: give every layer a bias.
 
-    Raises:
-        ValueError: an unknown pooling, or other than five numbers of channels.
-
     Lee et al. 2021, Figure 1.
     """
 
@@ -48,11 +43,7 @@ class DigitNet(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        if len(channels) != len(self.strides):
-            raise ValueError(f"channels must be {len(self.strides)} numbers; got {channels}")
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
-        self.pooling = pooling
+        self.pool = {"mean": torch.mean, "max": torch.amax}[pooling]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=bias)
             for (inputs, outputs), stride in zip(
@@ -69,10 +60,7 @@ class DigitNet(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B num_classes"]:
         """Logits y, before any sigmoid."""
-        features = self.features(images)
-        over = (2, 3)
-        pooled = features.mean(over) if self.pooling == "mean" else features.amax(over)
-        return self.class_layer(pooled)
+        return self.class_layer(self.pool(self.features(images), dim=(2, 3)))
 
 
 def train_digit_net(
@@ -106,14 +94,9 @@ def train_digit_net(
     one_hot = F.one_hot(labels, 2).float()
     each = -(-len(images) // batch_size)
     steps = epochs * each
-    # as PolynomialLR multiplies it down, step by step
-    rates = list(
-        accumulate(
-            range(1, steps),
-            lambda rate, step: rate * ((1 - step / steps) / (1 - (step - 1) / steps)),
-            initial=learning_rate,
-        )
-    )
+    rates = [learning_rate]
+    for step in range(1, steps):  # as PolynomialLR multiplies it down
+        rates.append(rates[-1] * ((1 - step / steps) / (1 - (step - 1) / steps)))
 
     def batches(_: int) -> Iterator[tuple[Tensor, Tensor]]:
         for _ in range(epochs):

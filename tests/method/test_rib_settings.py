@@ -56,23 +56,10 @@ def test_a_batch_counts_the_image_or_only_others():
     assert RIBSettings.released(batch_size=5, image_in_batch=True).num_others == 4
 
 
-def test_changes_are_set_on_top_of_a_variant():
-    changes = {"power": 2, "scales": [1, 2], "loss_scales": [2], "flood_share": 0.5}
-    settings = RIBSettings.paper(**changes)
-    expected = {**RELEASED, **PAPER, **changes, "scales": (1, 2), "loss_scales": (2,)}
-    assert values(settings) == expected
-    assert RIBSettings.released(variant="paper").variant == "paper"
-    with pytest.raises(SettingsError, match="tau"):
-        RIBSettings.paper(tau=0.4)
-
-
-def test_every_setting_is_covered_here():
+def test_hash_changes_with_every_setting():
     assert OTHER.keys() == RELEASED.keys() == RIBSettings().as_dict().keys()
-
-
-@pytest.mark.parametrize("name", OTHER)
-def test_hash_changes_with_every_setting(name):
-    assert RIBSettings(**{name: OTHER[name]}).hash() != RIBSettings().hash()
+    hashes = {RIBSettings(**{name: value}).hash() for name, value in OTHER.items()}
+    assert len(hashes | {RIBSettings().hash()}) == len(OTHER) + 1
 
 
 def test_the_released_codes_last_update_is_never_looked_at():
@@ -93,15 +80,11 @@ def test_the_rate_falls_to_its_last_step():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"iterations": -1}, "iterations"),
         ({"threshold": 1.1}, "threshold"),
-        ({"flood_share": 1.1}, "flood_share"),
         ({"long_side_min": 641}, "long_side_min = 641 .* long_side_max = 640"),
-        ({"long_side_min": 0}, "long_side_min = 0"),
         ({"scales": (0.5, 1)}, r"scales = \(0\.5, 1\.0\): 1 must come first"),
         ({"scales": (1, 2, 2.0)}, r"scales = \(1\.0, 2\.0, 2\.0\): one stands there twice"),
         ({"scales": (1, 0.5)}, r"loss_scales = \(1\.0, 1\.5, 2\.0\) must be different ones of"),
-        ({"loss_scales": (1, 1)}, r"loss_scales = \(1\.0, 1\.0\) must be different ones of"),
     ],
 )
 def test_refuses_a_wrong_value(changes, message):

@@ -47,7 +47,7 @@ def test_stride_and_channels_of_a_resnet(arch, output_stride):
         maps = net.class_maps(torch.zeros(1, 3, 50, 33))
     assert maps.shape == (1, 7, -(-50 // output_stride), -(-33 // output_stride))
     assert net.output_stride == output_stride
-    assert net.channels == (512 if arch in ("resnet18", "resnet34") else 2048)
+    assert net.class_layer.in_channels == (512 if arch in ("resnet18", "resnet34") else 2048)
     dilations = {m.dilation for m in net.modules() if isinstance(m, torch.nn.Conv2d)}
     assert dilations == {(1, 1)}
 

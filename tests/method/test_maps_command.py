@@ -163,7 +163,7 @@ def stopped(arguments, maps, count) -> tuple[int, str, str]:
 
 
 def test_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path):
-    voc, slow = tmp_path / "voc", [*SMALL, "iterations=9"]  # slower than signals are
+    voc, slow = tmp_path / "voc", [*SMALL, "iterations=20"]  # slower than signals are
     write_voc(voc)
     net().save(tmp_path / "net.safetensors", {"class_names": CLASSES})
     assert main(words(voc, "whole", slow)) == 0

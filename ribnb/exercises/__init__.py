@@ -1,7 +1,5 @@
 """Self-checks: hand in a function, read what is wrong with it in words."""
 
-from ribnb.exercises.digits import check_high_gradient_ratio, check_logit_gradient
-from ribnb.exercises.losses import check_mask_loss, check_rib_loss, check_rib_step
 from ribnb.exercises.maps import (
     check_cam,
     check_gndrp,
@@ -9,6 +7,13 @@ from ribnb.exercises.maps import (
     check_released_gndrp,
 )
 from ribnb.exercises.masks import check_crf_kernels, check_random_walk_step
+from ribnb.exercises.nets import (
+    check_high_gradient_ratio,
+    check_logit_gradient,
+    check_mask_loss,
+    check_rib_loss,
+    check_rib_step,
+)
 
 __all__ = [
     "check_cam",

@@ -22,8 +22,7 @@ def verdict(
     mistakes: Mapping[str, Tensor],
     example: str,
     axes: str = "",
-    shapes: Mapping[tuple[int, ...], str] | None = None,
-    also: Callable[[Any], str] = lambda answer: "",
+    more: Sequence[tuple[Sequence[Any], Tensor, str]] = (),
 ) -> bool:
     """Print what is wrong with an answer, or that it is right; return whether it is.
 
@@ -31,25 +30,28 @@ def verdict(
         name: of what the reader wrote.
         fn: the reader's function.
         arguments: of the example; tensors are copied, so that it may write into them.
-        right: the right answer.
+        right: the right answer; if it has a gradient, the reader's must be the same.
         mistakes: what a mistake is, in words -> the answer that it gives.
         example: what the arguments are, for a mistake that is not known.
         axes: names of the right answer's axes, such as ``"(H, W)"``.
-        shapes: shape of an answer -> what is wrong then.
-        also: for a right answer, says what is wrong nevertheless; empty if nothing is.
+        more: further arguments, with their right answer and what is wrong without it.
     """
     try:
-        copies = [one.clone() if isinstance(one, Tensor) else one for one in arguments]
-        given = fn(*copies)
-        shape = tuple(getattr(given, "shape", ()))
-        fault = (shapes or {}).get(shape) or difference(given, right, mistakes, example, axes)
-        fault = fault or also(given)
+        given = _call(fn, arguments)
+        fault = difference(given, right, mistakes, example, axes)
+        fault = fault or _gradient_fault(given, right, arguments)
+        for others, answer, words in more:
+            fault = fault or (difference(_call(fn, others), answer, {}, "") and words)
     except NotImplementedError:
         fault = "it is not written yet"
     except Exception as error:  # a reader's code may raise anything; show what and go on
         fault = f"it raised {type(error).__name__}: {error}"
     print(f"{name}: {fault}." if fault else f"{name}: right.")
     return not fault
+
+
+def _call(fn: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    return fn(*(one.clone() if isinstance(one, Tensor) else one for one in arguments))
 
 
 def difference(
@@ -65,26 +67,28 @@ def difference(
     if value.shape != right.shape and (right.ndim or value.numel() != 1):
         expected = f"{axes} = {tuple(right.shape)}" if axes else f"{tuple(right.shape)}"
         return f"it returns the shape {tuple(value.shape)}; expected {expected}"
-    value = value.reshape(right.shape)
-    if alike(value, right):
+    value, right = value.reshape(right.shape), right.detach()
+    if _alike(value, right):
         return ""
     for words, wrong in mistakes.items():
-        if alike(value, wrong.detach()):
+        if _alike(value, wrong):
             return words
     if right.numel() == 1:
         return f"for {example} it gives {value.item():.4g}; expected {right.item():.4g}"
     return f"for {example} it is off by up to {(value - right).abs().max().item():.3g}"
 
 
-def gradient_fault(answer: Any, leaf: Tensor, right: Tensor, wrong: str) -> str:
-    """``wrong`` if the right value's gradient at ``leaf`` is not right; other words without any."""
-    if not (isinstance(answer, Tensor) and answer.requires_grad):
+def _gradient_fault(given: Any, right: Tensor, arguments: Sequence[Any]) -> str:
+    if not right.requires_grad:
+        return ""
+    if not (isinstance(given, Tensor) and given.requires_grad):
         return "the value is right, but it has no gradient: compute with tensors, without .item()"
-    (slope,) = torch.autograd.grad(answer.sum(), leaf)
-    return "" if alike(slope, right) else f"the value is right, the gradient is not: {wrong}"
+    (leaf,) = [one for one in arguments if isinstance(one, Tensor) and one.requires_grad]
+    slope, expected = (torch.autograd.grad(one.sum(), leaf)[0] for one in (given, right))
+    return "" if _alike(slope, expected) else "the value is right, the gradient is not"
 
 
-def alike(value: Tensor, other: Tensor) -> bool:
+def _alike(value: Tensor, other: Tensor) -> bool:
     """Whether two answers are equal within the precision of float32."""
     return torch.allclose(value.float(), other.float(), rtol=1e-4, atol=1e-6)
 

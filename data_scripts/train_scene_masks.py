@@ -12,13 +12,16 @@ stopped goes on where it was when it is repeated.
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ribnb.book.masks import KINDS, VOCMasksSettings
 from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import SUPERVISION
+from ribnb.core.files import write_whole
+from ribnb.core.voc import read_mask
 from ribnb.masks.irn_net import load_irn
-from ribnb.masks.stages import NUM_MASKS, network_path, pack_masks
+from ribnb.masks.stages import NUM_MASKS, network_path
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.runs.execution import execute_chapter
@@ -48,8 +51,13 @@ def make(seed: int, work: Path, output: Path) -> None:
         metadata = {**checkpoint_metadata(trained), "command": command}
         path = output / f"scenes_{seed}_irn_{kind}.safetensors"
         load_irn(trained, trunk).save(path, metadata)
-    masks = {kind: runs["voc_masks"] / "masks" / kind for kind in PACKED}
-    pack_masks(output / f"scenes_{seed}_masks.npz", settings.images().ids, masks)
+    ids, masks = settings.images().ids, runs["voc_masks"] / "masks"
+    arrays = {
+        kind: np.stack([read_mask(masks / kind / f"{name}.png") for name in ids]) for kind in PACKED
+    }
+    arrays |= {"ids": np.array(ids), "kinds": np.array(PACKED)}
+    packed = output / f"scenes_{seed}_masks.npz"
+    write_whole(packed, lambda file: np.savez_compressed(file, **arrays))
     for kind in SUPERVISION:
         trained = runs["voc_segmentation"] / f"segmentation_{kind}" / "segmentation.safetensors"
         metadata = {**checkpoint_metadata(trained), "command": command}

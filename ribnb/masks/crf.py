@@ -102,17 +102,12 @@ def crf_masks(
     ``masks_from_maps``.
 
     Args:
-        images: those that the maps are of.
-        maps_dir: folder of map files ``<id>.npz``.
-        output_dir: where the masks ``<id>.png`` go.
-        threshold: the background's score in the seed, in (0, 1).
+        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
+        threshold: the background's score in the seed, in (0, 1); ValueError for another.
         settings: the CRF's; IRN's if None.
-        workers: processes.
 
     Raises:
         ImportError: the library of the dense CRF is not there; nothing was made.
-        ValueError: a threshold outside (0, 1); see ``masks_from_maps`` for others.
-        FileNotFoundError, OSError: see ``masks_from_maps``.
     """
     settings = settings or CRFSettings()
     require_crf()
@@ -160,8 +155,8 @@ def crf_mask(
         ImportError: the library is not there.
         ValueError: image and mask of different sizes, a result that is not finite.
     """
-    settings = settings or CRFSettings()
     require_crf()
+    settings = settings or CRFSettings()
     labels = np.union1d(values, mask[mask != IGNORED]).astype(np.uint8)
     number, sure = len(labels), settings.confidence
     if number == 1:

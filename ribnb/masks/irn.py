@@ -165,12 +165,9 @@ def irn_labels(
     """The confident labels of each image, see ``confident``; a stage, see ``masks_from_maps``.
 
     Args:
-        images: the split that the maps are of.
-        maps_dir: ``RUN/maps`` of ``localization_maps``.
-        output_dir: for the labels ``<id>.png``.
+        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
         settings: the two thresholds.
         crf: settings of the dense CRF that refines both seeds; None leaves it out.
-        workers: processes.
 
     Ahn et al. 2019, section 4.2.
     """
@@ -235,16 +232,11 @@ def irn_masks(
 
     Args:
         net: a trained IRN; it is moved to ``device``.
-        images: the split that the maps are of.
-        maps_dir: ``RUN/maps`` of ``localization_maps``.
-        output_dir: for the masks ``<id>.png``.
+        images, maps_dir, output_dir: see ``masks_from_maps``, as for errors.
         settings: of the walk.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device. On CUDA the walk runs there
             too, else on the CPU.
         workers: images that are worked on at a time, in threads of this process.
-
-    Raises:
-        ValueError, FileNotFoundError, OSError: see ``masks_from_maps``.
 
     Ahn et al. 2019, section 5.2.
     """

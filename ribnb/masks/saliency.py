@@ -54,14 +54,11 @@ def saliency_masks(
     size fails too. Images without labels are background, and need no saliency map.
 
     Args:
-        images: an image set.
-        maps_dir: folder of their map files, ``RUN/maps``.
+        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
         saliency: see ``saliency_of``.
-        output_dir: for the masks ``<id>.png``.
-        workers: processes.
     """
-    settings = {"salient_level": SALIENT}
-    record = {"stage": "saliency", "settings": settings, "saliency": saliency.name}
+    record = {"stage": "saliency", "saliency": saliency.name}
+    record["settings"] = {"salient_level": SALIENT}
     salient = partial(_salient, saliency=saliency)
     return masks_from_maps(salient, images, maps_dir, output_dir, record, workers)
 

@@ -18,9 +18,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.files import Maps, images_digest, read_maps, write_whole
-from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images, read_record
-from ribnb.core.voc import ImageSet, read_mask
+from ribnb.core.files import Maps, images_digest, read_maps
+from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
+from ribnb.core.voc import ImageSet
 from ribnb.method.localization import maps_digest
 from ribnb.nets.weights import CHECKPOINTS
 from ribnb.scores.confusion import checked_thresholds, read_map, seed_mask
@@ -98,15 +98,8 @@ def seed_masks(
     """Each image's seed as a mask, without any refinement; a stage, see ``masks_from_maps``.
 
     Args:
-        images: those that the maps are of.
-        maps_dir: folder of map files ``<id>.npz``.
-        output_dir: where the masks ``<id>.png`` go.
-        threshold: the background's score, in (0, 1).
-        workers: processes.
-
-    Raises:
-        ValueError: a threshold outside (0, 1); see ``masks_from_maps`` for others.
-        FileNotFoundError, OSError: see ``masks_from_maps``.
+        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
+        threshold: the background's score, in (0, 1); ValueError for another.
     """
     checked_thresholds([threshold])
     record = {"stage": "seeds", "threshold": threshold}
@@ -128,23 +121,6 @@ def network_path(seed: int, kind: str) -> Path:
     return CHECKPOINTS / f"scenes_{seed}_deeplab_{kind}.safetensors"
 
 
-def pack_masks(path: str | Path, ids: list[str], folders: Mapping[str, Path]) -> None:
-    """Write several kinds of masks of the same images into one file.
-
-    Args:
-        path: the file.
-        ids: of the images, each with a mask of each kind.
-        folders: name of the kind -> folder of ``<id>.png``.
-    """
-    arrays = {
-        kind: np.stack([read_mask(Path(folder) / f"{name}.png") for name in ids])
-        for kind, folder in folders.items()
-    }
-    stages = [str(read_record(folder, MASKS)["stage"]) for folder in folders.values()]
-    names = {"ids": np.array(ids), "kinds": np.array([*folders]), "stages": np.array(stages)}
-    write_whole(path, lambda file: np.savez_compressed(file, **names, **arrays))
-
-
 def packaged_masks(seed: int) -> tuple[list[str], dict[str, UInt8[ndarray, "N H W"]]]:
     """Ids of a seed's scenes, and their masks by kind; FileNotFoundError if none come along."""
     with np.load(CHECKPOINTS / f"scenes_{seed}_masks.npz", allow_pickle=False) as file:
@@ -155,14 +131,10 @@ def unpack_masks(seed: int, kind: str, images: ImageSet, folder: str | Path) -> 
     """Write packaged masks as a stage leaves them, one PNG an image.
 
     Args:
-        seed: of the scenes.
-        kind: of the masks.
+        seed: of the scenes; FileNotFoundError for one without masks.
+        kind: of the masks; ValueError if there are none, or none of one of the images.
         images: those whose masks are wanted.
         folder: for the masks.
-
-    Raises:
-        FileNotFoundError: no masks of that seed come with the package.
-        ValueError: no masks of that kind, or of one of the images.
     """
     ids, kinds = packaged_masks(seed)
     lacking = [name for name in images.ids if kind not in kinds or name not in ids]

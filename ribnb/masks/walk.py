@@ -204,37 +204,26 @@ def transition_matrix(
     tensor. Ahn et al. 2019, equation 8.
     """
     tensor = isinstance(boundary, Tensor)
-    given = boundary if tensor else torch.from_numpy(np.array(boundary, np.float32))
-    weights, columns = _rows(given.float(), radius, beta)
+    given = (boundary if tensor else torch.from_numpy(np.array(boundary, np.float32))).float()
+    # Each row's neighbours in the order of their positions, the position itself in the middle.
+    offsets = pair_offsets(radius)
+    ahead = affinities(given[None], radius)[0] ** beta
+    pairs = zip(ahead, (-offsets).tolist(), strict=True)
+    behind = torch.stack([_shifted(one, dy, dx, 0) for one, (dy, dx) in pairs])  # a_ij = a_ji
+    weights = torch.cat([behind.flip(0), torch.ones_like(given)[None], ahead]).flatten(1).T
+    own = torch.arange(given.numel(), device=given.device).view(given.shape)
+    around = np.concatenate([-offsets[::-1], [[0, 0]], offsets]).tolist()
+    columns = torch.stack([_shifted(own, dy, dx, -1) for dy, dx in around], dim=-1).flatten(0, 1)
     inside, size = columns >= 0, (len(columns),) * 2
-    starts = F.pad(inside.sum(dim=1).cumsum(0), (1, 0))
-    weights, columns = weights[inside], columns[inside]
+    weights = torch.where(inside, weights, 0.0)  # 0 to the power of 0 is 1
+    weights = (weights / weights.sum(dim=1, keepdim=True))[inside]
+    starts, columns = F.pad(inside.sum(dim=1).cumsum(0), (1, 0)), columns[inside]
     if not tensor:
         parts = (weights.numpy(), columns.int().numpy(), starts.int().numpy())
         return csr_array(parts, shape=size)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)  # in beta
         return torch.sparse_csr_tensor(starts, columns, weights, size=size, check_invariants=False)
-
-
-def _rows(
-    boundary: Float[Tensor, "h w"], radius: float, beta: float
-) -> tuple[Float[Tensor, "N K"], Int[Tensor, "N K"]]:
-    """Rows of T of all N = h w positions: weights and numbers of the K neighbours, -1 outside.
-
-    The neighbours are in the order of their positions, the position itself in the middle.
-    """
-    offsets = pair_offsets(radius)
-    ahead = affinities(boundary[None], radius)[0] ** beta
-    pairs = zip(ahead, (-offsets).tolist(), strict=True)
-    behind = torch.stack([_shifted(one, dy, dx, 0) for one, (dy, dx) in pairs])  # a_ij = a_ji
-    weights = torch.cat([behind.flip(0), torch.ones_like(boundary)[None], ahead])
-
-    own = torch.arange(boundary.numel(), device=boundary.device).view(boundary.shape)
-    around = np.concatenate([-offsets[::-1], [[0, 0]], offsets]).tolist()
-    numbers = torch.stack([_shifted(own, dy, dx, -1) for dy, dx in around], dim=-1).flatten(0, 1)
-    weights = torch.where(numbers >= 0, weights.flatten(1).T, 0.0)  # 0 to the power of 0 is 1
-    return weights / weights.sum(dim=1, keepdim=True), numbers
 
 
 def _shifted(values: Num[Tensor, "h w"], dy: int, dx: int, fill: float) -> Num[Tensor, "h w"]:

@@ -116,36 +116,11 @@ def load_image_scores(folder: str | Path) -> ImageScores:
         raise ValueError(f"{path} cannot be read ({error}); {AGAIN}") from error
 
 
-def check_against(result: Mapping[str, Any], scores: ImageScores) -> None:
-    """Refuse scores of images that are not those behind a result.
-
-    The mIoU of the summed matrices must be the result's, and so must the thresholds.
-
-    Raises:
-        ValueError: another mIoU, threshold or number of images; a result without any of them.
-    """
-    expected: dict[str, float] = {}
-    for name in scores.confusions:
-        miou = scores.miou(name)
-        expected |= {f"{key}.{name}": miou for key in OF_MASKS}
-        if name in METRICS:
-            cut = scores.thresholds.get(name, np.nan)
-            expected |= zip(METRICS[name], (miou, cut), strict=True)
-    where, metrics = result.get("path", "the result"), flat(result["metrics"])
-    if not expected.keys() & metrics.keys():
-        raise ValueError(f"{where} has no mIoU of {', '.join(scores.confusions)} to compare with")
-    for key, value in {**expected, "images": len(scores.ids)}.items():
-        recorded = metrics.get(key, value)
-        near = isinstance(recorded, int | float) and abs(recorded - value) <= TOLERANCE
-        if key in metrics and not near:  # a NaN is not
-            raise ValueError(
-                f"{key} is {recorded} in {where}, but {value} in {FILE}: they are not of one run; "
-                f"{AGAIN}"
-            )
-
-
 def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
     """Why the scores of images beside a result are not its own; empty if they are, or are none.
+
+    The mIoU of the summed matrices must be the result's, and so must the thresholds and the
+    number of images.
 
     Args:
         result: what ``folder/result.json`` holds.
@@ -153,8 +128,24 @@ def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
     """
     if not (Path(folder) / FILE).exists():
         return ""
+    beside = f"does not go with the {FILE} beside it"
     try:
-        check_against(result, load_image_scores(folder))
+        scores = load_image_scores(folder)
     except (OSError, ValueError) as error:
-        return f"does not go with the {FILE} beside it: {error}"
+        return f"{beside}: {error}"
+    expected: dict[str, float] = {}
+    for name in scores.confusions:
+        miou = scores.miou(name)
+        expected |= {f"{key}.{name}": miou for key in OF_MASKS}
+        if name in METRICS:
+            cut = scores.thresholds.get(name, np.nan)
+            expected |= zip(METRICS[name], (miou, cut), strict=True)
+    recorded = flat(result["metrics"])
+    if not expected.keys() & recorded.keys():
+        return f"{beside}: it has no mIoU of {', '.join(scores.confusions)} to compare with"
+    for key, value in {**expected, "images": len(scores.ids)}.items():
+        own = recorded.get(key, value)
+        near = isinstance(own, int | float) and abs(own - value) <= TOLERANCE
+        if key in recorded and not near:  # a NaN is not
+            return f"{beside}: {key} is {own}, there {value}: they are not of one run; {AGAIN}"
     return ""

@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import time
-from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -21,37 +20,24 @@ from small_split import Noise
 from small_split import net as classifier
 
 from ribnb.core.voc import read_mask
-from ribnb.masks.crf import CRFSettings, crf_available, crf_masks
+from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.export import export_irn
 from ribnb.masks.irn import IRNSettings, irn_labels, irn_masks
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_training import train_irn
-from ribnb.masks.saliency import Saliency, saliency_masks
-from ribnb.masks.stages import image_size, seed_masks
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.training import train_segmentation
 
-needs_crf = pytest.mark.skipif(
-    not crf_available(), reason="no pydensecrf2 here: `pip install -e .[crf]` compiles it"
-)
+REFINE = CRFSettings.scenes() if crf_available() else None
 IMAGES = Noise(labels=[[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]] * 8, sizes=((64, 48), (50, 70)))
 IRN_SETTINGS = IRNSettings.scenes(
     epochs=12, batch_size=8, crop_size=48, radius=4, foreground_threshold=0.6
 )
 
 
-def seeds(given, folder):
-    seed_masks(IMAGES, given / "run" / "maps", folder, 0.4)
-
-
-def crf(given, folder):
-    crf_masks(IMAGES, given / "run" / "maps", folder, 0.4, CRFSettings.scenes())
-
-
 def labels(given, folder):
-    refine = CRFSettings.scenes() if crf_available() else None
-    irn_labels(IMAGES, given / "run" / "maps", folder, IRN_SETTINGS, refine)
+    irn_labels(IMAGES, given / "run" / "maps", folder, IRN_SETTINGS, REFINE)
 
 
 def irn_training(given, folder):
@@ -63,13 +49,6 @@ def walk(given, folder):
     irn_masks(IRN(classifier()).eval(), IMAGES, given / "run" / "maps", folder, how)
 
 
-def saliency(given, folder):
-    def everywhere(image_id):
-        return np.ones(image_size(IMAGES, IMAGES.ids.index(image_id)), np.float32)
-
-    saliency_masks(IMAGES, given / "run" / "maps", Saliency("everywhere", everywhere), folder)
-
-
 def export(given, folder):
     export_irn(given / "run", folder)
 
@@ -78,25 +57,20 @@ def segmentation_training(given, folder):
     train_segmentation(small_net(), Blocks(12), None, few(steps=60), folder)
 
 
-def prediction(given, folder, crf=None):
+def prediction(given, folder):
     net = DeepLabV2.load(given / "net" / "segmentation.safetensors")
-    segmentation_masks(net, Blocks(40), folder, few(), crf=crf)
+    segmentation_masks(net, Blocks(40), folder, few(), crf=REFINE)
 
-
-refined_prediction = partial(prediction, crf=CRFSettings.scenes())
 
 STAGES = [
-    # stage, a pattern of the files that it leaves on its way, what only a finished one has
-    pytest.param(seeds, "*.png", None, id="seeds"),
-    pytest.param(crf, "*.png", None, id="crf", marks=needs_crf),
+    # stage, a pattern of the files that it leaves on its way, what only a finished one has; every
+    # mask stage fills its folder as labels and walk do
     pytest.param(labels, "*.png", None, id="labels"),
     pytest.param(irn_training, "training.pt", "irn.safetensors", id="IRN"),
     pytest.param(walk, "*.png", None, id="walk"),
-    pytest.param(saliency, "*.png", None, id="saliency"),
     pytest.param(export, "*.npy", None, id="export"),
     pytest.param(segmentation_training, "training.pt", "segmentation.safetensors", id="DeepLab"),
-    pytest.param(prediction, "plain/*.png", None, id="prediction"),
-    pytest.param(refined_prediction, "crf/*.png", None, id="prediction with crf", marks=needs_crf),
+    pytest.param(prediction, "*/*.png", None, id="prediction"),
 ]
 
 

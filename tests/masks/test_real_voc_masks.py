@@ -15,7 +15,7 @@ from ribnb.data.voc import VOCImages
 from ribnb.masks import crf_masks, irn_masks, seed_masks
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.irn import IRNSettings, irn_labels
-from ribnb.masks.irn_net import IRN, boundary_map
+from ribnb.masks.irn_net import IRN
 from ribnb.masks.saliency import saliency_masks, saliency_of
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
@@ -114,26 +114,6 @@ def test_masks_of_blurred_truth_are_near_the_truth(images, masks, name):
         mask_miou([mask], [images.mask(index)], 20).miou for index, mask in enumerate(masks(name))
     ]
     assert min(alone) > (20 if name == "saliency" else 50), alone
-
-
-@of("labels", "labels with crf")
-def test_what_is_confident_is_right_nearly_everywhere(images, masks, name):
-    for index, labels in enumerate(masks(name)):
-        truth = images.mask(index)
-        sure = (labels != 255) & (truth != 255)
-        assert sure.mean() > 0.4
-        assert (labels == truth)[sure].mean() > 0.85
-
-
-def test_boundaries_have_a_position_every_4_pixels_and_the_walk_changes_the_seed(
-    images, net, masks
-):
-    for index, (walked, seed) in enumerate(zip(masks("irn"), masks("seeds"), strict=True)):
-        image = images.image(index)
-        boundary = boundary_map(net, image)
-        assert boundary.shape == (-(-image.height // 4), -(-image.width // 4))
-        assert 0 <= boundary.min() < boundary.max() <= 1
-        assert walked.any() and 0.5 < (walked == seed).mean() < 1
 
 
 def test_all_masks_are_scored_side_by_side(images, reports, tmp_path):

@@ -5,12 +5,11 @@ import pytest
 
 from ribnb.book.scenes import TRAINED
 from ribnb.book.segmentations import SUPERVISION, TRUTH
-from ribnb.core.runner import MASKS, RecordedFolder
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks import stages
-from ribnb.masks.stages import NUM_MASKS, pack_masks, packaged_masks, unpack_masks
+from ribnb.masks.stages import NUM_MASKS, packaged_masks, unpack_masks
 
 KINDS = ("cam_irn", "rib_irn")
 
@@ -23,12 +22,11 @@ def mask(kind, index):
     return values
 
 
-def stage(folder, kind, ids):
-    """A folder as a stage leaves it."""
-    masks = RecordedFolder(folder / kind, MASKS, {"stage": f"IRN on {kind}"})
-    for index, name in enumerate(ids):
-        masks.write(name, mask(kind, index))
-    return masks.folder
+def pack(ids, kinds=KINDS):
+    """Masks as ``data_scripts/train_scene_masks.py`` leaves them in the package."""
+    masks = {kind: np.stack([mask(kind, index) for index in range(len(ids))]) for kind in KINDS}
+    arrays = {name: masks[kind] for name, kind in zip(KINDS, kinds, strict=True)}
+    np.savez_compressed(stages.CHECKPOINTS / "scenes_3_masks.npz", ids=ids, kinds=KINDS, **arrays)
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +40,7 @@ def packed_images(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     monkeypatch.setattr(stages, "CHECKPOINTS", tmp_path / "checkpoints")
     images = SceneImages(4, seed=3)
-    folders = {kind: stage(tmp_path / "run", kind, images.ids) for kind in KINDS}
-    pack_masks(stages.CHECKPOINTS / "scenes_3_masks.npz", images.ids, folders)
+    pack(images.ids)
     return images
 
 
@@ -64,8 +61,7 @@ def test_a_folder_of_other_masks_is_refused(images, tmp_path):
     unpack_masks(3, "rib_irn", images, tmp_path / "out")
     with pytest.raises(ValueError, match=r"made otherwise .*the package's rib_irn.*package's cam"):
         unpack_masks(3, "cam_irn", images, tmp_path / "out")
-    swapped = dict(zip(KINDS, (tmp_path / "run" / kind for kind in reversed(KINDS)), strict=True))
-    pack_masks(stages.CHECKPOINTS / "scenes_3_masks.npz", images.ids, swapped)
+    pack(images.ids, KINDS[::-1])
     with pytest.raises(ValueError, match=r"made otherwise .*masks is"):
         unpack_masks(3, "rib_irn", images, tmp_path / "out")
 

@@ -17,7 +17,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: nets of tests are
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "book" / "tools"
 sys.path.insert(0, str(TOOLS))  # the tools are scripts; their tests import them
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # these nets are too small to share out
 os.environ.setdefault("RIBNB_PROGRESS", "off")
 
 # No sandbox (it does not work as root, the way containers run), and a browser that asks for

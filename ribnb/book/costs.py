@@ -42,31 +42,27 @@ def cam_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> in
     )
 
 
-def rib_flops(
-    model: CAMNet, size: tuple[int, int], settings: RIBSettings, plain: bool = False
-) -> dict[str, int]:
+def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> dict[str, int]:
     """FLOPs of the adaptation to an image that does not stop early, by part.
 
     Args:
         model: the net.
         size: (H, W) of the image in pixels.
         settings: how; the other images are crops, so ``crop_size`` must not be 0.
-        plain: nothing is spared: each step takes every view through all stages, and has its
-            batch and its update, as in the authors' code. Else as ``adapt`` does it.
 
     Returns:
         Of the parts ``frozen_target``, ``moving_target``, ``frozen_batch``, ``moving_batch``
         and ``backward``; their sum is the image's.
     """
     looks = max(settings.iterations + settings.last_map, 1)
-    updates = settings.iterations if plain else settings.num_updates
+    updates = settings.num_updates
     model = _on_meta(model)
     with model.stages_moving(settings.moving_stages):
         views = [_passes(model, view) for view in _views(size, settings.scales, settings.flip)]
         batch = _passes(model, _images(settings.num_others, settings.crop_size, settings.crop_size))
     in_loss = [v for s, v in zip(settings.scales, views, strict=True) if s in settings.loss_scales]
     return {
-        "frozen_target": (looks if plain else 1) * sum(frozen for frozen, _, _ in views),
+        "frozen_target": sum(frozen for frozen, _, _ in views),
         "moving_target": looks * sum(moving for _, moving, _ in views),
         "frozen_batch": updates * batch[0],
         "moving_batch": updates * batch[1],

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float32
+from numpy import ndarray
 from pydantic import model_validator
 from torch import Tensor
 
@@ -19,12 +22,12 @@ from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, write_maps
 from ribnb.core.progress import progress
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.core.voc import write_mask
+from ribnb.core.voc import ImageSet, write_mask
 from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.adaptation import Adaptation, adapt
-from ribnb.method.cam import MapSum
+from ribnb.method.cam import MapSum, normalize
 from ribnb.method.inputs import AdaptationInputs
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet, SceneBackbone
@@ -167,20 +170,32 @@ def scene_nets(
     return triples
 
 
-def adapt_to_all(model: CAMNet, images: SceneImages, settings: RIBSettings) -> list[Adaptation]:
+def adapt_one(
+    model: CAMNet, images: ImageSet, index: int, settings: RIBSettings, trace: bool = True
+) -> Adaptation:
+    """Adapt to one image of a set, with the others that are drawn for it in its batches."""
+    inputs = AdaptationInputs(images, settings)
+    batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
+    return adapt(model, inputs.views(index), images.labels[index], batches, settings, trace)
+
+
+def adapt_to_all(model: CAMNet, images: ImageSet, settings: RIBSettings) -> list[Adaptation]:
     """Adapt to each image, every step kept. On a CPU as many at a time as it has cores."""
-    inputs, own = AdaptationInputs(images, settings), threading.local()
-    on_cpu = model.class_layer.weight.device.type == "cpu"
+    own, on_cpu = threading.local(), model.class_layer.weight.device.type == "cpu"
 
     def one(index: int) -> Adaptation:
         if not hasattr(own, "net"):  # an adaptation moves weights, so each thread has its net
             own.net = copy.deepcopy(model).to(memory_format=torch.channels_last)  # a little faster
-        batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
-        views, labels = inputs.views(index), images.labels[index]
-        return adapt(own.net, views, labels, batches, settings, trace=True)
+        return adapt_one(own.net, images, index, settings)
 
     with ThreadPoolExecutor(os.cpu_count() if on_cpu else 1) as pool:
         return list(progress(pool.map(one, range(len(images))), "adapting", len(images)))
+
+
+def cam_at(result: Adaptation, k: int, size: tuple[int, int]) -> Float32[ndarray, "H W"]:
+    """The CAM of the first class at step k, or the last one before, in [0, 1]; (H, W) is given."""
+    cam = result.steps[min(k, len(result.steps) - 1)].cams[0][None, :1].cpu()
+    return normalize(F.interpolate(cam, size, mode="bilinear"))[0, 0].numpy()
 
 
 def maps_after(

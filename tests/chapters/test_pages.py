@@ -42,9 +42,31 @@ FRAME = """player => [...player.querySelectorAll("img, svg, canvas")]
 
 
 @pytest.mark.parametrize("name", [*PAGES, "search", "genindex"])
-def test_page_opens_without_errors_or_requests_to_others(reader, name):
-    reader.open(name).wait_for_load_state("networkidle")
-    assert reader.problems == []
+def test_a_page_opens_without_errors_and_its_formulas_images_and_links_work(reader, html, name):
+    tab = reader.open(name)
+    tab.wait_for_load_state("networkidle")
+    assert reader.problems == [], "an error, or a request to others"
+    raw = tab.locator("article .math").filter(has_not=tab.locator("mjx-container"))
+    assert raw.all_text_contents() == []
+    assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert NOT_RENDERED.findall(tab.evaluate(PROSE)) == []
+    for image in tab.locator("article img").all():
+        shown = image.evaluate("e => e.decode().then(() => e.naturalWidth, () => 0)")
+        source, alt = (image.get_attribute("src") or "")[:80], image.get_attribute("alt") or ""
+        assert shown, f"{source} does not load"
+        assert len(alt) > 5 and not alt.endswith((".png", ".svg")), f"{source}: alt is {alt!r}"
+    for number in tab.locator("article .std-numref").all_text_contents():
+        assert re.search(r"\d", number), f"a reference without a number: {number!r}"
+    links = tab.locator("article a[href]")
+    for link in links.evaluate_all("links => links.map(link => link.getAttribute('href'))"):
+        path, _, target = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        file = html / unquote(path.partition("?")[0] or f"{name}.html")
+        assert file.is_file(), f"{link} leads nowhere"
+        if target and file.suffix == ".html":
+            text = file.read_text(encoding="utf-8")
+            assert f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -54,26 +76,6 @@ def test_page_reads_from_disk(browser, html, name):
     reader.open(name)
     assert reader.problems == []
     reader.tab.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_formulas_are_set(reader, name):
-    tab = reader.open(name)
-    formulas = tab.locator("article .math")
-    raw = formulas.filter(has_not=tab.locator("mjx-container"))
-    assert raw.all_text_contents() == []
-    assert tab.locator("mjx-merror, [data-mjx-error]").count() == 0
-    assert NOT_RENDERED.findall(tab.evaluate(PROSE)) == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_images_show_and_say_what_they_show(reader, name):
-    tab = reader.open(name)
-    for image in tab.locator("article img").all():
-        shown = image.evaluate("e => e.decode().then(() => e.naturalWidth, () => 0)")
-        source, alt = (image.get_attribute("src") or "")[:80], image.get_attribute("alt") or ""
-        assert shown, f"{source} does not load"
-        assert len(alt) > 5 and not alt.endswith((".png", ".svg")), f"{source}: alt is {alt!r}"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -119,23 +121,6 @@ def test_chapter_downloads_and_opens_on_colab(reader, name):
     assert link.endswith(f"{name}.ipynb")
     downloaded = tab.request.get(f"{reader.site}/{link}").json()
     assert downloaded == json.loads(BOOK.notebook(name).read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_links_and_references_lead_somewhere(reader, html, name):
-    tab = reader.open(name)
-    for number in tab.locator("article .std-numref").all_text_contents():
-        assert re.search(r"\d", number), f"a reference without a number: {number!r}"
-    links = tab.locator("article a[href]")
-    for link in links.evaluate_all("links => links.map(link => link.getAttribute('href'))"):
-        path, _, target = link.partition("#")
-        if "://" in link or link.startswith("mailto:"):
-            continue
-        file = html / unquote(path.partition("?")[0] or f"{name}.html")
-        assert file.is_file(), f"{link} leads nowhere"
-        if target and file.suffix == ".html":
-            text = file.read_text(encoding="utf-8")
-            assert f'id="{unquote(target)}"' in text, f"{link} leads nowhere"
 
 
 def test_the_scoreboard_links_to_its_results(reader):

@@ -49,18 +49,10 @@ def call(commands, *arguments, **environment):
     )
 
 
-def test_a_compiler_that_works_is_enough_and_one_that_does_not_is_named(commands):
-    compiler = commands / "compiler"
-    compiler.write_text('#!/bin/sh\necho "$@" >&2; grep -q Python.h\n')
-    compiler.chmod(0o755)
-    done = call(commands, "sh", str(SCRIPT), "compiler", CXX=str(compiler))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_what_is_missing_is_named(commands):
     done = call(commands, "sh", str(SCRIPT), "compiler", CXX="no-such-compiler")
     assert done.returncode == 1
     assert "Missing: g++ python3-dev." in done.stderr
-    done = call(commands, "sh", str(SCRIPT), "compilers")
-    assert done.returncode == 2
-    assert "knows venv, chromium, compiler and slurm, not compilers" in done.stderr
 
 
 @pytest.mark.parametrize(("compiler", "works"), [("true", True), ("true", False), ("false", False)])

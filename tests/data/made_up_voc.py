@@ -1,7 +1,6 @@
-"""VOC 2012 and SBD made up of tiny files, unpacked and as archives; nearly no bytes on disk."""
+"""VOC 2012 and SBD made up of tiny files, unpacked and as archives."""
 
 import hashlib
-import os
 import runpy
 import sys
 import tarfile
@@ -34,44 +33,34 @@ NO_LIST = ["2010_000001"]  # has an image and an annotation only
 OTHERS = [*SBD_TRAIN[:2], SBD_VAL[0], *NO_LIST]
 
 
-def make_voc(folder: Path, train=TRAIN, val=VAL, others=OTHERS) -> Path:
+def make_voc(folder: Path) -> Path:
     """VOCdevkit/VOC2012 in ``folder``; the images' annotations name classes in turn."""
-    voc = folder / "VOCdevkit" / "VOC2012"  # hard links below: 17,000 images in a second
+    voc = folder / "VOCdevkit" / "VOC2012"
     for name in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
         (voc / name).mkdir(parents=True)
-    lists = {"train": train, "val": val, "trainval": [*train, *val]}
-    for name, ids in lists.items():
+    for name, ids in {"train": TRAIN, "val": VAL, "trainval": [*TRAIN, *VAL]}.items():
         write_list(voc / "ImageSets" / "Segmentation" / f"{name}.txt", ids)
-    image = folder / "image.jpg"
-    Image.new("RGB", (4, 2), (90, 120, 150)).save(image)
-    annotations = [folder / f"{name}.xml" for name in CLASS_NAMES]
-    for path in annotations:
-        path.write_text(
-            f"<annotation><object><name>{path.stem}</name><difficult>1</difficult></object>"
-            "<object><name>person</name></object></annotation>"
+    for place, name in enumerate([*TRAIN, *VAL, *OTHERS]):
+        Image.new("RGB", (4, 2), (90, 120, 150)).save(voc / "JPEGImages" / f"{name}.jpg")
+        (voc / "Annotations" / f"{name}.xml").write_text(
+            f"<annotation><object><name>{CLASS_NAMES[place]}</name><difficult>1</difficult>"
+            "</object><object><name>person</name></object></annotation>"
         )
-    mask = folder / "mask.png"
-    write_mask(mask, OWN)
-    for place, name in enumerate([*train, *val, *others]):
-        os.link(image, voc / "JPEGImages" / f"{name}.jpg")
-        os.link(annotations[place % 20], voc / "Annotations" / f"{name}.xml")
-    for name in lists["trainval"]:
-        os.link(mask, voc / "SegmentationClass" / f"{name}.png")
+    for name in [*TRAIN, *VAL]:
+        write_mask(voc / "SegmentationClass" / f"{name}.png", OWN)
     return voc
 
 
-def make_sbd(folder: Path, train=SBD_TRAIN, val=SBD_VAL) -> Path:
+def make_sbd(folder: Path) -> Path:
     """benchmark_RELEASE/dataset in ``folder``, with an image of its own."""
     sbd = folder / "benchmark_RELEASE" / "dataset"
     (sbd / "cls").mkdir(parents=True)
     (sbd / "img").mkdir()
-    write_list(sbd / "train.txt", train)
-    write_list(sbd / "val.txt", val)
-    mask = folder / "mask.mat"
-    write_mat(mask, THEIRS)
-    for name in [*train, *val]:
-        os.link(mask, sbd / "cls" / f"{name}.mat")
-    (sbd / "img" / f"{train[0]}.jpg").write_bytes(b"an image")
+    write_list(sbd / "train.txt", SBD_TRAIN)
+    write_list(sbd / "val.txt", SBD_VAL)
+    for name in [*SBD_TRAIN, *SBD_VAL]:
+        write_mat(sbd / "cls" / f"{name}.mat", THEIRS)
+    (sbd / "img" / f"{SBD_TRAIN[0]}.jpg").write_bytes(b"an image")
     return sbd
 
 
@@ -81,12 +70,6 @@ def write_mat(path: Path, mask: np.ndarray) -> None:
 
 def write_list(path: Path, ids) -> None:
     path.write_text("".join(f"{name}\n" for name in ids))
-
-
-def rewritten(path: Path, content: bytes) -> None:
-    """Not into the file: in made-up data all files are hard links of one."""
-    path.unlink()
-    path.write_bytes(content)
 
 
 def make_archives(folder: Path) -> list[Path]:

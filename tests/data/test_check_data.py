@@ -9,8 +9,7 @@ import made_up_voc as made_up
 import numpy as np
 import pytest
 from conftest import ROOT
-from made_up_voc import NO_LIST, TRAIN_AUG, VAL, rewritten, run_script
-from PIL import Image
+from made_up_voc import NO_LIST, TRAIN_AUG, VAL, run_script
 
 from ribnb.core.runner import run_jobs
 from ribnb.core.voc import write_mask
@@ -64,21 +63,13 @@ def no_labels(voc):
     (voc / "Annotations" / f"{NAME}.xml").unlink()
 
 
-def cut_image(voc):
-    noise = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
-    image_of(voc).unlink()
-    Image.fromarray(noise).save(image_of(voc))
-    rewritten(image_of(voc), image_of(voc).read_bytes()[:900])
-    write_mask(mask_of(voc), np.zeros((40, 40), np.uint8))
-
-
 def broken_annotation(voc):
     (voc / "labels.npz").unlink()
-    rewritten(voc / "Annotations" / f"{NAME}.xml", b"<annotation>")
+    (voc / "Annotations" / f"{NAME}.xml").write_bytes(b"<annotation>")
 
 
 def cut_mask(voc):
-    rewritten(mask_of(voc), mask_of(voc).read_bytes()[:-30])
+    mask_of(voc).write_bytes(mask_of(voc).read_bytes()[:-30])
 
 
 # What is done, the row that names it, column and words there, and whether headers tell it.
@@ -86,7 +77,10 @@ WRONG = {
     "no image": (lambda voc: image_of(voc).unlink(), "train_aug", "missing", "no image", True),
     "no mask": (lambda voc: mask_of(voc).unlink(), "train_aug", "missing", "no mask", True),
     "no labels": (no_labels, "train_aug", "missing", "no labels", True),
-    "cut image": (cut_image, "JPEGImages", "unreadable", "truncated", False),
+    "no picture": (
+        lambda voc: image_of(voc).write_bytes(b"<html>"),
+        *("JPEGImages", "unreadable", "cannot identify", True),
+    ),
     "cut mask": (cut_mask, "SegmentationClassAug", "unreadable", "", False),
     "class 21": (
         lambda voc: write_mask(mask_of(voc), np.full((2, 4), 21, np.uint8)),
@@ -115,7 +109,7 @@ def test_one_thing_wrong_is_counted_and_named(voc, wrong):
 
 
 def test_a_damaged_list_is_named_and_damage_that_no_list_needs_does_no_harm(voc):
-    rewritten(voc / "JPEGImages" / f"{NO_LIST[0]}.jpg", b"no image")
+    (voc / "JPEGImages" / f"{NO_LIST[0]}.jpg").write_bytes(b"no image")
     _, rows = check(voc)
     assert rows["JPEGImages"].unreadable == 1
     assert unfit(rows) == []
@@ -130,10 +124,9 @@ def test_stored_labels_must_be_whole_and_those_of_the_annotations(voc):
         arrays = dict(file)
     arrays["labels"][0] ^= 1
     np.savez(path, **arrays)
-    _, rows = check(voc)
     fault = f"{arrays['ids'][0]}: its labels are not those of its annotation"
-    assert rows["labels.npz"].faults == [fault]
-    assert "train" in unfit(rows)
+    assert check(voc)[1]["labels.npz"].faults == [fault]
+    assert "train" in unfit(check(voc)[1])
     path.unlink()  # then they come from the annotations
     assert unfit(check(voc)[1]) == []
 

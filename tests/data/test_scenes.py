@@ -152,18 +152,6 @@ def test_boxes_and_flags_tell_what_is_in_sight(small, large):
 # The recipe -------------------------------------------------------------------------------
 
 
-def test_shares_and_counts_are_those_of_the_recipe(small):
-    inside = [(scene.mask > 0) & (scene.mask != IGNORED) for scene in small]
-    assert 0.24 < np.mean(inside) < 0.30, "share of the foreground"
-    heads = sum((scene.parts == HEAD).sum() for scene in small)
-    bodies = sum((scene.parts == BODY).sum() for scene in small)
-    assert 0.20 < heads / (heads + bodies) < 0.26, "share of the heads in it"
-    counts = np.bincount([len(scene.objects) for scene in small], minlength=4) / len(small)
-    assert counts[0] == 0 and abs(counts[1] - 0.6) < 0.08 and counts[3] > 0.03
-    counts = np.bincount([item.class_id for *_, item in objects(small)])
-    assert counts.min() > 0.7 * counts.mean(), "a class is rare"
-
-
 @pytest.mark.parametrize("trait", ["hue_of", "texture_of", "build_of"])
 def test_a_body_is_its_own_classs_seven_times_in_ten(small, trait):
     pairs = [(item.class_id, getattr(item, trait)) for *_, item in objects(small)]
@@ -196,10 +184,7 @@ def test_a_body_betrays_nothing_of_its_head(kind):
 
 
 def test_the_first_classes_are_drawn_and_all_of_them():
-    for num_classes in (2, 7, 20):
-        scenes = [render_scene([8, index], 64, num_classes) for index in range(9)]
-        assert {k for scene in scenes for k in scene.class_ids} <= set(range(num_classes))
-    assert len(set(CLASS_NAMES)) == 20
+    assert {k for index in range(20) for k in render_scene([8, index], 64, 2).class_ids} == {0, 1}
     assert SceneImages(150, seed=4, num_classes=20).labels.sum(dim=0).min() >= 1
 
 

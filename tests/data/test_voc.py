@@ -8,8 +8,6 @@ from small_voc import (
     IDS,
     MASK,
     OBJECT,
-    SAMPLE,
-    SAMPLE_IDS,
     make_voc,
     write_annotation,
     write_list,
@@ -18,8 +16,6 @@ from small_voc import (
 
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.data.voc import VOCImages, image_labels, read_labels, read_split, write_labels
-
-needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample here")
 
 
 @pytest.fixture
@@ -76,8 +72,7 @@ def names(labels: torch.Tensor) -> list[list[str]]:
 
 def test_labels_hold_every_object_also_difficult_ones_but_no_parts(voc):
     labels = VOCImages(voc, "train").labels
-    assert labels.dtype == torch.uint8
-    assert labels.shape == (3, 20)
+    assert labels.dtype == torch.uint8 and labels.shape == (3, 20)
     assert names(labels) == [["aeroplane"], ["person", "tvmonitor"], []]
     assert names(image_labels(voc, [IDS[1], IDS[0]])) == [["person", "tvmonitor"], ["aeroplane"]]
 
@@ -231,17 +226,3 @@ def test_a_mask_of_another_size_or_of_unknown_classes_is_named(voc):
     with pytest.raises(ValueError, match=rf"{IDS[0]}\.png holds \[21\], but there are 20"):
         _ = images.labels
     assert np.array_equal(images.mask(1), MASK)
-
-
-@needs_sample
-def test_real_images_and_masks_fit_and_give_labels():
-    images = VOCImages(SAMPLE, "val", labels_from="masks")
-    assert images.ids == SAMPLE_IDS
-    for index in range(len(images)):
-        assert images.image(index).mode == "RGB"
-        assert images.image(index).size == images.mask(index).shape[::-1]
-    assert names(images.labels) == [
-        ["bottle", "person"],
-        ["chair", "person", "sofa"],
-        ["bus", "car"],
-    ]

@@ -139,7 +139,7 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
         rows = {name: row for name, row in rows.items() if row.there or row.faults}
     for name, row in rows.items():
         row.expected = counts.get(name)
-        if name not in ids_of:
+        if name not in ids_of or not row.there:
             row.missing = max(0, (row.expected or 0) - row.there)
     return voc, rows
 

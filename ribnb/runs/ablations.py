@@ -16,12 +16,13 @@ Whatever could only fail once it runs is refused when such a file is read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ribnb.core.settings import (
     Settings,
@@ -42,20 +43,6 @@ Chapters = Mapping[str, type[Settings]]
 SettingsOf = Callable[[str, Mapping[str, Any]], Settings]
 
 
-class AblationFile(Settings):
-    """What an ablation's file holds."""
-
-    name: str = setting("", "that of the file: letters, digits and _", pattern="^[A-Za-z0-9_]+$")
-    chapter: str = setting("", "the chapter to run")
-    question: str = setting("", "what it asks, in words")
-    parameters: dict[str, Any] = setting({}, "of every point")
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = setting(
-        {}, "parameter to its values, of which every combination is run"
-    )
-    cases: dict[str, dict[str, Any] | None] = setting({}, "name of a point to its parameters")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = setting((), "random seeds", min_length=1)
-
-
 @dataclass(frozen=True)
 class Point:
     """One set of parameters of an ablation, to be run with each seed.
@@ -73,29 +60,40 @@ class Point:
         return ", ".join(f"{name} = {value!r}" for name, value in self.label.items())
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """What an ablation's file says.
+class Ablation(Settings):
+    """What an ablation's file holds."""
 
-    Attributes:
-        name: that of the file, without its ending.
-        chapter: which chapter is run.
-        question: what it asks, in words; may be empty.
-        points: each to be run with every seed.
-        seeds: the seeds.
-        settings_of: the settings of a chapter with these parameters.
-    """
+    name: str = setting("", "that of the file: letters, digits and _", pattern="^[A-Za-z0-9_]+$")
+    chapter: str = setting("", "the chapter to run")
+    question: str = setting("", "what it asks, in words")
+    parameters: dict[str, Any] = setting({}, "of every point")
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = setting(
+        {}, "parameter to its values, of which every combination is run"
+    )
+    cases: dict[str, dict[str, Any] | None] = setting({}, "name of a point to its parameters")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = setting((), "random seeds", min_length=1)
+    _settings_of: SettingsOf = PrivateAttr()
 
-    name: str
-    chapter: str
-    question: str
-    points: tuple[Point, ...]
-    seeds: tuple[int, ...]
-    settings_of: SettingsOf = field(repr=False, compare=False)
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """Every case with every combination; a label has the last part of a name that is alone."""
+        ends = [name.rpartition(".")[2] for name in self.grid]
+        short = [
+            end if ends.count(end) == 1 else name for name, end in zip(self.grid, ends, strict=True)
+        ]
+        points = []
+        for case, own in (self.cases or {None: {}}).items():
+            for values in itertools.product(*self.grid.values()):
+                label = {} if case is None else {"case": case}
+                label |= zip(short, values, strict=True)
+                chosen = dict(zip(self.grid, values, strict=True))
+                given = merged(*map(nested, (self.parameters, own or {}, chosen)))
+                points.append(Point(label, given))
+        return tuple(points)
 
     def settings(self, point: Point, seed: int) -> Settings:
         """The chapter's settings at a point."""
-        return self.settings_of(self.chapter, {**point.parameters, "seed": seed})
+        return self._settings_of(self.chapter, {**point.parameters, "seed": seed})
 
 
 def read_ablation(
@@ -120,16 +118,11 @@ def read_ablation(
     path = Path(path)
     values = read_settings_file(path)
     try:
-        file = AblationFile.from_mapping(values)
-        _check_head(file, path, chapters)
-        ablation = Ablation(
-            name=file.name,
-            chapter=file.chapter,
-            question=file.question,
-            points=tuple(_points(file)),
-            seeds=tuple(seeds) or file.seeds,
-            settings_of=settings_of or (lambda name, given: chapters[name].from_mapping(given)),
-        )
+        ablation = Ablation.from_mapping(values)
+        if seeds:
+            ablation = ablation.replace(seeds=tuple(seeds))
+        ablation._settings_of = settings_of or (lambda name, own: chapters[name].from_mapping(own))
+        _check_head(ablation, path, chapters)
         _check_runs(ablation)
     except SettingsError as error:
         lines = str(error).splitlines()
@@ -186,7 +179,7 @@ def ablation_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
     return sorted(files, key=lambda path: (path.name, path))
 
 
-def _check_head(file: AblationFile, path: Path, chapters: Chapters) -> None:
+def _check_head(file: Ablation, path: Path, chapters: Chapters) -> None:
     """All that can be said without the chapter's settings."""
     if file.name != path.stem:
         raise SettingsError(f"name = {file.name!r} is not the file's, {path.stem!r}; rename one")
@@ -222,17 +215,3 @@ def _check_runs(ablation: Ablation) -> None:
     if refused:
         lines = [f"the point ({point}): {line}" for line, point in refused.items()]
         raise SettingsError("\n".join(lines))
-
-
-def _points(file: AblationFile) -> Iterator[Point]:
-    """Every case with every combination; a label has the last part of a name that is alone."""
-    ends = [name.rpartition(".")[2] for name in file.grid]
-    short = [
-        end if ends.count(end) == 1 else name for name, end in zip(file.grid, ends, strict=True)
-    ]
-    for case, own in (file.cases or {None: {}}).items():
-        for values in itertools.product(*file.grid.values()):
-            label = {} if case is None else {"case": case}
-            label |= zip(short, values, strict=True)
-            chosen = nested(dict(zip(file.grid, values, strict=True)))
-            yield Point(label, merged(nested(file.parameters), nested(own or {}), chosen))

@@ -214,9 +214,8 @@ class _Plan:
         """Every point with every seed, in words, and its job."""
         for seed in ablation.seeds:
             for point in ablation.points:
-                words = ", ".join(f"{key} {value}" for key, value in point.label.items())
                 job = self.of_ablation(ablation.chapter, {**point.parameters, "seed": seed})
-                yield f"{ablation.name}: {words}, seed {seed}", job
+                yield f"{ablation.name}: {point}, seed {seed}", job
 
 
 def describe(files: Sequence[str], chapters: Chapters) -> str:

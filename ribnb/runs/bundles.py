@@ -135,23 +135,17 @@ def _verify_bag(folder: Path) -> tuple[int, list[str]]:
 def _chosen(
     folder: Path, chapters: Mapping[str, type[Settings]], maps: bool
 ) -> tuple[list[Path], dict[str, str]]:
-    """Which files are packed, from ``folder``; and name -> why what should be is left out."""
+    """Which files are packed, from ``folder``; and name -> why a result is not."""
     _, problems = find_results(folder, chapters)
     left_out = {Path(name).relative_to(folder).as_posix(): why for name, why in problems.items()}
-    alone = {Path(name).parent for name in problems}
     paths = []
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        name = inner.as_posix()
         fits = any(fnmatch(path.name, pattern) for pattern in PACKED)
-        fits = fits or (maps and any(fnmatch(f"/{name}", pattern) for pattern in MAPS))
-        if any(part.startswith(".") for part in inner.parts) or name in left_out:
-            continue
-        if path.is_symlink() and (fits or path.is_dir()):
-            left_out[name] = "is a link"
-        elif path.name in SCORES and path.parent in alone:
-            left_out[name] = f"belongs to that {RESULT}"
-        elif fits and path.is_file():
+        fits = fits or (maps and any(fnmatch(f"/{inner.as_posix()}", pattern) for pattern in MAPS))
+        lost = path.name in (RESULT, *SCORES) and str(path.parent / RESULT) in problems
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if fits and path.is_file() and not (lost or hidden or path.is_symlink()):
             paths.append(inner)
     return paths, left_out
 

@@ -91,21 +91,16 @@ def format_table(
         digits: decimals of numbers that are not whole; None rounds nothing.
         exact: columns that are not rounded, such as settings.
     """
-    floats = frame.select_dtypes("floating").columns.difference(list(exact))
-    numeric = frame.select_dtypes(["number", "bool"]).columns
     if digits is not None:
-        form = f"{{:.{digits}f}}".format
-        frame = frame.assign(**{name: frame[name].map(form, na_action="ignore") for name in floats})
+        floats = frame.select_dtypes("floating").columns.difference(list(exact))
+        frame = frame.round(dict.fromkeys(floats, digits))
     if kind == "csv":
         return frame.to_csv(index=False, lineterminator="\n")
     text = frame.astype(object).where(frame.notna(), "").map(str)
     if kind == "latex":
-        columns = "".join("r" if name in numeric else "l" for name in frame)
-        return text.to_latex(index=False, escape=True, column_format=columns)
+        return text.to_latex(index=False, escape=True)
     text = text.map(lambda value: value.replace("|", "\\|"))
-    align = ["right" if name in numeric else "left" for name in frame] if len(text) else None
-    options = {"tablefmt": "pipe", "disable_numparse": True, "colalign": align}
-    return text.to_markdown(index=False, **options) + "\n"
+    return text.to_markdown(index=False, tablefmt="pipe", disable_numparse=True) + "\n"
 
 
 def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:

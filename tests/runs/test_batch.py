@@ -44,7 +44,7 @@ def test_an_ablation_is_a_job_for_each_point_and_seed(write):
     batch = plan(write)
     assert len(batch.runs) == len(batch.jobs) == 8
     points = [(p, k, s) for s in (3, 4) for p in ("gndrp", "gap") for k in (1, 2)]
-    words = [f"mini: pooling {p}, iterations {k}, seed {s}" for p, k, s in points]
+    words = [f"mini: pooling = {p!r}, iterations = {k}, seed {s}" for p, k, s in points]
     assert [*dict(batch.runs)] == [*batch.labels.values()] == words
     job = batch.runs[0][1]
     assert job.parameters(batch.folder) == {

@@ -109,7 +109,7 @@ def test_every_job_has_what_it_needs_and_what_is_not_done_is_named(tmp_path):
     for folder in (first, second):
         (folder / "log.txt").write_text("FAILED: once\nbegun\nFAILED: oh dear\n")
     put(first, made_up(iterations=1, num_images=4))
-    label = "mini: iterations 2, seed 3"
+    label = "mini: iterations = 2, seed 3"
     assert not_done(batch) == [f"not done: {label}\n  oh dear\n  log: {second}/log.txt"]
 
 

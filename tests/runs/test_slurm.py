@@ -15,6 +15,6 @@ def test_jobs_go_through_the_queue_and_a_failed_one_fails_alone(batch, tmp_path)
     assert code != 0
     assert output.count("submitted with SLURM jobid") == 3, output
     assert len(batch.results()) == 2
-    assert "not done: mini: iterations 2, seed 3" in output
+    assert "not done: mini: iterations = 2, seed 3" in output
     failed = next(batch.root.glob("runs/*/*/voc_rib.unfinished.ipynb")).parent
     assert "told to fail at 2" in (failed / "log.txt").read_text()

@@ -32,7 +32,7 @@ def test_runs_what_is_missing_and_then_nothing(batch):
     assert (code, len(batch.begun())) == (0, 4), output
     code, output = batch.run("--report", "report.html")
     assert code == 0, output
-    assert "mini: iterations 2, seed 3" in (batch.root / "report.html").read_text()
+    assert "mini: iterations = 2, seed 3" in (batch.root / "report.html").read_text()
 
 
 def test_settings_that_change_run_again_and_those_that_stay_do_not(batch):
@@ -52,7 +52,7 @@ def test_a_job_that_fails_fails_alone_and_is_tried_again(batch):
     code, output = batch.run()
     assert code != 0
     assert len(batch.results()) == 3
-    assert "not done: mini: iterations 2, seed 3" in output
+    assert "not done: mini: iterations = 2, seed 3" in output
     assert "told to fail at 2" in output
     log = next(batch.root.glob("runs/*/*/voc_rib.unfinished.ipynb")).with_name("log.txt")
     assert str(log.relative_to(batch.root)) in output

@@ -154,8 +154,6 @@ def test_a_metric_that_one_seed_lacks_has_no_mean():
     [
         ({"iterations": 9}, "settings.rib.iterations is 10 in first, 9 in other"),
         ({"scales": [1.0, 2.0]}, "settings.rib.scales is '1.0' in first, '1.0, 2.0' in other"),
-        ({"shard": "1/2"}, "settings.shard is '0/1' in first, '1/2' in other"),
-        ({"split": "val"}, "settings.split is 'train' in first, 'val' in other"),
     ],
 )
 def test_results_that_differ_in_a_setting_are_never_averaged(change, said):
@@ -223,7 +221,6 @@ FRAME = pd.DataFrame(
         "rate": [1.5e-4, 1e-05],
         "miou": [55.04445, math.nan],
         "n": [3, 10],
-        "ok": [True, False],
     }
 )
 
@@ -238,24 +235,14 @@ def test_digits_round_numbers_and_leave_settings_as_they_are(kind):
     assert "55.04" in text and "55.044" not in text
     assert "0.00015" in text and "1e-05" in text
     assert "nan" not in text.lower()
-    assert "55.0" not in format_table(FRAME, kind, digits=0)
     assert format_table(FRAME.head(0), kind)
 
 
-def test_latex_is_escaped_and_numbers_are_right_aligned():
-    lines = format_table(FRAME, "latex").splitlines()
-    assert lines[0] == r"\begin{tabular}{lrrrr}"
-    assert lines[2] == r"a\_b & rate & miou & n & ok \\"
-    assert lines[4].startswith(r"50 \% | x\_y & 0.00015 & 55.04445 & 3 & True \\")
-
-
-def test_markdown_has_as_many_cells_in_each_row():
-    lines = format_table(FRAME, "markdown").splitlines()
-    cells = [line.replace("\\|", "").strip("|").split("|") for line in lines]
-    assert {len(row) for row in cells} == {5}
-    assert [cell.strip()[-1] == ":" for cell in cells[1]] == [False, True, True, True, True]
-    assert "50 % \\| x_y" in lines[2]
-    assert cells[3][2].strip() == ""
+def test_what_latex_and_markdown_would_read_is_escaped():
+    assert r"50 \% | x\_y & 0.00015 & 55.04445 & 3 \\" in format_table(FRAME, "latex")
+    head, _, row, last = format_table(FRAME, "markdown").splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")] == list(FRAME)
+    assert "50 % \\| x_y" in row and last.replace("\\|", "").count("|") == 5
 
 
 # The command ------------------------------------------------------------------------------

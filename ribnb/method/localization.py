@@ -96,7 +96,17 @@ def localization_maps(
     mine = shard_of(images.ids, shard)
     check_labels(model, images)
     inputs, start = AdaptationInputs(images, settings), time.perf_counter()
-    files = _MapFolder(Path(output_dir), map_record(model, images, settings))
+    record = {  # all that decides the maps
+        "settings": settings.as_dict(),
+        "net": {
+            "arch": model.arch,
+            "output_stride": model.output_stride,  # no weight tells it
+            "frozen_stages": list(model.frozen_stages),
+        },
+        "weights": weights_digest(model),
+        "images": images_digest(images),
+    }
+    files = _MapFolder(Path(output_dir), record)
     missing = files.missing(mine)
     indices = {image_id: index for index, image_id in enumerate(images.ids)}
     labelled = [indices[name] for name in missing if images.labels[indices[name]].any()]
@@ -132,20 +142,6 @@ def localization_maps(
         stopped={reason: stops.count(reason) for reason in ("margin", "flood")},
         seconds_per_image=statistics.fmean(c.seconds for c in courses) if courses else math.nan,
     )
-
-
-def map_record(model: CAMNet, images: ImageSet, settings: RIBSettings) -> dict[str, object]:
-    """All that decides the maps of a split."""
-    return {
-        "settings": settings.as_dict(),
-        "net": {
-            "arch": model.arch,
-            "output_stride": model.output_stride,  # no weight tells it
-            "frozen_stages": list(model.frozen_stages),
-        },
-        "weights": weights_digest(model),
-        "images": images_digest(images),
-    }
 
 
 class _MapFolder(RecordedFolder):

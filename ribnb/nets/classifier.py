@@ -30,10 +30,7 @@ from ribnb.nets.fitting import Training, fit, logit_loss, shuffled
 
 
 class ClassifierSettings(Settings):
-    """How a classifier is trained. The defaults are IRN's recipe for VOC, the net of the paper.
-
-    ``released()`` is that recipe as IRN's code runs it, ``scenes()`` ours for the small net.
-    """
+    """How a classifier is trained. The defaults are IRN's recipe for VOC, the net of the paper."""
 
     epochs: int = setting(5, "passes over the images", ge=1)
     batch_size: int = setting(16, "images a step", ge=1)
@@ -222,10 +219,9 @@ def mean_average_precision(
     Args:
         model: a classifier; it is moved to ``device``.
         images: an image set.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device.
+        device, precision: where and how it runs.
         batch_size: images at a time.
-        workers: processes that read images ahead; 0 reads them in this one.
-        precision: ``"float32"``, ``"tf32"`` or ``"bfloat16"``.
+        workers: processes that read images ahead.
 
     Raises:
         ValueError: the labels are of another number of classes than the net's, or all 0.

@@ -105,14 +105,13 @@ def fit(
             holds must depend on its step alone; see ``shuffled``.
         ends: after how many steps each pass over the images is complete; the last one ends the
             training.
-        loss: (forward, *batch) -> the batch's mean loss and of how many items it is the mean,
-            where ``forward`` calls the net in ``precision``.
+        loss: (forward, *batch) -> the batch's mean loss and of how many items it is the mean;
+            ``forward`` calls the net in ``precision``.
         rate: step -> learning rate.
         folder: keeps the state after each pass (``training.pt``), with which a killed training
             goes on, and at the end the net (``<kind>.safetensors``), which is loaded the next
             time. A state that cannot be read is warned of, and training starts anew.
-        identity: all that decides what the training gives besides the net and its start, ready
-            for JSON; ``class_names`` is among it.
+        identity: what else decides the training, ready for JSON, ``class_names`` among it.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
         precision: ``"float32"``, ``"tf32"`` or ``"bfloat16"``.
         still: modules that stay in eval mode.
@@ -122,14 +121,10 @@ def fit(
         advice: what to do about a loss that is not finite.
         label: stands in front of the progress bar.
 
-    Returns:
-        The net and how it was trained.
-
     Raises:
         ValueError: a folder with another training's files (what differs is named), or with a
             net that is not whole.
         FloatingPointError: a loss that is not finite; the state after the last pass is kept.
-        OSError: the folder cannot be made; said before anything is computed.
     """
     device, processes = as_device(device), Processes()
     store = TrainingFolder(folder, net, identity or {}) if folder else None
@@ -204,7 +199,7 @@ def shuffled(
         dataset: key -> tensors, drawn from nothing but the key.
         keys: of each step.
         device: on which the net is trained.
-        workers: processes that make the items ahead; 0 makes them in this one.
+        workers: processes that make the items ahead.
     """
     loader = DataLoader(
         dataset,
@@ -231,12 +226,7 @@ def logit_loss(
 
 
 class Processes:
-    """The processes that train together: torch's process group, if there is one.
-
-    Attributes:
-        rank: this process's number, from 0.
-        count: how many there are.
-    """
+    """The processes that train together, torch's process group: this one's rank of how many."""
 
     def __init__(self) -> None:
         group = distributed.is_available() and distributed.is_initialized()
@@ -253,9 +243,7 @@ class Processes:
     def mean(self, mean: Tensor, items: int | Tensor) -> tuple[float, Tensor]:
         """A loss over the parts of all processes, and what to differentiate for its gradient.
 
-        Args:
-            mean: of the items of this process's part.
-            items: how many they are.
+        ``mean`` is that of the ``items`` of this process's part.
         """
         if self.count == 1:
             return mean.item(), mean

@@ -118,17 +118,13 @@ class StoredNet(nn.Module):
 def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, Any]:
     """What stands beside the weights of a checkpoint; the weights are not read.
 
-    Args:
-        path: the file.
-        kind: that it must have, if that matters.
-
     Returns:
         ``format``, ``kind``, ``design``, ``class_names``, ``digest`` of the weights and, after a
         training, ``identity``, ``history``, ``git_commit``, ``versions``, ``date`` and more.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not whole, no checkpoint, or one of another kind.
+        ValueError: the file is not whole, no checkpoint, or not of the ``kind`` asked for.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no {kind or 'checkpoint'} at {path}")

@@ -49,17 +49,6 @@ def test_an_image_has_the_maps_that_adapt_gives(tmp_path, settings):
         np.testing.assert_array_equal(maps.strided, found.strided)
 
 
-def test_the_maps_are_those_of_all_steps_and_batches(tmp_path, undisturbed):
-    """So that a step or a batch that is another one is seen below, where bits are compared."""
-    cases = few_steps(iterations=2), few_steps(iterations=0), few_steps(seed=1)
-    for number, settings in enumerate(cases):
-        run(tmp_path / str(number), settings=settings)
-        other = maps_in(tmp_path / str(number))
-        same = {name for name in undisturbed if other[name] == undisturbed[name]}
-        # image 4 has no labels, and is the only one that shares no class with image 6
-        assert same == ({"n004.npz", "n006.npz"} if settings.seed else {"n004.npz"})
-
-
 def test_the_files_of_a_run(tmp_path):
     report = run(tmp_path, Noise(sizes=((32, 24), (25, 39))))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "maps.json", "steps"]
@@ -122,17 +111,6 @@ def test_nothing_is_read_for_an_update_that_no_map_looks_at(tmp_path):
     assert report.stopped == {"margin": 3, "flood": 0}
 
 
-def some_stop(reason, **changes):
-    """Settings with which about half of the images stop, whatever the net's weights are."""
-    free = few_steps(pooling="gap", iterations=4, margin=1e9, **changes)
-    if reason == "margin":
-        reached = [max(map(abs, one.target_losses)) for one in adaptations(free)]
-        return free.replace(margin=float(np.median(reached)))
-    found = adaptations(free.replace(flood_share=1.0), trace=True)
-    reached = [max(step.flooded for step in one.steps[1:]) for one in found]
-    return free.replace(flood_share=float(np.median(reached)))
-
-
 @WORKERS
 def test_the_net_and_the_global_generators_are_left_as_they_were(tmp_path, workers):
     model = net().train()
@@ -155,19 +133,22 @@ def test_the_net_and_the_global_generators_are_left_as_they_were(tmp_path, worke
 # Workers and shards -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ["released", "paper", "margin", "flood"])
-def test_the_number_of_workers_changes_nothing(tmp_path, case):
-    settings = few_steps(case) if case in ("released", "paper") else some_stop(case)
-    images = Noise(broken=(2, 8))
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_number_of_workers_changes_nothing(tmp_path, stops):
+    """Whether all steps are made, or some of the images stop early."""
+    settings, images = few_steps(), Noise(broken=(2, 8))
+    if stops:
+        free = few_steps(pooling="gap", iterations=4, margin=1e9)
+        reached = [max(map(abs, one.target_losses)) for one in adaptations(free)]
+        settings = free.replace(margin=float(np.median(reached)))
     here = run(tmp_path / "0", images, settings=settings)
     ahead = run(tmp_path / "2", images, settings=settings, workers=2)
     assert maps_in(tmp_path / "0") == maps_in(tmp_path / "2")
     for name in ("written", "failed", "unreadable", "stopped"):
         assert getattr(here, name) == getattr(ahead, name)
-    if case in here.stopped:
-        count = sum(one.stop_reason == case for one in adaptations(settings))
-        assert 0 < count < 8 and here.stopped[case] in range(count - 2, count + 1)
-        assert f"stopped by margin {here.stopped['margin']}, by flood" in str(here)
+    stopped = here.stopped["margin"]
+    assert 0 < stopped < 7 if stops else stopped == 0
+    assert f"stopped by margin {stopped}, by flood 0" in str(here)
     again = run(tmp_path / "2", images, settings=settings)
     assert (again.kept, again.stopped) == (7, here.stopped)
 

@@ -99,23 +99,17 @@ def test_the_settings_are_those_of_the_variant_with_what_is_given(voc, variant):
 
 
 def test_a_broken_image_is_named_and_the_status_is_1(voc, capsys):
-    broken, missing = voc / "JPEGImages" / "n002.jpg", voc / "JPEGImages" / "n007.jpg"
+    broken = voc / "JPEGImages" / "n002.jpg"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:400])
-    missing.rename(voc / "away.jpg")
     assert main(words(voc)) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("7 images in") and lines[0].endswith("failed 2")
-    failed = [line for line in lines if line.startswith("failed: ")]
-    assert failed[0].startswith(f"failed: n002: image n002 cannot be read: {broken}")
-    assert failed[1] == f"failed: n007: image n007 is missing: there is no file {missing}"
-    left_out = {line.split(": ")[1] for line in lines if line.startswith("left out of batches: ")}
-    assert left_out == {"n002", "n007"}
-    assert set(maps_in(voc.parent / "out")) == {f"n00{i}.npz" for i in (0, 1, 3, 4, 5, 6, 8)}
+    assert lines[0].startswith("8 images in") and lines[0].endswith("failed 1")
+    assert f"failed: n002: image n002 cannot be read: {broken}" in lines[1]
+    assert lines[2].startswith("left out of batches: n002: ")
     broken.write_bytes(whole)
-    (voc / "away.jpg").rename(missing)
     assert main(words(voc)) == 0
-    assert capsys.readouterr().out.startswith("2 images in")
+    assert capsys.readouterr().out.startswith("1 images in")
 
 
 # Refusals ---------------------------------------------------------------------------------

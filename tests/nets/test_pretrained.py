@@ -70,10 +70,7 @@ def refused(weights, cache) -> str:
     return said
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [(None, "404"), (b"<html>an error page</html>", "hash"), (CONTENT[:-9], "hash")],
-)
+@pytest.mark.parametrize(("content", "why"), [(None, "404"), (CONTENT[:-9], "hash")])
 def test_what_cannot_be_downloaded_is_said_and_not_kept(cache, content, why):
     with serving() as server:
         server.content = content
@@ -87,7 +84,7 @@ def test_what_cannot_be_downloaded_is_said_and_not_kept(cache, content, why):
     assert "refused" in refused(weights, cache)  # without a network
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>an error page</html>", CONTENT[:300]])
+@pytest.mark.parametrize("content", [b"<html>an error page</html>", CONTENT[:300]])
 def test_a_damaged_file_in_the_cache_is_named(cache, content):
     (cache / NAME).write_bytes(content)
     refused(weights_at(f"http://127.0.0.1:9/{NAME}"), cache)

@@ -1,7 +1,6 @@
 """What holds for every stage of masks: its masks, resuming, faults, refusals, other processes."""
 
 import json
-import pickle
 import sys
 from functools import partial
 from typing import NamedTuple
@@ -17,9 +16,7 @@ from small_voc import IDS, make_voc
 from ribnb.core.files import read_maps, write_maps
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
-from ribnb.data.scenes.images import SceneImages
 from ribnb.data.voc import VOCImages
-from ribnb.masks import stages
 from ribnb.masks.crf import CRFSettings, crf_available, crf_mask, crf_masks
 from ribnb.masks.irn import IRNSettings, confident, irn_labels, irn_masks, walked_mask
 from ribnb.masks.irn_net import IRN, boundary_map
@@ -217,17 +214,6 @@ def test_maps_and_masks_of_something_else_are_refused(tmp_path, images, maps_dir
     assert files_in(out) == before
 
 
-def test_what_does_not_decide_the_masks_may_change(tmp_path, images, maps_dir):
-    for name, changes in {
-        "labels": {"epochs": 9, "beta": 3.0},
-        "IRN": {"epochs": 9, "foreground_threshold": 0.9},
-    }.items():
-        run = ALL[name].run
-        run(images, maps_dir, output_dir=tmp_path / name)
-        again = run(images, maps_dir, output_dir=tmp_path / name, settings=FEW.replace(**changes))
-        assert again.kept == 9
-
-
 def test_masks_of_another_net_are_refused_and_the_net_s_mode_is_left_as_it_was(
     tmp_path, images, maps_dir
 ):
@@ -263,20 +249,6 @@ def test_a_gpu_makes_the_cpu_s_masks(tmp_path, images, maps_dir):
         for name in images.ids
     ]
     assert np.concatenate([one.ravel() for one in same]).mean() > 0.99
-
-
-@pytest.mark.parametrize("name", ["seeds", "crf", "labels", "saliency"])
-def test_a_process_is_not_handed_the_scenes_that_were_drawn(tmp_path, name, monkeypatch):
-    """The job is pickled with every few images: 20 drawn scenes are over 1 MB."""
-    if name == "crf" and not crf_available():
-        pytest.skip("no pydensecrf2 here")
-    images, jobs = Part(SceneImages(20, seed=10), range(20)), []
-    maps_dir = write_maps_of(images, tmp_path / "run")
-    monkeypatch.setattr(stages, "over_images", lambda make, *_, **__: jobs.append(make))
-    ALL[name].run(images, maps_dir, output_dir=tmp_path / "out")
-    sent = pickle.dumps(jobs[0])
-    assert len(sent) < 5000
-    assert np.array_equal(pickle.loads(sent)(images.ids[3]), jobs[0](images.ids[3]))
 
 
 def test_an_images_size_comes_from_its_header_where_there_is_a_file(tmp_path):

@@ -179,16 +179,6 @@ def test_scores_are_those_of_the_masks_by_themselves(masks):
     assert metrics["mask_miou"]["truth"] == 100 > metrics["mask_miou"]["RIB + IRN"]
 
 
-def test_some_images_count_like_a_part_of_the_set(masks):
-    chosen = [7, 0, 3]
-    some, everything = score_masks(Truth(), masks, chosen), score_masks(Truth(), masks)
-    assert some.scored == ("n007", "n000", "n003")
-    part = score_masks(Part(Truth(), chosen), masks)
-    for name in MASKS:
-        assert np.array_equal(some.confusions[name], everything.confusions[name][chosen])
-        assert np.array_equal(some.confusions[name], part.confusions[name])
-
-
 def test_masks_that_cannot_be_scored_are_named_and_count_nowhere(masks):
     images, (one, two, _) = Truth(without=(1,)), masks.values()
     (one / "n000.png").unlink()
@@ -212,7 +202,7 @@ def test_masks_that_cannot_be_scored_are_named_and_count_nowhere(masks):
     for image_id, why in reasons.items():
         assert scores.failed[image_id].startswith(why)
     assert (scores.metrics()["images"], scores.metrics()["failed"]) == (2, 7)
-    alone = score_masks(Part(images, [7, 8]), masks)
+    alone = score_masks(images, masks, [7, 8])
     for name in MASKS:
         assert np.array_equal(scores.confusions[name], alone.confusions[name])
 

@@ -130,7 +130,7 @@ def train_segmentation(
     is that of one process, up to rounding; the first process writes.
 
     Args:
-        net: with its initial weights; trained in place.
+        net: with its initial weights; trained in place. Batch norms that are frozen stay so.
         images: what to train on.
         masks_dir: folder of the masks ``<id>.png``; None takes ``images.mask``, the truth.
         settings: the recipe.

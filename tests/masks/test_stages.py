@@ -1,6 +1,7 @@
 """What holds for every stage of masks: its masks, resuming, faults, refusals, other processes."""
 
 import json
+import pickle
 import sys
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +17,9 @@ from small_voc import IDS, make_voc
 from ribnb.core.files import read_maps, write_maps
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
+from ribnb.data.scenes.images import SceneImages
 from ribnb.data.voc import VOCImages
+from ribnb.masks import stages
 from ribnb.masks.crf import CRFSettings, crf_available, crf_mask, crf_masks
 from ribnb.masks.irn import IRNSettings, confident, irn_labels, irn_masks, walked_mask
 from ribnb.masks.irn_net import IRN, boundary_map
@@ -233,11 +236,26 @@ def test_what_cannot_be_done_makes_nothing(tmp_path, images, maps_dir, monkeypat
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["IRN", "labels"])
-def test_several_threads_or_processes_give_the_same_files(tmp_path, images, maps_dir, name):
+def test_several_threads_give_the_same_files(tmp_path, images, maps_dir):
     for workers in (1, 2):
-        ALL[name].run(images, maps_dir, output_dir=tmp_path / str(workers), workers=workers)
+        ALL["IRN"].run(images, maps_dir, output_dir=tmp_path / str(workers), workers=workers)
     assert files_in(tmp_path / "1") == files_in(tmp_path / "2")
+
+
+@pytest.mark.parametrize("name", ["seeds", "crf", "labels", "saliency"])
+def test_another_process_is_handed_the_job_without_the_scenes_that_were_drawn(
+    tmp_path, name, monkeypatch
+):
+    """The job is pickled with every few images: 20 drawn scenes are over 1 MB."""
+    if name == "crf" and not crf_available():
+        pytest.skip("no pydensecrf2 here")
+    images, jobs = Part(SceneImages(20, seed=10), range(20)), []
+    maps_dir = write_maps_of(images, tmp_path / "run")
+    monkeypatch.setattr(stages, "over_images", lambda make, *_, **__: jobs.append(make))
+    ALL[name].run(images, maps_dir, output_dir=tmp_path / "out")
+    sent = pickle.dumps(jobs[0])
+    assert len(sent) < 5000
+    assert np.array_equal(pickle.loads(sent)(images.ids[3]), jobs[0](images.ids[3]))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

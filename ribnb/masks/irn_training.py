@@ -119,10 +119,10 @@ def train_irn(
         parts = boundary, *displacement_losses(displacement, kinds, settings.radius)
         return sum(parts) / 2, len(views)  # as in IRN's code, whose learning rate is meant for that
 
-    boundary, displacement = net.branches.boundary, net.branches.displacement
+    slow, fast = net.branches.boundary, net.branches.displacement
     groups = [
-        {"params": boundary.parameters(), "factor": 1.0},
-        {"params": displacement.parameters(), "factor": settings.displacement_factor},
+        {"params": slow.parameters(), "factor": 1.0},
+        {"params": fast.parameters(), "factor": settings.displacement_factor},
     ]
     training = fit(
         net,

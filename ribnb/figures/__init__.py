@@ -1,4 +1,7 @@
-"""Every figure of the book: a function that returns a Figure in one style."""
+"""Every figure of the book: a function that returns a Figure in one style.
+
+Its ``title`` says what to see, a label what is measured, with its unit.
+"""
 
 from ribnb.figures.ablations import cost_and_quality, differences, heat_map, setting_curves
 from ribnb.figures.animation import gradient_player, map_player

@@ -45,7 +45,6 @@ def setting_curves(
         x: column of numbers along the axis.
         y: column of the metric; a point without any number has no mark.
         by: column of names, with a line for each; None: one line.
-        title: what to see.
         baseline: column of the CAM's metric, dashed.
         log: a logarithmic x-axis.
 
@@ -93,7 +92,6 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
         x: column of the setting to the right.
         y: column of the setting upwards.
         value: column of the metric.
-        title: what to see.
 
     Raises:
         ValueError: two runs of one point and seed.
@@ -134,7 +132,6 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     Args:
         rows: ``label``, and ``difference``, ``low``, ``high`` in points and the list ``by_seed``,
             unless there is no result.
-        title: what to see.
     """
     frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
     labels = [textwrap.fill(label, 38) for label in frame["label"]]
@@ -174,7 +171,6 @@ def cost_and_quality(frame: pd.DataFrame, cost: str, value: str, label: str, tit
         cost: column of the cost; less is better.
         value: column of the metric; more is better.
         label: column with the settings' names.
-        title: what to see.
 
     Raises:
         ValueError: two runs of one point and seed.

@@ -63,7 +63,6 @@ def images_with_masks(
         images: the images.
         masks: 0 background, ``class_id + 1``, 255 ignored.
         titles: a few words for each image.
-        title: what to see.
         parts: 0 neither, 1 head, 2 body; without them there are two rows.
     """
     names = ("image", "mask", "parts")[: 3 if parts else 2]
@@ -96,7 +95,6 @@ def map_grid(
         columns: column title -> for each image a map in [0, 1] of the image's size.
         truths: where the class is.
         row_labels: a few words for each image.
-        title: what to see.
         cut: outline, in white, where a map is above this.
     """
     names = ("image", *columns, "truth")
@@ -120,7 +118,6 @@ def mask_grid(
     Args:
         images: the images.
         columns: column title -> a mask for each image; 255 is cream.
-        title: what to see.
 
     Raises:
         ValueError: there is no image; a column has not one mask for each image.
@@ -143,7 +140,6 @@ def panels(shown: Mapping[str, tuple[str, Any]], title: str) -> Figure:
         shown: name -> (kind, picture): ``"image"`` a PIL image; ``"mask"`` (H, W) in VOC's
             colours, 255 cream; ``"map"`` (H, W) in [0, 1] in colours of heat; ``"grey"`` (H, W)
             from 0, black, to its maximum, white.
-        title: what to see.
     """
     kinds = {"image": show_image, "mask": _show_mask, "map": _show_heat, "grey": _show_grey}
     width = min(6, len(shown))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,9 +40,6 @@ def curves(
 
     Args:
         lines: name -> ((S,) or (nets, S) places, (S,) or (nets, S) values).
-        xlabel: what the places are, with unit.
-        ylabel: what the values are, with unit.
-        title: what to see.
         marked: words -> a place that gets a dotted line.
     """
     figure, axis = plt.subplots(figsize=(6, 3.3))
@@ -85,8 +83,6 @@ def hgr_curves(
 
     Args:
         panels: panel's title -> region -> (S,) or (nets or images, S) ratios.
-        xlabel: what the S places are, with unit.
-        title: what to see.
         places: (S,); 0, 1, ... if not given.
         marked: a place that gets a dotted line.
     """
@@ -118,8 +114,6 @@ def threshold_sweep(
 
     Args:
         scores: name of the maps -> their scores.
-        title: what to see.
-        ylabel: whose mIoU it is.
     """
     figure, axis = plt.subplots(figsize=(5.6, 3.2))
     for (name, score), look in zip(scores.items(), looks(scores).values(), strict=True):
@@ -144,9 +138,8 @@ def training_curves(losses: Sequence[float], precisions: Sequence[float]) -> Fig
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
     for axis, values in ((left, losses), (right, 100 * np.asarray(precisions))):
         _draw_lines(axis, {"L_BCE": (np.arange(1, len(values) + 1), values)})
-        axis.set_xlabel("epoch")
-    left.set(ylabel="mean loss L_BCE", title="The loss falls", ylim=(0, None))
-    right.set(ylabel="mAP (%)", title="Precision on other images", ylim=(0, 102))
+    left.set(xlabel="epoch", ylabel="mean loss L_BCE", title="The loss falls", ylim=(0, None))
+    right.set(xlabel="epoch", ylabel="mAP (%)", title="Precision on other images", ylim=(0, 102))
     return figure
 
 
@@ -180,8 +173,6 @@ def scores_of_methods(scores: Mapping[str, ArrayLike], ylabel: str, title: str) 
 
     Args:
         scores: method or part -> (nets,), in the same order of nets everywhere.
-        ylabel: what is measured, with its unit.
-        title: what to see.
 
     Raises:
         ValueError: not as many nets everywhere.
@@ -209,12 +200,8 @@ def grouped_bars(
 
     Args:
         groups: method -> group -> value.
-        ylabel: what is measured, with its unit.
-        title: what to see.
         errors: the same, half-lengths of the error bars.
     """
-    import pandas as pd  # takes a second
-
     frame = pd.DataFrame(groups)
     figure, axis = plt.subplots(figsize=(max(4.5, 0.75 * len(frame) + 1.5), 3.2))
     tilted = len(frame) > 4 and max(map(len, frame.index)) > 3
@@ -235,8 +222,6 @@ def changes_by_image(changes: Mapping[str, ArrayLike], xlabel: str, title: str) 
 
     Args:
         changes: method -> (images,).
-        xlabel: what changes, with its unit.
-        title: what to see.
     """
     figure, axes = plt.subplots(
         1, len(changes), figsize=(3.1 * len(changes), 2.8), sharey=True, squeeze=False
@@ -261,15 +246,13 @@ def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figur
 
     Args:
         scores: name of the maps -> class name -> IoU in %; classes with NaN are left out.
-        title: what to see.
     """
-    first = next(iter(scores.values()))
-    names = [name for name in first if all(np.isfinite(one[name]) for one in scores.values())]
-    figure, axis = plt.subplots(figsize=(6, max(2.4, 0.26 * len(names) + 1.1)))
-    values = np.array([[one[name] for name in names] for one in scores.values()])
-    axis.hlines(names, values.min(axis=0), values.max(axis=0), color="#BBBBBB", linewidth=2)
-    for row, (name, look) in zip(values, looks(scores).items(), strict=True):
-        axis.plot(row, names, look.marker, color=look.color, label=name)
+    frame = pd.DataFrame(scores).dropna()
+    figure, axis = plt.subplots(figsize=(6, max(2.4, 0.26 * len(frame) + 1.1)))
+    ends = frame.min(axis=1), frame.max(axis=1)
+    axis.hlines(frame.index, *ends, color="#BBBBBB", linewidth=2)
+    for name, look in looks(scores).items():
+        axis.plot(frame[name], frame.index, look.marker, color=look.color, label=name)
     axis.margins(y=0.06)
     axis.invert_yaxis()
     axis.set(xlabel="IoU (%)", title=title)

@@ -7,10 +7,7 @@ import pytest
 
 from ribnb.evidence.differences import (
     HIGHER,
-    LEAST_SEEDS,
     LOWER,
-    MARGIN,
-    RULE,
     SAME,
     UNDECIDED,
     Difference,
@@ -115,15 +112,6 @@ def test_seeds_of_the_same_images_share_their_draws_and_others_do_not():
     assert new.high - new.low < 0.8 * (one.high - one.low)
 
 
-def test_seeds_may_have_another_number_of_images_each():
-    firsts = [side(0.2, k, truth=k, images=n) for k, n in enumerate((10, 40, 25))]
-    seconds = [side(0.4, 9 + k, truth=k, images=n) for k, n in enumerate((10, 40, 25))]
-    found = paired_difference(firsts, seconds, rng())
-    assert found.difference == pytest.approx(  # each seed counts alike
-        np.mean([miou(a) - miou(b) for a, b in zip(firsts, seconds, strict=True)])
-    )
-
-
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     """The difference over a large population, in 95 % of samples from it up to chance."""
     big_a, big_b = side(0.25, 1, images=3000), side(0.35, 2, images=3000)
@@ -133,13 +121,6 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         found = paired_difference([big_a[places]], [big_b[places]], rng(trial), 200)
         inside += found.low <= truth <= found.high
     assert 176 <= inside <= 199  # 190 expected, with a standard deviation of 3
-
-
-def test_the_result_depends_on_the_generator_alone():
-    sides = [side(0.2, 1)], [side(0.3, 2)]
-    one, again, other = (paired_difference(*sides, rng(k)) for k in (1, 1, 2))
-    assert one == again != other
-    assert one.difference == other.difference
 
 
 def test_draws_of_images_that_are_ignored_altogether_do_not_count():
@@ -172,7 +153,6 @@ def made(low: float, high: float, *by_seed: float) -> Difference:
     [
         (made(0.2, 1.8, 0.5, 1.0, 1.5), HIGHER),
         (made(-1.8, -0.2, -0.5, -1.0, -1.5), LOWER),
-        (made(1.2, 3.0, 1.5, 2.0, 2.5), HIGHER),
         (made(0.2, 1.8, -0.1, 1.4, 1.7), UNDECIDED),  # a seed below
         (made(-0.1, 1.8, 0.5, 1.0, 1.5), UNDECIDED),  # an interval with 0
         (made(0.0, 1.8, 0.5, 1.0, 1.5), UNDECIDED),  # 0 is not above 0
@@ -181,11 +161,8 @@ def made(low: float, high: float, *by_seed: float) -> Difference:
         (made(0.1, 0.6, 0.2, 0.3, 0.4), SAME),  # above, but not by a point
         (made(-1.0, 1.0, -1.0, 0.0, 1.0), SAME),  # on the edge is within
         (made(-0.4, 0.6, -2.2, 0.1, 2.4), UNDECIDED),  # seeds apart
-        (made(0.0, 0.0, 0.0, 0.0, 0.0), SAME),
         (made(math.nan, math.nan, 5.0, 6.0, 7.0), UNDECIDED),  # no scores of images
         (made(4.9, 5.1, 5.0, 5.0), UNDECIDED),  # two seeds
-        (made(-0.1, 0.1, 0.0), UNDECIDED),
-        (made(0.2, 1.8, 1.0, 1.0, 1.0, 1.0, 1.0), HIGHER),
         (made(0.2, 1.8, 1.0, 1.0, 1.0, 1.0, -0.1), UNDECIDED),  # all seeds are asked
         (Difference(30.0, 5.0, 55.0, (), 5), HIGHER),  # only the mean over seeds was kept
         (Difference(30.0, -5.0, 65.0, (), 5), UNDECIDED),
@@ -197,11 +174,6 @@ def test_the_rule(difference, word):
     by_seed = tuple(-value for value in difference.by_seed)
     ends = -difference.high, -difference.low
     assert Difference(-1.0, *ends, by_seed, difference.seeds).verdict == turned
-
-
-def test_the_rule_in_words_names_its_words_and_numbers():
-    words = (HIGHER, LOWER, SAME, UNDECIDED, f"{MARGIN:g} point", str(LEAST_SEEDS))
-    assert all(word in RULE for word in words)
 
 
 def test_numbers_are_told_with_their_interval():

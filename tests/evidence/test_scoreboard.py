@@ -5,8 +5,6 @@ import shutil
 import pytest
 from small_results import CHAPTERS, made_up, put
 
-from ribnb.book.chapters import ScoreboardSettings
-from ribnb.core.settings import SettingsError
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.evidence.results import Published
 from ribnb.evidence.scoreboard import TOYS, Board, board_claims, notes, origins, scores_table
@@ -59,7 +57,6 @@ def test_a_cell_is_mean_and_sample_deviation_over_the_nets(folder):
     [
         (lambda text: text.replace("54.0", "64.0"), "edited"),
         (lambda text: text[:300], "half-written"),
-        (lambda text: "", "half-written"),
     ],
 )
 def test_what_is_damaged_is_no_number_and_is_named_with_its_command(folder, damage, why):
@@ -165,10 +162,3 @@ def test_the_book_s_own_results():
     text = scores_table(board).to_string() + notes(board) + origins(board).to_string()
     assert str(book_folder("results")) not in text
     assert "voc_segmentation of seed" not in text
-
-
-def test_a_folder_that_is_none_is_refused(tmp_path):
-    assert ScoreboardSettings(results=str(tmp_path)).folder == tmp_path
-    assert ScoreboardSettings().folder == book_folder("results")
-    with pytest.raises(SettingsError, match="is no folder"):
-        ScoreboardSettings(results=str(tmp_path / "none"))

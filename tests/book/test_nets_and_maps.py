@@ -202,7 +202,7 @@ def test_masks_are_those_of_the_run_that_is_named_or_of_the_package(mask_run, tm
     (folder / f"{IMAGES.ids[0]}.png").unlink()
     assert to_show(IMAGES, 2, [folder, mask_run / "masks" / "rib_irn"]) == [1, 2]
     of_others = VOCSegmentationSettings(data_root="data")
-    with pytest.raises(ValueError, match=r"have no mask in the package, .*masks=FOLDER"):
+    with pytest.raises(ValueError, match=r"have no mask .* in the package, .*masks=FOLDER"):
         masks_for(of_others, "rib_irn", SceneImages(2, seed=9), out)
 
 

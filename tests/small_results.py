@@ -10,29 +10,10 @@ from ribnb.runs.results import signed, write_result
 from ribnb.scores.image_scores import FILE, ImageScores
 
 ORACLE = "oracle"
-FIELDS = {
-    "format",
-    "chapter",
-    "metrics",
-    "spread",
-    "per_class_iou",
-    "split",
-    "images",
-    "threshold",
-    "threshold_choice",
-    "post_processing",
-    "inputs",
-    "failures",
-    "settings",
-    "settings_hash",
-    "seed",
-    "git_commit",
-    "versions",
-    "device",
-    "seconds",
-    "date",
-    "digest",
-}
+NAMES = """format chapter metrics spread per_class_iou split images threshold threshold_choice
+post_processing inputs failures settings settings_hash seed git_commit versions device seconds date
+digest"""
+FIELDS = {*NAMES.split()}
 
 
 def in_groups(chapter: str, parameters: dict) -> dict:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ class SettingsError(ValueError):
     def __init__(self, message: str, faults: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.faults = faults or {}
+
+
+@contextmanager
+def said_of(where: Any) -> Iterator[None]:
+    """A SettingsError in here gets this before each of its lines: a file, or a section of it."""
+    try:
+        yield
+    except SettingsError as error:
+        lines = str(error).splitlines()
+        raise SettingsError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
 def setting(default: Any, meaning: str, *, identity: bool = True, **limits: Any) -> Any:

@@ -32,6 +32,7 @@ from ribnb.core.settings import (
     nested,
     read_settings_file,
     refuse_unknown,
+    said_of,
     setting,
 )
 
@@ -117,16 +118,13 @@ def read_ablation(
     """
     path = Path(path)
     values = read_settings_file(path)
-    try:
+    with said_of(path):
         ablation = Ablation.from_mapping(values)
         if seeds:
             ablation = ablation.replace(seeds=tuple(seeds))
         ablation._settings_of = settings_of or (lambda name, own: chapters[name].from_mapping(own))
         _check_head(ablation, path, chapters)
         _check_runs(ablation)
-    except SettingsError as error:
-        lines = str(error).splitlines()
-        raise SettingsError("\n".join(f"{path}: {line}" for line in lines)) from None
     return ablation
 
 

@@ -8,7 +8,6 @@ share are one, and settings that change are another folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from ribnb.core.settings import (
     merged,
     nested,
     read_settings_file,
+    said_of,
     setting,
 )
 from ribnb.runs.ablations import (
@@ -138,7 +138,7 @@ def read_batch(
     """
     values = read_settings_file(path) if path else {}
     changed = {name: _number(value) for name, value in (changes or {}).items()}
-    with _said_of(path, BATCH):
+    with said_of(f"{path}: {BATCH}" if path else BATCH):
         settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **changed})
     plan = _Plan(values, settings, chapters, path)
     stages = {}
@@ -169,7 +169,7 @@ class _Plan:
         for chapter in self.settings.stages or STAGES:
             if chapter == before:
                 break
-            with _said_of(self.path, chapter):
+            with said_of(f"{self.path}: {chapter}" if self.path else chapter):
                 made[chapter] = self.job(chapter, {"seed": seed}, made)
         return made
 
@@ -242,17 +242,6 @@ def describe(files: Sequence[str], chapters: Chapters) -> str:
         done = sum((batch.folder / job.done).is_file() for job in batch.jobs.values())
         lines.append(f"{path}{len(batch.jobs)} jobs in {batch.folder}, {done} of them done")
     return "\n".join(lines)
-
-
-@contextmanager
-def _said_of(path: str | Path | None, section: str) -> Iterator[None]:
-    """Errors in here get the file and its section."""
-    try:
-        yield
-    except SettingsError as error:
-        before = f"{path}: {section}: " if path else f"{section}: "
-        lines = str(error).splitlines()
-        raise SettingsError("\n".join(before + line for line in lines)) from None
 
 
 def _number(value: Any) -> Any:

@@ -90,6 +90,14 @@ def test_a_seed_fixes_every_byte_whatever_the_order_the_number_and_the_workers()
         assert torch.equal(torch.cat([batch[2][name] for batch in loaded]), regions[name])
 
 
+@pytest.mark.parametrize(("split", "expected"), [("train", -128.753), ("test", 194.573)])
+def test_scenes_are_those_that_stored_results_were_made_of(split, expected):
+    """A sum with random signs; a few pixels may be rounded otherwise on another machine."""
+    images = DigitScenes(50, seed=2, split=split, shape_rate=0.5).batch()[0].numpy()
+    signs = np.random.default_rng(0).choice([-1, 1], images.shape)
+    assert (signs * images).sum() == pytest.approx(expected, abs=0.1)
+
+
 def test_no_handwriting_is_in_both_splits():
     train, test = (load_handwriting(split=split) for split in ("train", "test"))
     seen = {image.tobytes() for image in train[0]}

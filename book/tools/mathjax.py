@@ -1,20 +1,16 @@
-"""Put MathJax beside the built pages, so that formulas show without a network.
-
-    python book/tools/mathjax.py _build/html
+"""Put MathJax beside the built pages, so that formulas show without a network; for build.py.
 
 MathJax comes from its npm package, through npm where there is one and straight from the
 registry otherwise; either way its SHA-512 must be the one below. The package is kept in
 _build/vendor. Only the parts that the pages use are unpacked.
 """
 
-import argparse
 import base64
 import hashlib
 import shutil
 import subprocess
 import sys
 import tarfile
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -90,19 +86,4 @@ def unpack(file: Path, target: Path) -> None:
         for member in archive:
             name = member.name.removeprefix(INSIDE)
             if member.isfile() and name != member.name and name.startswith(PARTS):
-                path = target / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(archive.extractfile(member).read())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("html", type=Path, help="the folder of the built pages")
-    html = parser.parse_args().html
-    if not html.is_dir():
-        parser.error(f"{html} is not a folder: build the book first")
-    unpack(package(), html / TARGET)
-
-
-if __name__ == "__main__":
-    main()
+                archive.extract(member.replace(name=name), target, filter="data")

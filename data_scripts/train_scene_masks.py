@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ribnb.book.masks import KINDS, VOCMasksSettings
+from ribnb.book.masks import KINDS, SUPERVISION, VOCMasksSettings
 from ribnb.book.scenes import TRAINED
-from ribnb.book.segmentations import SUPERVISION
 from ribnb.core.files import write_whole
 from ribnb.core.voc import read_mask
 from ribnb.masks.irn_net import load_irn

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import model_validator
 
-from ribnb.book.masks import VOCMasksSettings
+from ribnb.book.masks import VOCMasksSettings, VOCSegmentationSettings
 from ribnb.book.scenes import (
     TRAINED,
     RibLossSettings,
@@ -19,7 +19,6 @@ from ribnb.book.scenes import (
     SceneRIBSettings,
     ToySettings,
 )
-from ribnb.book.segmentations import VOCSegmentationSettings
 from ribnb.book.splits import VOCClassifierSettings, VOCRIBSettings
 from ribnb.core.files import weights_digest
 from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting

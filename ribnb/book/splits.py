@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torchvision
+from jaxtyping import UInt8
+from numpy import ndarray
 from pydantic import model_validator
 
 from ribnb.book.scenes import NUM_TRAINING, TRAINED
 from ribnb.core.devices import Precision, seeded
+from ribnb.core.files import Maps, read_maps
 from ribnb.core.runner import parse_shard
 from ribnb.core.settings import SHARED, Settings, SettingsError, setting
-from ribnb.core.voc import ImageSet
-from ribnb.data.image_sets import spread_out
+from ribnb.core.voc import ImageSet, read_mask
+from ribnb.data.image_sets import Part, readable, spread_out
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.voc import VOCImages
 from ribnb.evidence.differences import Difference, paired_difference
+from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import Architecture, CAMNet
@@ -131,6 +135,15 @@ class ShardSettings(SplitSettings):
 
 class StartSettings(SplitSettings):
     """Parameters of the chapters whose nets may start from theta_0, by their group ``net``."""
+
+    crf_on_voc: ClassVar[CRFSettings] = CRFSettings()
+
+    @property
+    def crf_settings(self) -> CRFSettings | None:
+        """The dense CRF's; None if it is switched off or not installed."""
+        if not (self.crf and crf_available()):
+            return None
+        return CRFSettings.scenes() if self.dataset == "scenes" else self.crf_on_voc
 
     @property
     def classifier_path(self) -> Path:
@@ -303,3 +316,23 @@ def difference(scores: ImageScores | MaskScores, name: str, other: str) -> Diffe
     if len(first) < 2:  # there is nothing to draw from
         return None
     return paired_difference([first], [second], np.random.default_rng(0))
+
+
+def maps_at(folder: Path, images: ImageSet, index: int) -> Maps:
+    """An image's maps in a folder."""
+    return read_maps(folder / f"{images.ids[index]}.npz")
+
+
+def mask_at(folder: Path | None, images: ImageSet, index: int) -> UInt8[ndarray, "H W"]:
+    """An image's mask in a folder; None: the truth."""
+    return images.mask(index) if folder is None else read_mask(folder / f"{images.ids[index]}.png")
+
+
+def to_show(images: ImageSet, count: int, folders: Collection[Path] = ()) -> list[int]:
+    """The first images that show a class, can be read and have a mask in every folder."""
+    ready = [
+        index
+        for index, name in enumerate(images.ids)
+        if all((folder / f"{name}.png").exists() for folder in folders)
+    ]
+    return [ready[index] for index in readable(Part(images, ready), count, labelled=True)]

@@ -11,28 +11,29 @@ from segment_tools import write_masks
 from small_results import in_groups
 from small_training import same
 
-from ribnb.book import CHAPTERS, segmentations
+from ribnb.book import CHAPTERS
 from ribnb.book.masks import (
-    KINDS,
-    VOCMasksSettings,
-    inputs_of,
-    irn_net,
-    maps_at,
-    maps_of,
-    mask_at,
-    to_show,
-)
-from ribnb.book.scenes import TRAINED
-from ribnb.book.segmentations import (
     IN_VIEW,
+    KINDS,
     SUPERVISION,
     TRUTH,
+    VOCMasksSettings,
     VOCSegmentationSettings,
+    inputs_of,
+    irn_net,
+    maps_of,
     masks_for,
     segmentation_net,
     with_masks,
 )
-from ribnb.book.splits import VOCClassifierSettings, trained_classifier
+from ribnb.book.scenes import TRAINED
+from ribnb.book.splits import (
+    VOCClassifierSettings,
+    maps_at,
+    mask_at,
+    to_show,
+    trained_classifier,
+)
 from ribnb.data.scenes.images import SceneImages
 from ribnb.masks.irn import irn_labels
 from ribnb.masks.irn_net import IRN
@@ -223,7 +224,7 @@ def test_only_images_with_every_mask_are_learned_from(tmp_path):
 
 def test_one_network_is_trained_in_view_and_the_others_come_along(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(segmentations, "train_segmentation", lambda *given: asked.append(given))
+    monkeypatch.setattr("ribnb.book.masks.train_segmentation", lambda *given: asked.append(given))
     settings = VOCSegmentationSettings()
     for kind in SUPERVISION:
         found = segmentation_net(settings, kind, IMAGES, tmp_path, tmp_path / "out")

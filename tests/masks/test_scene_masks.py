@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ribnb.book.masks import SUPERVISION, TRUTH
 from ribnb.book.scenes import TRAINED
-from ribnb.book.segmentations import SUPERVISION, TRUTH
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages

@@ -47,6 +47,15 @@ def test_the_affinity_loss_balances_three_kinds_of_pairs():
     assert loss.item() == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_affinity_loss_is_finite_at_the_ends_and_without_pairs():
+    affinity = torch.tensor([[[[0.0, 1.0]]]], requires_grad=True)
+    nothing = torch.zeros(1, 1, 1, 2, dtype=torch.bool)
+    loss = affinity_loss(affinity, PairKinds(~nothing, nothing, ~nothing))
+    loss.backward()
+    assert math.isfinite(loss.item()) and affinity.grad.isfinite().all()
+    assert affinity_loss(affinity, PairKinds(nothing, nothing, nothing)).item() == 0
+
+
 def test_displacements_to_one_middle_cost_nothing():
     """Every position of an object points to (2, 3); in the background all is the same."""
     y, x = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")

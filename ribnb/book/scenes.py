@@ -220,8 +220,8 @@ def gain(maps: Sequence[Any], baseline: Sequence[Any], images: SceneImages) -> D
     sides = []
     for side in (maps, baseline):
         threshold = seed_miou(side, masks, class_names=images.class_names).best_threshold
-        sides.append([image_confusions(side, masks, threshold, len(images.class_names))])
-    return paired_difference(*sides, np.random.default_rng(0))
+        sides.append(image_confusions(side, masks, threshold, len(images.class_names)))
+    return paired_difference([sides], np.random.default_rng(0))
 
 
 def write_run(

@@ -315,7 +315,7 @@ def difference(scores: ImageScores | MaskScores, name: str, other: str) -> Diffe
     first, second = scores.confusions[name], scores.confusions[other]
     if len(first) < 2:  # there is nothing to draw from
         return None
-    return paired_difference([first], [second], np.random.default_rng(0))
+    return paired_difference([(first, second)], np.random.default_rng(0))
 
 
 def maps_at(folder: Path, images: ImageSet, index: int) -> Maps:

@@ -1,7 +1,7 @@
 """What the results say: differences with intervals, claims and verdicts, the scoreboard."""
 
 from ribnb.evidence.claims import Claim, best, claims_table, compare, markdown, side, tally
-from ribnb.evidence.differences import RULE, combined_difference, paired_difference
+from ribnb.evidence.differences import RULE, paired_difference
 from ribnb.evidence.results import at_the_end, origin, whats_there
 from ribnb.evidence.scoreboard import NETS, Board, board_claims, notes, origins, scores_table
 
@@ -14,7 +14,6 @@ __all__ = [
     "best",
     "board_claims",
     "claims_table",
-    "combined_difference",
     "compare",
     "markdown",
     "notes",

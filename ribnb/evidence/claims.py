@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
-from numpy import ndarray
 
 from ribnb.evidence.differences import (
     HIGHER,
@@ -23,14 +21,14 @@ from ribnb.evidence.differences import (
     SAME,
     UNDECIDED,
     Difference,
-    combined_difference,
+    paired_difference,
     signed,
 )
 from ribnb.evidence.results import AblationResults
+from ribnb.evidence.stages import NONE
 from ribnb.scores.image_scores import RELEASED, ImageScores
 
 NO_RESULT = "no result yet"
-NONE = "–"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +61,12 @@ class Side:
 
 
 def side(results: AblationResults, **label: Any) -> Side:
-    """The point of an ablation with this label.
-
-    Raises:
-        KeyError: there is none, or more than one.
-    """
+    """The point of an ablation with this label; KeyError if there is none, or more than one."""
     number, *others = results.points(**label)
     if others:
         raise KeyError(f"{results.ablation.name} has {len(others) + 1} points with {label}")
     if missing := results.lacks(number):
-        return Side(missing=f"{results.ablation.name} lacks {missing}")
+        return Side(missing=missing)
     return Side(tuple(results.of(number)))
 
 
@@ -93,7 +87,7 @@ def best(results: AblationResults, by_others: bool = True, **label: Any) -> Side
     if by_others and len(seeds) < 2:
         raise ValueError(f"{results.ablation.name} has one seed: no other one can choose")
     if missing := results.lacks(*numbers):
-        return Side(missing=f"{results.ablation.name} lacks {missing}")
+        return Side(missing=missing)
     table = np.array([[scores.miou() for scores in results.of(number)] for number in numbers])
     columns = [np.delete(table, i, axis=1) if by_others else table for i in range(len(seeds))]
     chosen = [numbers[int(column.mean(axis=1).argmax())] for column in columns]
@@ -140,10 +134,17 @@ def compare(
     difference = None
     missing = "; ".join(dict.fromkeys(filter(None, (first.missing, second.missing))))
     if first.scores and second.scores:
-        pairs = enumerate(zip(first.scores, second.scores, strict=True))
-        names, rng = (first.maps, second.maps), np.random.default_rng(seed)
-        matrices = [_matrices(pair, names, f"seed {place} (from 0)") for place, pair in pairs]
-        difference = combined_difference(matrices, (1, -1), rng, resamples)
+        matrices = []
+        for a, b in zip(first.scores, second.scores, strict=True):
+            lone = sorted({*a.ids} ^ {*b.ids})
+            if lone or a.class_names != b.class_names:
+                raise ValueError(
+                    f"{asked}: the two sides have other images ({', '.join(lone[:3])}) or classes; "
+                    "compare runs over the same images, none of them failed"
+                )
+            ids = sorted(a.ids)
+            matrices.append((a.in_order(ids, first.maps), b.in_order(ids, second.maps)))
+        difference = paired_difference(matrices, np.random.default_rng(seed), resamples)
     elif first.values and second.values:
         by_seed = tuple(a - b for a, b in zip(first.values, second.values, strict=True))
         mean = float(np.mean(by_seed))
@@ -151,35 +152,20 @@ def compare(
     return Claim(asked, paper, difference, missing)
 
 
-def _matrices(
-    pair: tuple[ImageScores, ImageScores], names: tuple[str, str], where: str
-) -> list[Int[ndarray, "N C+1 C+1"]]:
-    """Both sides' matrices of single images, matched by the images' ids."""
-    a, b = pair
-    lone = sorted({*a.ids} ^ {*b.ids})
-    if lone or a.class_names != b.class_names:
-        raise ValueError(
-            f"{where}: the two sides have other images ({', '.join(lone[:3])}) or classes; "
-            "compare runs over the same images, none of them failed"
-        )
-    ids = sorted(a.ids)
-    return [scores.in_order(ids, name) for scores, name in zip(pair, names, strict=True)]
-
-
 def claims_table(claims: Iterable[Claim]) -> pd.DataFrame:
     """One row a claim: what is compared, what the paper says, ours in points, the verdict."""
     rows = []
     for claim in claims:
-        ours, by_seed = claim.missing or NONE, NONE
+        ours, by_seed = claim.missing, ""
         if claim.difference is not None:
             ours = claim.difference.interval
-            by_seed = " ".join(map(signed, claim.difference.by_seed)) or NONE
+            by_seed = " ".join(map(signed, claim.difference.by_seed))
         rows.append(
             {
                 "compared": claim.asked,
                 "the paper": claim.paper or NONE,
-                "difference [95 % interval]": ours,
-                "by seed": by_seed,
+                "difference [95 % interval]": ours or NONE,
+                "by seed": by_seed or NONE,
                 "verdict": claim.verdict,
             }
         )

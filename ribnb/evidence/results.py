@@ -16,7 +16,7 @@ from ribnb.runs.results import find_results, flat
 from ribnb.scores.image_scores import METRICS, ImageScores, load_image_scores
 from ribnb.scores.iou import THRESHOLDS
 
-ORIGIN = ("images", "device", "git_commit", "date", "seconds", "path")
+ORIGIN = ("device", "git_commit", "date", "path")
 MEASURED = (
     *(name for pair in METRICS.values() for name in pair),
     *("logit_growth", "stopped_margin", "stopped_flood"),
@@ -30,7 +30,7 @@ class AblationResults:
     Attributes:
         ablation: what its file says.
         frame: one row a planned run, in the file's order: a column for each name that varies,
-            ``seed``, every metric (NaN without a result), where it comes from, and ``path``.
+            ``seed``, every metric (NaN without a result), and ``ORIGIN``.
         scores: (number of the point, seed) -> scores of its single images, where they are there.
     """
 
@@ -39,7 +39,7 @@ class AblationResults:
     scores: Mapping[tuple[int, int], ImageScores]
 
     def missing(self, *points: int) -> list[str]:
-        """Which runs of these points, or of all, lack a result or its images' scores, in words."""
+        """Runs of these points, or of all, that lack a result or its images' scores, in words."""
         return [
             f"{self.ablation.points[number]}, seed {seed}"
             for number in points or range(len(self.ablation.points))
@@ -48,17 +48,15 @@ class AblationResults:
         ]
 
     def lacks(self, *points: int) -> str:
-        """``missing`` in short: the first of them and how many more; empty if there is none."""
+        """``missing`` in a sentence: the first of them and how many more; empty without any."""
         first, *others = self.missing(*points) or [""]
-        return f"{first} and {len(others)} more" if others else first
+        more = f" and {len(others)} more" if others else ""
+        return first and f"{self.ablation.name} lacks {first}{more}"
 
     def points(self, **label: Any) -> list[int]:
         """The numbers of the points with this label; KeyError if there is none."""
-        numbers = [
-            number
-            for number, point in enumerate(self.ablation.points)
-            if label.items() <= point.label.items()
-        ]
+        points = enumerate(self.ablation.points)
+        numbers = [number for number, each in points if label.items() <= each.label.items()]
         if not numbers:
             raise KeyError(f"{self.ablation.name} has no point with {label}")
         return numbers
@@ -86,25 +84,23 @@ class Published:
     def read(cls, folder: str | Path, chapters: Mapping[str, type[Settings]]) -> Published:
         """Read the results below a folder; of two that contradict each other neither counts.
 
-        Args:
-            folder: where they lie, at any depth.
-            chapters: chapter -> the class of its settings, which says what is stale.
+        ``chapters`` are the classes of the chapters' settings, which say what is stale.
         """
         whole, problems = find_results(folder, chapters)
         by_settings: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for result in whole:
             key = result["chapter"], result["settings_hash"]
             by_settings.setdefault(key, []).append(result)
-        for key, group in list(by_settings.items()):
-            if any(_measured(other) != _measured(group[0]) for other in group):
-                paths = [result["path"] for result in by_settings.pop(key)]
-                why = f"only one of {', '.join(paths)} can count: same settings, other metrics"
-                problems |= dict.fromkeys(paths, f"{why}; move the others away")
-        shorter = {
-            path.removeprefix(f"{folder}/"): why.replace(f"{folder}/", "")
-            for path, why in problems.items()
-        }
-        return cls(Path(folder), {key: group[0] for key, group in by_settings.items()}, shorter)
+        results = {}
+        for key, group in by_settings.items():
+            if all(_measured(other) == _measured(group[0]) for other in group):
+                results[key] = group[0]
+                continue
+            paths = [result["path"] for result in group]
+            why = f"only one of {', '.join(paths)} can count: same settings, other metrics"
+            problems |= dict.fromkeys(paths, f"{why}; move the others away")
+        shorter = {_below(folder, path): _below(folder, why) for path, why in problems.items()}
+        return cls(Path(folder), results, shorter)
 
     def of(self, ablation: Ablation) -> AblationResults:
         """What is there for an ablation; results without scores of single images are problems."""
@@ -122,9 +118,13 @@ class Published:
                 try:  # those that are not its own were refused when it was read
                     scores[number, seed] = load_image_scores(folder)
                 except (OSError, ValueError) as error:
-                    name = folder.relative_to(self.folder).as_posix()
-                    self.problems[name] = str(error).replace(f"{self.folder}/", "")
+                    self.problems[_below(self.folder, folder)] = _below(self.folder, error)
         return AblationResults(ablation, pd.DataFrame(rows), scores)
+
+
+def _below(folder: str | Path, text: Any) -> str:
+    """A path, or a text with paths, as seen from a folder."""
+    return str(text).replace(f"{folder}/", "")
 
 
 def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,15 +135,13 @@ def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def whats_there(results: Mapping[str, AblationResults], published: Published) -> str:
     """In words: runs planned and there by ablation, what is missing or does not count."""
-    lines = []
-    for name, ablation in results.items():
-        number = len(ablation.ablation.points) * len(ablation.ablation.seeds)
-        lacks = f"; missing: {ablation.lacks()}" if ablation.lacks() else ""
-        lines.append(f"{name:16} {len(ablation.scores)} of {number} runs{lacks}")
+    lacking = [each.lacks() for each in results.values() if each.lacks()]
+    lines = [f"{name:16} {len(r.scores)} of {len(r.frame)} runs" for name, r in results.items()]
+    lines += lacking
     if published.problems:
         lines.append(f"Of what lies there, {len(published.problems)} do not count:")
         lines += [f"    {path}: {why}" for path, why in published.problems.items()]
-    if published.problems or any(ablation.lacks() for ablation in results.values()):
+    if published.problems or lacking:
         lines.append("To make what is missing: make ablations")
     return "\n".join(lines)
 
@@ -156,11 +154,9 @@ def origin(results: Iterable[AblationResults]) -> str:
     commits = runs["git_commit"].fillna("of no repository")
     commits = commits.str.replace(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", regex=True)
     days = runs["date"].str[:10]
-    return (
-        f"{len(runs)} runs on {', '.join(sorted(runs['device'].unique()))}; "
-        f"commit {', '.join(sorted(commits.unique()))}; "
-        f"{' to '.join(sorted({days.min(), days.max()}))}"
-    )
+    devices, commits = (", ".join(sorted({*column})) for column in (runs["device"], commits))
+    days = " to ".join(sorted({days.min(), days.max()}))
+    return f"{len(runs)} runs on {devices}; commit {commits}; {days}"
 
 
 def at_the_end(results: Iterable[AblationResults]) -> str:
@@ -175,7 +171,5 @@ def at_the_end(results: Iterable[AblationResults]) -> str:
 
 def _runs(results: Iterable[AblationResults]) -> pd.DataFrame:
     """Every run with a result once, though several ablations may have it."""
-    frames = [ablation.frame.dropna(subset="path") for ablation in results]
-    whole: Any = [frame for frame in frames if not frame.empty]
-    empty = pd.DataFrame(columns=[*MEASURED, *ORIGIN])
-    return pd.concat(whole).drop_duplicates("path") if whole else empty
+    runs = pd.concat([ablation.frame for ablation in results])
+    return runs.dropna(subset="path").drop_duplicates("path")

@@ -15,13 +15,14 @@ from typing import Any
 
 import pandas as pd
 
+from ribnb.core.runner import WHOLE
 from ribnb.core.settings import Settings
 from ribnb.core.settings import flat as flat_settings
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
-from ribnb.evidence.claims import NONE, Claim, Side, best, compare, side
+from ribnb.evidence.claims import Claim, Side, best, compare, side
 from ribnb.evidence.differences import Difference
 from ribnb.evidence.results import AblationResults, Published
-from ribnb.evidence.stages import OTHERS, PAPER, ROWS, Source
+from ribnb.evidence.stages import NONE, ROWS, Source
 from ribnb.runs.results import RESULT, book_folder, flat
 from ribnb.scores.image_scores import FILE, METRICS, load_image_scores
 
@@ -40,7 +41,6 @@ PLANNED: list[tuple[str, Mapping[str, Any]]] = [
     *((name, toy) for name in ("toy_bottleneck", "rib_loss") for toy in TOYS.values()),
 ]
 SCORED_ON = {"voc_rib": "train", "voc_masks": "train", "voc_segmentation": "val"}
-WHOLE = "0/1"  # the only shard of a split that is not shared out
 COMMIT = re.compile(r"^([0-9a-f]{7})[0-9a-f]*")  # what follows says that there were changes
 Result = Mapping[str, Any]
 
@@ -103,62 +103,45 @@ class Board:
 
     def voc(self, source: Source) -> list[Cell]:
         """Ours on VOC, a cell for each setting that somebody ran."""
-        groups: dict[str, tuple[dict[str, Any], dict[int, Result]]] = {}
-        for result in self.with_vocs_settings():
-            if result["chapter"] == source[0] and not why_not_voc(result):
-                kind = self.chapters[source[0]]
-                settings = flat_settings(kind.identity_of(result["settings"]))
-                seed = settings.pop("seed")
-                groups.setdefault(repr(settings), (settings, {}))[1][seed] = result
-        cells = []
-        for own, results in groups.values():
-            others = [other for other, _ in groups.values()]
-            varied = [name for name in own if any(own[name] != other[name] for other in others)]
+        kind, groups = self.chapters[source[0]], {}
+        results = [result for result in self.vocs(source[0]) if not why_not_voc(result)]
+        settings = [flat_settings(kind.identity_of(result["settings"])) for result in results]
+        values = pd.DataFrame(settings).drop(columns="seed", errors="ignore").astype(str)
+        varied = values.columns[values.nunique() > 1]
+        for own, result in zip(settings, results, strict=True):
             label = ", ".join(f"{name} = {own[name]}" for name in varied)
-            cells.append(_cell(results, source, label))
-        return cells
+            groups.setdefault(label, {})[own["seed"]] = result
+        return [_cell(results, source, label) for label, results in groups.items()]
 
-    def with_vocs_settings(self) -> list[Result]:
+    def vocs(self, *chapters: str) -> list[Result]:
         """Results that are to be of VOC; a shard is a part of one, and does not count."""
+        whole = {"dataset": "voc", "shard": WHOLE}.items()
         return [
             result
-            for result in self.published.results.values()
-            if result["settings"].get("dataset") == "voc"
-            and result["settings"].get("shard", WHOLE) == WHOLE
+            for (chapter, _), result in self.published.results.items()
+            if chapter in chapters and whole <= {"shard": WHOLE, **result["settings"]}.items()
         ]
-
-    def missing(self) -> dict[str, str]:
-        """What the page is planned with and is not there: in words -> the command that makes it."""
-        commands = {}
-        for chapter, parameters in PLANNED:
-            if self.run(chapter, parameters) is None:
-                folder = "_".join([chapter, *map(str, parameters.values())])
-                given = [f"{name}={value}" for name, value in parameters.items()]
-                words = " ".join(f"-p {one}" for one in (*given, f"output_dir=runs/{folder}"))
-                commands[f"{chapter}: {', '.join(given)}"] = f"ribnb run {chapter} {words}"
-        return commands
 
 
 def _cell(results: Mapping[int, Result | None], source: Source, label: str = "") -> Cell:
     chapter, maps = source
     kinds = {"voc_masks": "mask_miou", "voc_segmentation": "val_miou"}
     metric = f"{kinds[chapter]}.{maps}" if chapter in kinds else METRICS[maps][0]
-    values, missing = [], []
-    for seed, result in results.items():
-        values.append(flat(result["metrics"]).get(metric) if result else None)
-        if values[-1] is None:
-            lack = f"has no {metric}" if result else "is missing"
-            missing.append(f"{chapter} of seed {seed} {lack}")
+    metrics = [flat(result["metrics"]) if result else {} for result in results.values()]
+    values = [each.get(metric) for each in metrics]
+    missing = [
+        f"{chapter} of seed {seed} " + (f"has no {metric}" if result else "is missing")
+        for (seed, result), value in zip(results.items(), values, strict=True)
+        if value is None
+    ]
     if missing:
         return Cell((), (), "; ".join(missing), label)
-    return Cell(tuple(filter(None, results.values())), tuple(values), label=label)
+    return Cell(tuple(results.values()), tuple(values), label=label)
 
 
 def why_not_voc(result: Result) -> str:
     """Why a result with VOC's settings is not one of the whole split of VOC; empty if it is."""
-    split = SCORED_ON.get(result["chapter"])
-    if split is None:
-        return ""
+    split = SCORED_ON[result["chapter"]]
     of_networks = result["metrics"].get("val_iou_per_class", {}).values()
     by_class = next(iter(of_networks), result.get("per_class_iou"))
     classes, images = {*(by_class or ())} - {"background"}, LIST_COUNTS[split]
@@ -172,14 +155,14 @@ def why_not_voc(result: Result) -> str:
 
 # Claims -----------------------------------------------------------------------------------------
 
-# What is compared, chapter, names of RIB's maps or masks and of the CAM's, row reported.
+# What is compared, chapter, names of RIB's maps or masks and of the CAM's.
 RIB_AND_CAM = (
-    ("seeds on 100 scenes, RIB in the paper's variant", "voc_rib", "seeds", "cam", "seed"),
-    ("seeds", "voc_masks", "rib", "cam", "seed"),
-    ("seeds after a dense CRF", "voc_masks", "rib_crf", "cam_crf", "crf"),
-    ("masks after IRN", "voc_masks", "rib_irn", "cam_irn", "irn"),
-    ("networks on val, without CRF", "voc_segmentation", "rib_irn", "cam_irn", ""),
-    ("networks on val, with CRF", "voc_segmentation", "rib_irn_crf", "cam_irn_crf", ""),
+    ("seeds on 100 scenes, RIB in the paper's variant", "voc_rib", "seeds", "cam"),
+    ("seeds", "voc_masks", "rib", "cam"),
+    ("seeds after a dense CRF", "voc_masks", "rib_crf", "cam_crf"),
+    ("masks after IRN", "voc_masks", "rib_irn", "cam_irn"),
+    ("networks on val, without CRF", "voc_segmentation", "rib_irn", "cam_irn"),
+    ("networks on val, with CRF", "voc_segmentation", "rib_irn_crf", "cam_irn_crf"),
 )
 # What is compared, what the paper says, chapter, and two entries of lists of HGRs of R_ND.
 ON_DIGITS = (
@@ -195,36 +178,39 @@ ON_DIGITS = (
 def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Claim]:
     """Every claim of the list, in the order of the book, by the one rule of all chapters.
 
-    Args:
-        board: the results.
-        found: what is there for the book's ablations, by name.
+    ``found`` is what is there for the book's ablations, by name.
     """
     claims = []
     for asked, paper, chapter, first, second in ON_DIGITS:
         for kind, parameters in TOYS.items():
-            result, words = board.run(chapter, parameters), f"{asked}, {kind}"
+            result = board.run(chapter, parameters)
             gap = _on_digits(result, first, second) if result else None
             missing = "" if result else f"{chapter} of {kind} is missing"
-            claims.append(Claim(words, paper, gap, missing))
-    for asked, chapter, *maps, key in RIB_AND_CAM:
-        scores = [PAPER[f"{key} {kind}"].split()[0] for kind in ("rib", "cam") if key]
-        paper = f"higher: {' against '.join(scores)}" if scores else "higher"
-        rib, cam = ((chapter, each) for each in maps)
-        pairs = [("RIB against the CAM", board.scenes(rib), board.scenes(cam))]
-        for cells in zip(board.voc(rib), board.voc(cam), strict=True):
+            claims.append(Claim(f"{asked}, {kind}", paper, gap, missing))
+    reported = {each: row.reported for row in ROWS for each in (row.scenes, row.voc)}
+    for asked, chapter, *maps in RIB_AND_CAM:
+        sources = [(chapter, each) for each in maps]
+        scores = " against ".join(reported[source].split()[0] for source in sources)
+        paper = "higher" if NONE in scores else f"higher: {scores}"
+        pairs = [(f"{asked}: RIB against the CAM", [board.scenes(source) for source in sources])]
+        for cells in zip(*map(board.voc, sources), strict=True):
             label = f", {cells[0].label}" if cells[0].label else ""
-            pairs.append((f"RIB against the CAM on VOC{label}", *cells))
-        for words, *cells in pairs:
+            pairs.append((f"{asked}: RIB against the CAM on VOC{label}", cells))
+        for words, cells in pairs:
             sides = (cell.side(each) for cell, each in zip(cells, maps, strict=True))
-            claims.append(compare(f"{asked}: {words}", *sides, paper))
-    losses = [best(found["loss"], loss=loss) for loss in ("rib", "bce")]
-    words = "seeds: L_RIB against as many steps of L_BCE, each at its best rate"
-    claims.append(compare(words, *losses, "higher"))
-    pair = (side(found["tau"], threshold=tau) for tau in (0.4, 1.0))
-    claims.append(compare("seeds: GNDRP against GAP", *pair, "higher"))
-    for pooling, paper in (("gndrp", "not lower"), ("gap", "lower")):
-        pair = (side(found["k_and_pooling"], pooling=pooling, iterations=k) for k in (20, 5))
-        claims.append(compare(f"seeds: K = 20 against K = 5, {pooling.upper()}", *pair, paper))
+            claims.append(compare(words, *sides, paper))
+    steps = {
+        pooling: [side(found["k_and_pooling"], pooling=pooling, iterations=k) for k in (20, 5)]
+        for pooling in ("gndrp", "gap")
+    }
+    for words, sides, paper in (
+        ("L_RIB against as many steps of L_BCE, each at its best rate",
+         [best(found["loss"], loss=loss) for loss in ("rib", "bce")], "higher"),
+        ("GNDRP against GAP", [side(found["tau"], threshold=tau) for tau in (0.4, 1.0)], "higher"),
+        ("K = 20 against K = 5, GNDRP", steps["gndrp"], "not lower"),
+        ("K = 20 against K = 5, GAP", steps["gap"], "lower"),
+    ):  # fmt: skip
+        claims.append(compare(f"seeds: {words}", *sides, paper))
     return claims
 
 
@@ -251,22 +237,25 @@ def scores_table(board: Board) -> pd.DataFrame:
             "stage": row.stage,
             "post-processing": row.how,
             "began with": row.began_with,
-            "reported": PAPER.get(row.key, NONE),
-            "re-run by others": OTHERS.get(row.key, NONE),
-            "ours on VOC": "; ".join(map(str, board.voc(row.voc))) or "not run yet"
-            if row.voc
-            else NONE,
-            "ours on scenes": str(board.scenes(row.scenes)) if row.scenes else NONE,
+            "reported": row.reported,
+            "re-run by others": row.others,
+            "ours on VOC": row.voc and ("; ".join(map(str, board.voc(row.voc))) or "not run yet"),
+            "ours on scenes": row.scenes and str(board.scenes(row.scenes)),
         }
         for row in ROWS
-    )
+    ).fillna(NONE)
 
 
 def notes(board: Board) -> str:
     """In Markdown: what is left out, missing or not counted, why, and what makes it."""
     lines = [f"- Left out: {path} {why}." for path, why in board.published.problems.items()]
-    lines += [f"- Missing: {words}: `{command}`" for words, command in board.missing().items()]
-    for result in board.with_vocs_settings():
+    for chapter, parameters in PLANNED:
+        if board.run(chapter, parameters) is None:
+            folder = "_".join([chapter, *map(str, parameters.values())])
+            given = [f"{name}={value}" for name, value in parameters.items()]
+            words = " ".join(f"-p {one}" for one in (*given, f"output_dir=runs/{folder}"))
+            lines.append(f"- Missing: {chapter}: {', '.join(given)}: `ribnb run {chapter} {words}`")
+    for result in board.vocs(*SCORED_ON):
         if why := why_not_voc(result):
             lines.append(f"- Not counted as VOC: {result['path']} {why}.")
     text = "\n".join(lines).replace(f"{board.published.folder}/", "")

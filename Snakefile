@@ -19,8 +19,7 @@ from snakemake.exceptions import WorkflowError
 from ribnb.book import CHAPTERS
 from ribnb.core.settings import BATCH as SECTION
 from ribnb.runs import jobs
-from ribnb.runs.batch import read_batch
-from ribnb.runs.jobs import DATA, DONE, SHARDED
+from ribnb.runs.batch import DATA, DONE, SHARDED, read_batch
 from ribnb.runs.results import RESULT
 
 RUN = f"{shlex.quote(sys.executable)} -m ribnb.runs.jobs"

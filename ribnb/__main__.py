@@ -151,13 +151,17 @@ def table(
 @ribnb.command()
 @click.argument("files", nargs=-1, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
-    """Say what ablations' files, folders of them, or a batch's settings file would run.
+    """Say what ablations' files, or a batch's settings file, would run, or all that is wrong.
 
-    All that is wrong with them is said instead. Without a file: the ablations of the book.
+    Without a file: the ablations of the book.
     """
-    from ribnb.runs.batch import describe
+    from ribnb.core.settings import read_settings_file
+    from ribnb.runs.batch import read_batch
 
-    click.echo(describe(files, _chapters()))
+    for path in files or (None,):
+        alone = path and "chapter" in read_settings_file(path)
+        changes = {"ablations": [path]} if alone else {}
+        click.echo(read_batch(None if alone else path, _chapters(), changes))
 
 
 @ribnb.command()
@@ -186,20 +190,6 @@ def verify(archive: str) -> int:
     results, faults = verify(archive)
     click.echo("\n".join(faults) or f"whole: {results} results")
     return 1 if faults else 0
-
-
-@ribnb.command()
-@click.argument("source", metavar="DIR")
-@click.argument("target", metavar="BOOK_DIR")
-@click.option("--prune", is_flag=True, help="remove what is of no run here")
-def publish(source: str, target: str, prune: bool) -> None:
-    """Copy the results of a batch to where the book reads them, below book/results."""
-    from ribnb.runs.bundles import publish
-
-    copied, said = publish(source, target, _chapters(), prune)
-    for line in said:
-        _say(line)
-    click.echo(f"{len(copied)} results in {target}")
 
 
 # A whole data set -------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from ribnb.book.chapters import CHAPTERS
+from ribnb.core.files import write_json
 from ribnb.core.settings import nested
-from ribnb.runs.results import signed, write_result
+from ribnb.runs.results import signed
 from ribnb.scores.image_scores import FILE, ImageScores
 
 ORACLE = "oracle"
@@ -53,7 +54,7 @@ def made_up(chapter: str = "voc_rib", metrics: dict | None = None, **parameters)
 def put(folder: Path, result: dict | None = None, **values) -> Path:
     """A result as a file below a folder; ``values`` are those of ``made_up``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_result(folder, result or made_up(**values))
+    write_json(folder / "result.json", signed(result or made_up(**values)))
     return folder / "result.json"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -24,23 +25,14 @@ WHOLE = "0/1"  # the shard that is all images
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder holds one file an image of.
+    """What a folder holds one file an image of."""
 
-    Attributes:
-        what: its name in messages.
-        suffix: of the files ``<id><suffix>``.
-        record: name of the JSON file that says how they were made.
-        read: path -> item; raises OSError or ValueError unless the file is whole.
-        write: path, item; the file appears only when it is whole.
-        beside: the record lies beside the folder, not in it.
-    """
-
-    what: str
-    suffix: str
-    record: str
-    read: Callable[[Path], Any]
-    write: Callable[[Path, Any], None]
-    beside: bool = False
+    what: str  # its name in messages
+    suffix: str  # of the files <id><suffix>
+    record: str  # name of the JSON file that says how they were made
+    read: Callable[[Path], Any]  # raises OSError or ValueError unless the file is whole
+    write: Callable[[Path, Any], None]  # the file appears only when it is whole
+    beside: bool = False  # the record lies beside the folder, not in it
 
     def home(self, folder: str | Path) -> Path:
         """Where a folder's record lies."""
@@ -95,11 +87,7 @@ class RecordedFolder:
         return True
 
     def write(self, image_id: str, item: Any) -> None:
-        """Write an image's file, whole or not at all.
-
-        Raises:
-            OSError: the file cannot be written; its name is in the message.
-        """
+        """Write an image's file, whole or not at all; an OSError names it."""
         self.kind.write(self.path(image_id), item)
 
     def missing(self, ids: Sequence[str]) -> list[str]:
@@ -115,17 +103,12 @@ def read_record(folder: str | Path, kind: Kind) -> dict[str, Any]:
         ValueError: it is damaged.
     """
     path = kind.home(folder) / kind.record
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {folder} is no folder of {kind.what}")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError("it is no record")
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} is missing: {folder} is no folder of {kind.what}"
-        ) from None
-    except ValueError as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); move {folder} away") from error
-    return record
 
 
 @dataclass
@@ -241,12 +224,8 @@ def run_jobs(
 ) -> Iterator[Any]:
     """The function's results, in the order of the jobs.
 
-    Args:
-        function: at the top level of a module, if there are several workers.
-        jobs: its arguments.
-        workers: processes; few jobs get fewer, and with one or none this process does them.
-        chunk: jobs that a process takes at a time.
-        threads: jobs at a time in this process, if there is one worker.
+    Few jobs get fewer ``workers``, which are processes and take ``chunk`` jobs at a time; with one
+    or none this process does them, ``threads`` at a time.
     """
     workers = min(workers, -(-len(jobs) // chunk))
     pool: Executor
@@ -266,25 +245,16 @@ def run_jobs(
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """``"0/4"`` as (0, 4).
-
-    Raises:
-        ValueError: other than two whole numbers i/n with 0 <= i < n.
-    """
-    parts = text.split("/")
-    if len(parts) == 2 and all(part.isdecimal() for part in parts):
-        index, count = map(int, parts)
+    """``"0/4"`` as (0, 4); a ValueError for other than i/n with 0 <= i < n."""
+    if re.fullmatch(r"[0-9]+/[0-9]+", text):
+        index, count = map(int, text.split("/"))
         if index < count:
             return index, count
     raise ValueError(f"shard = {text!r}: it must be i/n with 0 <= i < n, such as 0/4")
 
 
 def shard_of(ids: Sequence[str], shard: tuple[int, int]) -> list[str]:
-    """A share of the work: every n-th image from the i-th.
-
-    Raises:
-        ValueError: other than (i, n) with 0 <= i < n.
-    """
+    """Every n-th image from the i-th; a ValueError for other than (i, n) with 0 <= i < n."""
     index, count = shard
     if not 0 <= index < count:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n; got {shard}")
@@ -292,12 +262,7 @@ def shard_of(ids: Sequence[str], shard: tuple[int, int]) -> list[str]:
 
 
 def all_ended(home: str | Path, count: int) -> bool:
-    """Whether all shards that share a run's folder of files have ended, whatever became of them.
-
-    Args:
-        home: the folder of the record, such as ``output_dir`` of ``localization_maps``.
-        count: how many shards there are.
-    """
+    """Whether all shards that share a run's folder have ended, whatever became of them."""
     return all(_ended(Path(home), (index, count)).is_file() for index in range(count))
 
 

@@ -1,8 +1,7 @@
 """Settings: frozen pydantic models that refuse wrong values in words, and files of parameters.
 
-A field is a ``setting``: its default, its meaning with unit or range and source, its limits. A
-field of another settings class is a group, such as ``rib`` of a chapter, and a parameter in it has
-a dotted name, ``rib.iterations``; ``nested`` and ``merged`` turn such names into groups.
+A field of another settings class is a group, such as ``rib`` of a chapter, and a parameter in it
+has a dotted name, ``rib.iterations``; ``nested`` and ``merged`` turn such names into groups.
 
 A file of parameters is YAML of ``name: value``, with sections for single chapters:
 
@@ -98,12 +97,7 @@ class Settings(BaseModel):
 
     @classmethod
     def preset(cls, group: str, given: Mapping[str, Any]):
-        """What a group of parameters is where nothing is given.
-
-        Args:
-            group: the field's name.
-            given: the fields that stand before it, as far as they are right.
-        """
+        """What a group is where nothing is given, by the fields before it that are right."""
         return _group_class(cls, group)()
 
     @classmethod
@@ -231,7 +225,6 @@ def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:
 
 
 def _unknown(name: str, known: Iterable[str], owner: str) -> str:
-    known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{owner} has no parameter {name!r}; {hint}It knows: {', '.join(known)}"

@@ -16,7 +16,7 @@ Whatever could only fail once it runs is refused when such a file is read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,6 @@ from ribnb.core.settings import (
 )
 
 FOLDER = Path("book") / "settings" / "ablations"  # in the repository, where a batch runs
-SUFFIXES = (".yml", ".yaml")
 # What the batch gives each run itself: from `seeds`, or from its own settings file.
 OF_THE_BATCH = ("seed", "output_dir", "shard", "device", "workers")
 Chapters = Mapping[str, type[Settings]]
@@ -92,6 +91,12 @@ class Ablation(Settings):
                 points.append(Point(label, given))
         return tuple(points)
 
+    @property
+    def runs(self) -> Iterator[tuple[Point, int, dict[str, Any]]]:
+        """Every point with every seed, and the chapter's parameters."""
+        for seed, point in itertools.product(self.seeds, self.points):
+            yield point, seed, {**point.parameters, "seed": seed}
+
     def settings(self, point: Point, seed: int) -> Settings:
         """The chapter's settings at a point."""
         return self._settings_of(self.chapter, {**point.parameters, "seed": seed})
@@ -129,26 +134,20 @@ def read_ablation(
 
 
 def read_ablations(
-    where: str | Path | Iterable[str | Path],
+    where: str | Path | Iterable[Path],
     chapters: Chapters,
     settings_of: SettingsOf | None = None,
     seeds: Iterable[int] = (),
 ) -> dict[str, Ablation]:
-    """Ablations by name, sorted by their files' names.
-
-    Args:
-        where: a folder, whose ``*.yml`` and ``*.yaml`` are read; or files and folders.
-        chapters: see ``read_ablation``, as what follows.
-        settings_of: see there.
-        seeds: see there.
+    """Ablations by name, of a folder's ``*.yml`` or of files; see ``read_ablation``.
 
     Raises:
-        SettingsError: what is wrong with any of them, a line each; two of one name; a folder
-            without any.
+        SettingsError: what is wrong with any of them, a line each; two of one name.
     """
+    files = Path(where).glob("*.yml") if isinstance(where, str | Path) else where
     errors: list[str] = []
     ablations: dict[str, Ablation] = {}
-    for path in ablation_files(where):
+    for path in sorted(files, key=lambda path: (path.name, path)):
         if path.stem in ablations:
             errors.append(f"{path}: there is another ablation of this name; rename one")
         try:
@@ -158,23 +157,6 @@ def read_ablations(
     if errors:
         raise SettingsError("\n".join(errors))
     return ablations
-
-
-def ablation_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files, and those in the folders, sorted by their names.
-
-    Raises:
-        SettingsError: a folder without any.
-    """
-    files: list[Path] = []
-    for path in map(Path, [where] if isinstance(where, str | Path) else where):
-        inside = [path]
-        if path.is_dir():
-            inside = [file for file in path.iterdir() if file.suffix in SUFFIXES]
-            if not inside:
-                raise SettingsError(f"{path}: there is no ablation (*.yml) in this folder")
-        files += inside
-    return sorted(files, key=lambda path: (path.name, path))
 
 
 def _check_head(file: Ablation, path: Path, chapters: Chapters) -> None:
@@ -196,8 +178,8 @@ def _check_head(file: Ablation, path: Path, chapters: Chapters) -> None:
 def _check_runs(ablation: Ablation) -> None:
     """Try every run's settings; what is refused is told once, with the first point it is of."""
     refused: dict[str, Point] = {}
-    hashes: dict[str, str] = {}
-    for point, seed in itertools.product(ablation.points, ablation.seeds):
+    hashes: dict[str, Point] = {}
+    for point, seed, _ in ablation.runs:
         try:
             same = ablation.settings(point, seed).hash()
         except (SettingsError, OSError) as error:
@@ -209,7 +191,7 @@ def _check_runs(ablation: Ablation) -> None:
                 f"the points ({hashes[same]}) and ({point}) come to the same settings with seed "
                 f"{seed}; leave one"
             )
-        hashes[same] = str(point)
+        hashes[same] = point
     if refused:
         lines = [f"the point ({point}): {line}" for line, point in refused.items()]
         raise SettingsError("\n".join(lines))

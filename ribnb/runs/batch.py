@@ -7,7 +7,11 @@ share are one, and settings that change are another folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ribnb.core.files import write_json
 from ribnb.core.settings import (
     BATCH,
     Settings,
@@ -26,18 +31,12 @@ from ribnb.core.settings import (
     said_of,
     setting,
 )
-from ribnb.runs.ablations import (
-    FOLDER,
-    SUFFIXES,
-    Ablation,
-    Chapters,
-    ablation_files,
-    read_ablations,
-)
-from ribnb.runs.jobs import DATA, SHARDED, Job
+from ribnb.runs.ablations import FOLDER, Ablation, Chapters, read_ablations
+from ribnb.runs.results import RESULT
 
 Stage = Literal["voc_classifier", "voc_rib", "voc_masks", "voc_segmentation"]
 STAGES = get_args(Stage)  # each needs the one before
+SHARDED = "voc_rib"  # the stage whose images are shared out
 CLASSIFIER = ("voc_classifier", "classifier.safetensors")
 # Parameters of a stage that those before it make: stage, file in its folder ("": the folder).
 MADE = {
@@ -45,6 +44,10 @@ MADE = {
     "voc_masks": {"maps_run": ("voc_rib", ""), "net.classifier": CLASSIFIER},
     "voc_segmentation": {"masks": ("voc_masks", ""), "net.classifier": CLASSIFIER},
 }
+DATA, DONE = "data", "done.json"  # a job that is no chapter, and the file that it ends with
+PARAMETERS = "parameters.yml"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/kfd")  # of GPUs
 
 
 class BatchSettings(Settings):
@@ -76,6 +79,88 @@ class BatchSettings(Settings):
 
 
 @dataclass(frozen=True)
+class Job:
+    """One step of a batch.
+
+    Attributes:
+        kind: a chapter's name, or ``"data"``.
+        given: parameters of the chapter; for ``"data"`` the command.
+        settings: the chapter's, where what other jobs make stands as a word; None for ``"data"``.
+        made: parameter -> (the job that makes its value, the file in that job's folder; "" for
+            the folder itself).
+        after: jobs that must have ended before, whose folders no parameter names.
+        shards: how many processes share its images.
+    """
+
+    kind: str
+    given: Mapping[str, Any]
+    settings: Settings | None = None
+    made: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
+    after: tuple[Job, ...] = ()
+    shards: int = 1
+
+    @cached_property
+    def name(self) -> str:
+        """The kind, and ten digits that change with all that the result depends on."""
+        own = self.settings.hash() if self.settings else dict(self.given)
+        made = {name: [job.name, file] for name, (job, file) in self.made.items()}
+        text = json.dumps([self.kind, own, made, [job.name for job in self.after]], sort_keys=True)
+        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    @property
+    def needs(self) -> list[Job]:
+        """The jobs that must have ended before this one."""
+        return [*(job for job, _ in self.made.values()), *self.after]
+
+    @property
+    def done(self) -> str:
+        """Path of the file that says it has ended well, below the batch's folder."""
+        return f"{self.name}/{RESULT if self.settings else DONE}"
+
+    @property
+    def shards_done(self) -> list[str]:
+        """Paths of the files that say that a shard has ended; none if it is not shared out."""
+        count = self.shards if self.shards > 1 else 0
+        return [f"{self.name}/shard_{index}_of_{count}.done" for index in range(count)]
+
+    @property
+    def device(self) -> str:
+        """The chapter's device; none for what is no chapter."""
+        return str(self.given.get("device", "auto")) if self.settings else ""
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether it takes a GPU: ``cuda`` does, and ``auto`` where there is one."""
+        return self.device.startswith("cuda") or (self.device == "auto" and bool(visible_gpus()))
+
+    def write(self, folder: Path) -> None:
+        """Leave its parameters, with the paths of what other jobs make, in its folder.
+
+        JSON is YAML, so that ``ribnb run CHAPTER -f FILE`` reads the file too.
+
+        Args:
+            folder: the batch's, below which every job has its own.
+        """
+        parameters, own = dict(self.given), folder / self.name
+        if self.settings:
+            made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
+            parameters = merged(parameters, nested(made), {"output_dir": str(own)})
+        own.mkdir(parents=True, exist_ok=True)
+        write_json(own / PARAMETERS, parameters)
+
+
+def visible_gpus() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` names; without it all GPUs that PyTorch counts."""
+    if VISIBLE in os.environ:
+        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+    if sys.platform == "linux" and not any(Path(file).exists() for file in DRIVERS):
+        return []
+    import torch  # takes seconds
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+@dataclass(frozen=True)
 class Batch:
     """All jobs of a batch.
 
@@ -87,9 +172,19 @@ class Batch:
     """
 
     folder: Path
-    stages: dict[int, dict[str, Job]] = field(default_factory=dict)
-    ablations: dict[str, Ablation] = field(default_factory=dict)
-    runs: tuple[tuple[str, Job], ...] = ()
+    stages: dict[int, dict[str, Job]]
+    ablations: dict[str, Ablation]
+    runs: list[tuple[str, Job]]
+
+    @cached_property
+    def named(self) -> list[tuple[str, Job]]:
+        """What each stage and each run is, in words, and its job; runs may share one."""
+        stages = [
+            (f"{stage}, seed {seed}", job)
+            for seed, jobs in self.stages.items()
+            for stage, job in jobs.items()
+        ]
+        return [*stages, *self.runs]
 
     @cached_property
     def jobs(self) -> dict[str, Job]:
@@ -97,28 +192,28 @@ class Batch:
         jobs: dict[str, Job] = {}
 
         def add(job: Job) -> None:
-            if job.name not in jobs:
-                for need in job.needs:
-                    add(need)
-                jobs[job.name] = job
+            for need in job.needs:
+                add(need)
+            jobs.setdefault(job.name, job)
 
-        for stages in self.stages.values():
-            for job in stages.values():
-                add(job)
-        for _, job in self.runs:
+        for _, job in self.named:
             add(job)
         return jobs
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """Name of a job -> what it is, in words; of one that several runs share, the first."""
-        stages = [
-            (f"{stage}, seed {seed}", job)
-            for seed, jobs in self.stages.items()
-            for stage, job in jobs.items()
-        ]
-        labels = {name: name for name in self.jobs}
-        return labels | {job.name: words for words, job in reversed([*self.runs, *stages])}
+        """Name of a job -> what it is, in words."""
+        words = {job.name: words for words, job in reversed(self.named)}
+        return {name: words.get(name, name) for name in self.jobs}
+
+    def __str__(self) -> str:
+        lines = []
+        for name, ablation in self.ablations.items():
+            points, seeds = len(ablation.points), ", ".join(map(str, ablation.seeds))
+            lines.append(f"{name}: {ablation.chapter}, {points} points x seeds {seeds}")
+        lines += [f"seed {seed}: {', '.join(stages)}" for seed, stages in self.stages.items()]
+        done = sum((self.folder / job.done).is_file() for job in self.jobs.values())
+        return "\n".join([*lines, f"{len(self.jobs)} jobs in {self.folder}, {done} of them done"])
 
 
 def read_batch(
@@ -147,11 +242,17 @@ def read_batch(
     names = settings.ablations
     if names is None and not path:
         names = sorted(map(str, FOLDER.glob("*.yml")))
-    files = [Path(n if n.endswith(SUFFIXES) else FOLDER / f"{n}.yml") for n in names or ()]
-    found = read_ablations(files, chapters, plan.settings_of, settings.seeds or ())
+    files = [Path(n if n.endswith((".yml", ".yaml")) else FOLDER / f"{n}.yml") for n in names or ()]
+    ablations = read_ablations(
+        files, chapters, lambda *run: plan.of_ablation(*run).settings, settings.seeds or ()
+    )
+    runs = [
+        (f"{name}: {point}, seed {seed}", plan.of_ablation(ablation.chapter, parameters))
+        for name, ablation in ablations.items()
+        for point, seed, parameters in ablation.runs
+    ]
     folder = Path(settings.folder or f"runs/{Path(path).stem if path else 'ablations'}")
-    runs = [run for ablation in found.values() for run in plan.runs(ablation)]
-    return Batch(folder, stages, found, tuple(runs))
+    return Batch(folder, stages, ablations, runs)
 
 
 @dataclass(frozen=True)
@@ -173,75 +274,37 @@ class _Plan:
                 made[chapter] = self.job(chapter, {"seed": seed}, made)
         return made
 
-    def job(self, chapter: str, own: Mapping[str, Any], made: Mapping[str, Job]) -> Job:
-        """A chapter's job, on the stages before it.
-
-        Raises:
-            SettingsError: the chapter refuses its parameters.
-        """
-        given = merged(for_chapter(self.values, chapter, self.chapters), own)
-        needs = {
-            name: (made[stage], file)
-            for name, (stage, file) in MADE.get(chapter, {}).items()
-            if stage in made
-        }
-        try:
-            settings = self._settings(chapter, given, needs)
-        except SettingsError as error:
-            # only who starts from theta_0 takes a classifier, and the chapter knows who does
-            if "net.classifier" not in needs or "net.classifier" not in str(error):
-                raise
-            del needs["net.classifier"]
-            settings = self._settings(chapter, given, needs)
-        data = (Job(DATA, {"command": self.settings.data}),) if self.settings.data else ()
-        shards = self.settings.shards if chapter == SHARDED else 1
-        return Job(chapter, given, settings, needs, data, shards)
-
-    def _settings(self, chapter: str, given: Mapping[str, Any], needs: Mapping) -> Settings:
-        made = nested(dict.fromkeys(needs, "made"))
-        return self.chapters[chapter].from_mapping(merged(given, made))
-
     def of_ablation(self, chapter: str, parameters: Mapping[str, Any]) -> Job:
         """The job of one run; where the batch has stages, it stands on those before its chapter."""
         before = self.stages(parameters["seed"], chapter) if self.settings.stages else {}
         return self.job(chapter, parameters, before)
 
-    def settings_of(self, chapter: str, parameters: Mapping[str, Any]) -> Settings:
-        """The settings of one run."""
-        return self.of_ablation(chapter, parameters).settings
+    def job(self, chapter: str, own: Mapping[str, Any], stages: Mapping[str, Job]) -> Job:
+        """A chapter's job, on the stages before it; a SettingsError if it refuses its parameters.
 
-    def runs(self, ablation: Ablation) -> Iterator[tuple[str, Job]]:
-        """Every point with every seed, in words, and its job."""
-        for seed in ablation.seeds:
-            for point in ablation.points:
-                job = self.of_ablation(ablation.chapter, {**point.parameters, "seed": seed})
-                yield f"{ablation.name}: {point}, seed {seed}", job
+        Only who starts from theta_0 takes a classifier, and the chapter knows who does.
+        """
+        given = merged(for_chapter(self.values, chapter, self.chapters), own)
+        made = {
+            name: (stages[stage], file)
+            for name, (stage, file) in MADE.get(chapter, {}).items()
+            if stage in stages
+        }
 
+        def settings() -> Settings:
+            words = nested(dict.fromkeys(made, "made"))
+            return self.chapters[chapter].from_mapping(merged(given, words))
 
-def describe(files: Sequence[str], chapters: Chapters) -> str:
-    """In words, what ablations' files, folders of them, or settings files of batches would run.
-
-    Args:
-        files: none stand for the ablations of the book.
-        chapters: chapter -> the class of its settings.
-
-    Raises:
-        FileNotFoundError: a file that is not there.
-        SettingsError: what is wrong with them.
-    """
-    paths = ablation_files(files or FOLDER)
-    alone = [str(path) for path in paths if "chapter" in read_settings_file(path)]
-    plans = {"": read_batch(None, chapters, {"ablations": alone})} if alone else {}
-    plans |= {f"{path}: ": read_batch(path, chapters) for path in paths if str(path) not in alone}
-    lines = []
-    for path, batch in plans.items():
-        for name, ablation in batch.ablations.items():
-            points, seeds = len(ablation.points), ", ".join(map(str, ablation.seeds))
-            lines.append(f"{name}: {ablation.chapter}, {points} points x seeds {seeds}")
-        lines += [f"seed {seed}: {', '.join(stages)}" for seed, stages in batch.stages.items()]
-        done = sum((batch.folder / job.done).is_file() for job in batch.jobs.values())
-        lines.append(f"{path}{len(batch.jobs)} jobs in {batch.folder}, {done} of them done")
-    return "\n".join(lines)
+        try:
+            its = settings()
+        except SettingsError as error:
+            if "net.classifier" not in made or "net.classifier" not in str(error):
+                raise
+            del made["net.classifier"]
+            its = settings()
+        data = (Job(DATA, {"command": self.settings.data}),) if self.settings.data else ()
+        shards = self.settings.shards if chapter == SHARDED else 1
+        return Job(chapter, given, its, made, data, shards)
 
 
 def _number(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Results that are handed on: an archive that others can check, and those that the book reads.
+"""Results that are handed on, in an archive that others can check.
 
-An archive is a BagIt bag with the SHA-256 of every file. ``pack`` takes the results below a
+It is a BagIt bag with the SHA-256 of every file. ``pack`` takes the results below a
 folder with their scores, tables, settings, executed notebooks and logs, and ``environment.json``,
 the packages of the machine that packed. ``verify`` finds what was lost, damaged, changed or added
 since; it cannot find what someone changed together with its hashes.
@@ -148,46 +148,3 @@ def _chosen(
         if fits and path.is_file() and not (lost or hidden or path.is_symlink()):
             paths.append(inner)
     return paths, left_out
-
-
-def publish(
-    source: str | Path,
-    target: str | Path,
-    chapters: Mapping[str, type[Settings]],
-    prune: bool = False,
-) -> tuple[list[Path], list[str]]:
-    """Copy results, with the scores of their images, to where the book reads them.
-
-    What lies there and is of no run here is named, and left alone unless ``prune``.
-
-    Args:
-        source: a batch's folder.
-        target: a folder below ``book/results``.
-        chapters: see ``stale``.
-        prune: remove results in ``target`` that are of no run here.
-
-    Returns:
-        The folders that were filled, and what is to be said of the rest.
-
-    Raises:
-        FileNotFoundError: there is no result below ``source``.
-    """
-    source, target = Path(source), Path(target)
-    results, problems = find_results(source, chapters)
-    if not results:
-        raise FileNotFoundError(f"there is no whole result below {source}")
-    said = [f"{path} {reason}; left out" for path, reason in problems.items()]
-    copied = []
-    for folder in [Path(result["path"]).parent for result in results]:
-        copied.append(target / folder.relative_to(source))
-        copied[-1].mkdir(parents=True, exist_ok=True)
-        for name in (IMAGE_SCORES, RESULT):
-            if (folder / name).is_file():
-                with whole_file(copied[-1] / name) as temporary:
-                    shutil.copyfile(folder / name, temporary)
-    for folder in [path.parent for path in sorted(target.rglob(RESULT))]:
-        if folder not in copied:
-            said.append(f"{folder} is of no run here; {'removed' if prune else 'left alone'}")
-            if prune:
-                shutil.rmtree(folder)
-    return copied, said

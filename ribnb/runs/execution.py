@@ -60,11 +60,8 @@ def execute_chapter(
     parameters = nested(parameters or {})
     refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
     output.parent.mkdir(parents=True, exist_ok=True)
-    notebook: Any = str(path)
-    if parameters.get("shard", WHOLE) != WHOLE:
-        notebook = _until(path, "maps")
-    elif result_only:
-        notebook = _until(path, "result")
+    shard = parameters.get("shard", WHOLE) != WHOLE
+    notebook = _until(path, "maps" if shard else "result") if shard or result_only else str(path)
     with _progress_on_terminal():
         papermill.execute_notebook(
             notebook, str(output), parameters=parameters, progress_bar=False, log_output=False
@@ -75,16 +72,10 @@ def execute_chapter(
 def run_chapter(
     path: Path, executed: Path, parameters: Mapping[str, Any], result_only: bool = False
 ) -> Path:
-    """Run a chapter; the executed notebook gets its name once it has ended well.
+    """``execute_chapter``, but a cell that fails is a ``ChapterFailed``, and overwrites nothing.
 
-    While it runs, and after a failure, it is called ``NAME.unfinished.ipynb``, so that one that
-    fails overwrites none that did not. Those of shards, which share a folder, are called
-    ``NAME_shard_0_of_4``.
-
-    Arguments and other errors are those of ``execute_chapter``.
-
-    Raises:
-        ChapterFailed: a cell failed.
+    Until it has ended well the executed notebook is called ``NAME.unfinished.ipynb``. Those of
+    shards, which share a folder, are called ``NAME_shard_0_of_4``.
     """
     from papermill import PapermillExecutionError
 
@@ -102,10 +93,7 @@ def run_chapter(
 
 
 def run_shard(path: Path, executed: Path, parameters: Mapping[str, Any]) -> Iterator[Path]:
-    """Run a chapter; the shard that ends last also runs it for all images, and so scores them.
-
-    Arguments and errors are those of ``run_chapter``; gives each executed notebook.
-    """
+    """``run_chapter``; the shard that ends last also runs it for all images, and so scores them."""
     done = run_chapter(path, executed, parameters)
     yield done
     shard, folder = parameters.get("shard", WHOLE), parameters.get("output_dir")
@@ -118,11 +106,7 @@ def run_shard(path: Path, executed: Path, parameters: Mapping[str, Any]) -> Iter
 
 
 def _until(path: Path, tag: str) -> Any:
-    """The chapter without what follows the cell with this tag.
-
-    Raises:
-        ValueError: it has no such cell.
-    """
+    """The chapter without what follows the cell with this tag; ValueError if it has none."""
     import nbformat  # comes with papermill
 
     notebook = nbformat.read(path, as_version=4)
@@ -135,11 +119,8 @@ def _until(path: Path, tag: str) -> Any:
 
 @contextmanager
 def _progress_on_terminal() -> Iterator[None]:
-    """Bars of a kernel that is started here go to this terminal, if it is one; never elsewhere.
-
-    What a kernel prints goes into the notebook, but it inherits the environment, where
-    ``ribnb.core.progress`` finds the terminal's path.
-    """
+    """Bars of a kernel that is started here go to this terminal, if it is one, whose path
+    ``ribnb.core.progress`` finds in the environment; never into the notebook."""
     before = os.environ.get(VARIABLE)
     try:
         terminal = os.ttyname(sys.stderr.fileno())

@@ -130,10 +130,11 @@ class Run:
             "device": device_name(self.device),
             "seconds": round(time.perf_counter() - self._start, 1),
         }
-        if not self.folder:
-            return signed(result)
-        self._refuse_other_result(self.settings)  # another run may have ended there meanwhile
-        return write_result(self.folder, result)
+        result = signed(result)
+        if self.folder:
+            self._refuse_other_result(self.settings)  # another run may have ended there meanwhile
+            write_json(self.folder / RESULT, result)
+        return result
 
     def _refuse_other_result(self, as_good: Settings) -> None:
         path, remedy = self.folder / RESULT, "Choose another output_dir, or move that one away"
@@ -141,8 +142,8 @@ class Run:
             return
         try:
             previous = read_result(path)
-        except ResultError as error:
-            raise ValueError(f"{path} is there already, and {error.reason}. {remedy}") from error
+        except ValueError as error:
+            raise ValueError(f"{path} is there already, and {error}. {remedy}") from error
         same = previous["settings_hash"] in (self.settings.hash(), as_good.hash())
         if previous["chapter"] != self.chapter or not same:
             now = self.settings.as_dict()
@@ -152,14 +153,6 @@ class Run:
 
 
 # Files ------------------------------------------------------------------------------------
-
-
-class ResultError(ValueError):
-    """A file that is no whole result; ``reason`` says why, the message also which file."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path} {reason}")
-        self.reason = reason
 
 
 def digest(result: Mapping[str, Any]) -> str:
@@ -183,38 +176,31 @@ def signed(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**result, "digest": digest(result)}
 
 
-def write_result(folder: str | Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Write ``folder/result.json``, whole or not at all; gives what is written, digest included."""
-    result = signed(result)
-    write_json(Path(folder) / RESULT, result)
-    return result
-
-
 def read_result(path: str | Path) -> dict[str, Any]:
     """A whole result of the present format.
 
     Raises:
-        ResultError: a file that is not there or cannot be read; no whole JSON; no result; of
-            another format; edited after it was written.
+        ValueError: a file that cannot be read, is no whole JSON, no result, of another format, or
+            was edited after it was written. It says so without the path, as of a subject.
     """
     try:
         result = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ResultError(path, f"cannot be read: {error.strerror}") from error
+        raise ValueError(f"cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         why = f"is not whole JSON ({error}): half-written or damaged; {AGAIN}"
-        raise ResultError(path, why) from error
+        raise ValueError(why) from error
     version = result.get("format") if isinstance(result, dict) else None
     if version != FORMAT:
-        raise ResultError(path, f"is of format {version}, not this version's {FORMAT}; {AGAIN}")
+        raise ValueError(f"is of format {version}, not this version's {FORMAT}; {AGAIN}")
     if missing := [name for name in NEEDED if name not in result]:
-        raise ResultError(path, f"is no whole result of a run: it lacks {', '.join(missing)}")
+        raise ValueError(f"is no whole result of a run: it lacks {', '.join(missing)}")
     try:
         edited = result["digest"] != digest(result)
     except ValueError:  # NaN, 1e999
         edited = True
     if edited:
-        raise ResultError(path, f"was edited after it was written: its digest differs; {AGAIN}")
+        raise ValueError(f"was edited after it was written: its digest differs; {AGAIN}")
     return result
 
 
@@ -237,10 +223,10 @@ def find_results(
     for path in sorted(Path(folder).rglob(RESULT)):
         try:
             result = {**read_result(path), "path": str(path)}
-        except ResultError as error:
-            problems[str(path)] = error.reason
-            continue
-        if fault := scores_fault(result, path.parent) or stale(result, chapters or {}):
+            fault = scores_fault(result, path.parent) or stale(result, chapters or {})
+        except ValueError as error:
+            fault = str(error)
+        if fault:
             problems[str(path)] = fault
         else:
             results.append(result)
@@ -268,14 +254,8 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def stale(result: Mapping[str, Any], chapters: Mapping[str, type[Settings]]) -> str:
-    """Why the present version would not make this result; empty if it would.
-
-    Its settings are read as its chapter reads them.
-
-    Args:
-        result: of any chapter.
-        chapters: chapter -> the class of its settings. A result of another is never stale.
-    """
+    """Why the present version would not make this result; empty if it would, or if the chapter
+    is none of these (chapter -> the class of its settings)."""
     chapter, there = result["chapter"], result["settings"]
     if chapter not in chapters:
         return ""

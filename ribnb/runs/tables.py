@@ -7,6 +7,7 @@ A setting is named ``settings.x`` in a table, so that none hides a field of the 
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -62,21 +63,19 @@ def results_table(
     first = list(dict.fromkeys(first))
     last = [] if mean else [name for name in (*ORIGIN, "path") if name not in first]
     names = list(dict.fromkeys(name for number in numbers for name in number))
-    frame = pd.DataFrame(
-        [row | number for row, number in zip(rows, numbers, strict=True)],
-        columns=[*first, *names, *last],
-        dtype=object,
-    ).infer_objects()
-    # or 2 beside None would be 2.0
+    both = [row | number for row, number in zip(rows, numbers, strict=True)]
+    frame = pd.DataFrame(both, columns=[*first, *names, *last], dtype=object).infer_objects()
+    # or 2 beside an empty cell would be 2.0
     whole = [name for name in first if {type(row.get(name)) for row in rows} == {int, type(None)}]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
     if not mean:
         return frame
     means = []
     for places in frame.groupby(first, dropna=False).indices.values():
-        of_them = pd.DataFrame([numbers[i] for i in places], columns=names, dtype=float)
         key = {name: frame[name].iloc[places[0]] for name in first}
-        means.append(key | _mean([results[i] for i in places], of_them, chapters or {}))
+        members = [rows[place] for place in places]
+        _refuse_mixed(members, _free(results[places[0]], chapters or {}))
+        means.append(key | _mean(members, frame.iloc[places][names].astype(float)))
     return pd.DataFrame(means)
 
 
@@ -113,11 +112,8 @@ def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:
     for name, value in where.items():
         rows = [fields_of(result) for result in results]
         column, wanted = full_name(name, rows), _cell(value)
-        results = [
-            result
-            for result, row in zip(results, rows, strict=True)
-            if row.get(column, ...) == wanted
-        ]
+        same = [row.get(column, ...) == wanted for row in rows]
+        results = list(itertools.compress(results, same))
     return results
 
 
@@ -168,16 +164,13 @@ def _numbers(results: Sequence[Result], wanted: Sequence[str] | None) -> list[di
     ]
 
 
-def _mean(
-    members: Sequence[Result], numbers: pd.DataFrame, chapters: Mapping[str, type[Settings]]
-) -> dict[str, Any]:
+def _mean(rows: Sequence[Mapping[str, Any]], numbers: pd.DataFrame) -> dict[str, Any]:
     """Mean and deviation of each metric over the seeds of one setting, ``n`` and ``seeds``."""
-    _refuse_mixed(members, chapters)
-    numbers.index = [str(fields_of(result)["seed"]) for result in members]
+    numbers.index = [str(row["seed"]) for row in rows]
     times = [name for name in numbers if name.rpartition(".")[2].startswith("seconds")]
     for seed, same in numbers.drop(columns=times).groupby(level=0):
         if different := list(same.columns[same.nunique(dropna=False) > 1]):
-            paths = [_path(result) for result in members if str(fields_of(result)["seed"]) == seed]
+            paths = [str(row["path"]) for row in rows if str(row["seed"]) == seed]
             raise ValueError(
                 f"{' and '.join(paths)} are of the same settings and seed {seed}, but "
                 f"{different[0]} is {' and '.join(map(str, same[different[0]]))}. Only one of them "
@@ -185,33 +178,32 @@ def _mean(
             )
     seeds = sorted(set(numbers.index), key=lambda seed: (not seed.isdecimal(), len(seed), seed))
     values = numbers[~numbers.index.duplicated()].loc[seeds]
-    mean, deviation = values.mean(skipna=False), values.std(skipna=False)
     both = {}
     for name in values:
-        both |= {name: mean[name], f"{name}.std": deviation[name]}
+        both[name] = values[name].mean(skipna=False)
+        both[f"{name}.std"] = values[name].std(skipna=False)
     return both | {"n": len(seeds), "seeds": ", ".join(seeds)}
 
 
-def _refuse_mixed(members: Sequence[Result], chapters: Mapping[str, type[Settings]]) -> None:
-    """ValueError for results that are not of one setting, so that their mean means nothing."""
-    rows, free = [fields_of(result) for result in members], _free(members[0], chapters)
-    for name in dict.fromkeys(name for row in rows for name in row):
-        if name in SCORED or (name.startswith("settings.") and name not in free):
-            said = [repr(row.get(name, "not there")) for row in rows]
-            other = next((i for i, value in enumerate(said) if value != said[0]), 0)
-            if other:
-                raise ValueError(
-                    f"{rows[0]['chapter']}: {name} is {said[0]} in {_path(rows[0])}, {said[other]} "
-                    f"in {_path(rows[other])}. Results that differ in more than their seed are not "
-                    f"averaged: put {name} into by"
-                )
+def _refuse_mixed(rows: Sequence[Mapping[str, Any]], free: set[str]) -> None:
+    """ValueError for results that differ in more than what is free: their mean means nothing."""
+    first = rows[0]
+    names = dict.fromkeys(name for row in rows for name in row)
+    tell = [name for name in names if name in SCORED or name.startswith("settings.")]
+    for name, row in itertools.product(tell, rows):
+        here, there = (repr(each.get(name, "not there")) for each in (first, row))
+        if here != there and name not in free:
+            raise ValueError(
+                f"{first['chapter']}: {name} is {here} in {first['path']}, {there} in "
+                f"{row['path']}. Results that differ in more than their seed are not averaged: "
+                f"put {name} into by"
+            )
 
 
 def _free(result: Result, chapters: Mapping[str, type[Settings]]) -> set[str]:
     """Names of settings that may differ within a mean: seeds, and what changes no result."""
     settings = identity = result["settings"]
-    kind = chapters.get(result["chapter"])
-    if kind:
+    if kind := chapters.get(result["chapter"]):
         with suppress(SettingsError):  # of older settings: everything counts
             identity = kind.from_mapping(settings).identity()
     free = flat_settings(settings).keys() - flat_settings(identity).keys()
@@ -222,7 +214,3 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     ends = {one.rpartition(".")[2]: one for one in known} | {one: one for one in known}
     near = difflib.get_close_matches(name, ends, n=1, cutoff=0.6)
     return f"; did you mean {ends[near[0]]!r}?" if near else f"; there are: {', '.join(known)}"
-
-
-def _path(row: Mapping[str, Any]) -> str:
-    return row.get("path") or "a result without a path"

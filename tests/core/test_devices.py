@@ -53,47 +53,33 @@ def test_the_record_names_the_processor_and_its_threads():
 CPU = torch.device("cpu")
 
 
-def tf32() -> tuple[bool, bool]:
-    """Whether CUDA's convolutions and matrix products may round to TF32."""
-    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    return tuple(place.fp32_precision == "tf32" for place in places)
+PLACES = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+
+
+def switches() -> list[str]:
+    """What CUDA's convolutions and matrix products make of float32."""
+    return [place.fp32_precision for place in PLACES]
 
 
 @pytest.fixture
 def untouched():
-    """Both switches as PyTorch has them, before and after: on for convolutions alone."""
-    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
-    before = [place.fp32_precision for place in places]
+    """Both switches afterwards as they were."""
+    before = switches()
     yield
-    for place, value in zip(places, before, strict=True):
+    for place, value in zip(PLACES, before, strict=True):
         place.fp32_precision = value
 
 
-@pytest.mark.parametrize(
-    ("precision", "rounds"), [("float32", False), ("bfloat16", False), ("tf32", True)]
-)
-def test_only_tf32_rounds_and_after_it_all_is_as_before(untouched, precision, rounds):
-    """Also after an error."""
-    before = tf32()
-    assert before[0], "PyTorch rounds in convolutions unless it is told not to"
-    with float32_mode(precision):
-        assert tf32() == (rounds, rounds)
-    assert tf32() == before
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "tf32"])
+@pytest.mark.parametrize("before", [("ieee", "tf32"), ("tf32", "ieee")])
+def test_only_tf32_rounds_and_after_it_all_is_as_before(untouched, precision, before):
+    """Also after an error, and whichever switches a notebook has set."""
+    for place, value in zip(PLACES, before, strict=True):
+        place.fp32_precision = value
     with pytest.raises(KeyError), float32_mode(precision):
+        assert switches() == ["tf32" if precision == "tf32" else "ieee"] * 2
         raise KeyError
-    assert tf32() == before
-
-
-@pytest.mark.parametrize("precision", ["float32", "tf32"])
-@pytest.mark.parametrize(("convolution", "matmul"), [("ieee", "tf32"), ("tf32", "ieee")])
-def test_works_whichever_switches_a_notebook_has_set(untouched, precision, convolution, matmul):
-    """Those that PyTorch recommends since 2.9, and that it does not mix with the older ones."""
-    torch.backends.cudnn.conv.fp32_precision = convolution
-    torch.backends.cuda.matmul.fp32_precision = matmul
-    with float32_mode(precision):
-        assert tf32() == (precision == "tf32",) * 2
-    assert torch.backends.cudnn.conv.fp32_precision == convolution
-    assert torch.backends.cuda.matmul.fp32_precision == matmul
+    assert switches() == [*before]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +114,7 @@ def test_weights_changed_between_two_autocasts_are_seen():
             assert (layer(images) - before).min() > 2
 
 
-def test_an_unknown_precision_is_refused(untouched):
-    before = tf32()
+def test_an_unknown_precision_is_refused():
     said = "precision must be one of float32, tf32, bfloat16; got 'high'"
     with pytest.raises(ValueError, match=said), float32_mode("high"):
         pass
-    assert tf32() == before

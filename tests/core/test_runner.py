@@ -94,21 +94,16 @@ def test_masks_that_cannot_be_written_stop_the_stage(tmp_path):
 
 
 def test_the_record_says_how_they_were_made(tmp_path):
-    RecordedFolder(tmp_path / "new" / "masks", MASKS, HOW)
-    found = read_record(tmp_path / "new" / "masks", MASKS)
-    assert found == json.loads(json.dumps(HOW))
-    RecordedFolder(tmp_path / "new" / "masks", MASKS, HOW)  # tuples are lists once they are on disk
+    for _ in range(2):  # tuples are lists once they are on disk
+        RecordedFolder(tmp_path / "new" / "masks", MASKS, HOW)
+    assert read_record(tmp_path / "new" / "masks", MASKS) == json.loads(json.dumps(HOW))
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"maps": "abd"}, r"\(maps is 'abc' there, 'abd' here\)"),
-        (
-            {"settings": {"level": 0.6, "scales": (1, 2)}},
-            r"\(settings\.level is 0\.5 there, 0\.6 here\)",
-        ),
-        ({"more": 1}, "more is None there, 1 here"),
+        ({"maps": "abd", "more": 1}, r"\(maps is 'abc' there, 'abd' here; more is None there, 1"),
+        ({"settings": {"level": 0.6, "scales": (1, 2)}}, r"settings\.level is 0\.5 there, 0\.6"),
     ],
 )
 def test_masks_made_otherwise_are_left_alone_and_the_difference_is_said(tmp_path, changed, message):
@@ -120,26 +115,20 @@ def test_masks_made_otherwise_are_left_alone_and_the_difference_is_said(tmp_path
 
 
 def test_an_entry_too_many_is_another_record(tmp_path):
-    RecordedFolder(tmp_path, MASKS, HOW)
-    fewer = {name: HOW[name] for name in ("stage", "settings")}
+    RecordedFolder(tmp_path, MASKS, {**HOW, "more": 1})
     with pytest.raises(ValueError, match="its record has other entries"):
-        RecordedFolder(tmp_path, MASKS, fewer)
+        RecordedFolder(tmp_path, MASKS, HOW)
 
 
 def test_masks_that_say_nothing_of_themselves_are_left_alone(tmp_path):
     over_images(mask_of, IDS[:2], RecordedFolder(tmp_path, MASKS, HOW))
     (tmp_path / RECORD).unlink()
-    for ask in (RecordedFolder, read_record):
-        more = () if ask is read_record else (HOW,)
-        with pytest.raises(FileNotFoundError, match=f"{RECORD} is missing: {tmp_path} is no fol"):
-            ask(tmp_path, MASKS, *more)
-
-
-@pytest.mark.parametrize("content", ["{", "[1]"])
-def test_a_damaged_record_is_named(tmp_path, content):
-    (tmp_path / RECORD).write_text(content)
-    with pytest.raises(ValueError, match=rf"{RECORD}.*; move {tmp_path} away"):
+    with pytest.raises(FileNotFoundError, match=f"{RECORD} is missing: {tmp_path} is no folder"):
         RecordedFolder(tmp_path, MASKS, HOW)
+    for damaged in ("{", "[1]"):
+        (tmp_path / RECORD).write_text(damaged)
+        with pytest.raises(ValueError, match=rf"{RECORD}.*; move {tmp_path} away"):
+            RecordedFolder(tmp_path, MASKS, HOW)
 
 
 # Shards -----------------------------------------------------------------------------------
@@ -180,13 +169,13 @@ def test_other_shares_of_the_work_may_end_it(tmp_path):
     assert shard(tmp_path, 1, 4).failed == {}
 
 
-@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0)])
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2)])
 def test_a_shard_that_does_not_exist_is_refused(tmp_path, shard):
     with pytest.raises(ValueError, match=r"shard must be \(i, n\) with 0 <= i < n; got \("):
         over_images(mask_of, IDS, RecordedFolder(tmp_path, MASKS, HOW), shard=shard)
 
 
-@pytest.mark.parametrize("text", ["", "1/", "1/1", "-1/2", "1/2/3"])
+@pytest.mark.parametrize("text", ["1/", "1/1", "-1/2"])
 def test_what_is_a_shard_in_words_and_what_is_none(text):
     assert parse_shard("3/4") == (3, 4)
     with pytest.raises(ValueError, match="it must be i/n with 0 <= i < n, such as 0/4"):

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from ribnb.book import CHAPTERS
 from ribnb.scores.image_scores import ImageScores
-from ribnb.runs.results import write_result
+from ribnb.core.files import write_json
+from ribnb.runs.results import signed
 
 folder, iterations = Path(output_dir), rib["iterations"]
 signals = folder.parents[2] / "signals"
@@ -35,12 +36,12 @@ values = {k: v for k, v in settings.as_dict().items() if k != "output_dir"}
 percent = 40 + iterations
 matrix = np.array([[[2 * percent, 100 - percent], [100 - percent, 2 * percent]]])
 ImageScores(("0",), {"seeds": matrix}, {"seeds": 0.2}, ("a",)).save(folder)
-write_result(folder, {
+write_json(folder / "result.json", signed({
     "chapter": "voc_rib", "metrics": {"seed_miou": float(percent)}, "settings": values,
     "settings_hash": settings.hash(), "seed": seed, "images": num_images, "device": "cpu",
     "git_commit": "none", "date": "today", "split": "train", "threshold_choice": "none",
     "post_processing": "none",
-})
+}))
 with open(signals / "ended", "a") as file:
     file.write(f"{iterations} {time.time()}\\n")
 """

@@ -55,8 +55,8 @@ def test_every_case_meets_every_combination(tmp_path):
     assert ablation.settings(last, 4) == VOCRIBSettings(**last.parameters, seed=4)
 
 
-def test_files_are_read_in_the_order_of_their_names_whatever_their_ending(tmp_path):
-    for name in ("b.yml", "a.yaml", "c.yml"):
+def test_files_are_read_in_the_order_of_their_names(tmp_path):
+    for name in ("b.yml", "a.yml", "c.yml"):
         written(tmp_path, GOOD.replace("some", name[0]), name)
     written(tmp_path, "no ablation", "notes.txt")
     assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "b", "c"]
@@ -66,37 +66,26 @@ def test_files_are_read_in_the_order_of_their_names_whatever_their_ending(tmp_pa
 # What is refused. Each change to GOOD: (old, new) -> what is said. ------------------------
 
 BAD = [
-    ("question", "qestion", "no parameter 'qestion'; did you mean 'question'"),
     ("name: some", "name: other", "'other' is not the file's, 'some'"),
     ("voc_rib", "voc_ribb", "'voc_ribb'; did you mean 'voc_rib'"),
     ("voc_rib", "ablations", "results of one seed.*voc_classifier, voc_rib,"),
-    ("num_images: 4", "num_image: 4", "point .*: .* did you mean 'num_images'"),
     ("margin_rule", "margin_role", "point .case = 'stop'.*: .* mean 'margin_rule'"),
     ("num_images: 4", "seed: 4", "seed is the batch's to give, and `seeds` are listed"),
     ("[1, 2, 5]", "[1]\n  shard: [0/2]", "shard is the batch's"),
-    ("[1, 2, 5]", "[]", "grid.rib.iterations"),
     ("[1, 2, 5]", "[1, 1]", "points .* come to the same settings with seed 3; leave one"),
     ("plain: {}", "plain: {}\n  again: {variant: paper}", "'plain'.*'again'.*the same"),
-    ("[3, 4]", "[3, 3]", "come to the same settings"),
+    (GOOD[GOOD.index("grid") : GOOD.index("seeds")], "", "neither a grid nor cases"),
     ("[3, 4]", "[3, -4]", "seeds.1 = -4"),
     ("[3, 4]", "[3, 7]", "point .*classifier"),
-    ("- 1", "- 1", "must be a mapping"),
 ]
 
 
 @pytest.mark.parametrize(("old", "new", "said"), BAD, ids=[new[:40] for _, new, _ in BAD])
 def test_bad_input_is_refused_in_one_line_that_says_where(tmp_path, old, new, said):
-    text = GOOD if old in GOOD else old
-    path = written(tmp_path, text.replace(old, new, 1))
+    path = written(tmp_path, GOOD.replace(old, new, 1))
     errors = refusals(read_ablation, path)
     assert len(errors) == 1, errors
     assert re.match(rf"{re.escape(str(path))}:? .*{said}", errors[0]), errors[0]
-
-
-def test_a_file_must_vary_something(tmp_path):
-    text = GOOD[: GOOD.index("grid")] + "seeds: [3]\n"
-    [error] = refusals(read_ablation, written(tmp_path, text))
-    assert "there is neither a grid nor cases" in error
 
 
 def test_all_errors_of_a_file_and_of_all_files_are_said_at_once(tmp_path):
@@ -111,15 +100,11 @@ def test_all_errors_of_a_file_and_of_all_files_are_said_at_once(tmp_path):
     assert "c.yml" not in errors
 
 
-def test_one_name_for_two_files_is_refused(tmp_path):
-    written(tmp_path, GOOD)
-    written(tmp_path, GOOD, "some.yaml")
-    [error] = refusals(read_ablations, tmp_path)
+def test_one_name_for_two_files_and_a_missing_file_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    files = [written(tmp_path, GOOD, name) for name in ("a/some.yml", "some.yml")]
+    [error] = refusals(read_ablations, files)
     assert error == f"{tmp_path}/some.yml: there is another ablation of this name; rename one"
-
-
-def test_an_empty_folder_and_a_missing_file_are_refused(tmp_path):
-    assert "no ablation" in refusals(read_ablations, tmp_path)[0]
     assert "there is no file" in refusals(read_ablations, [tmp_path / "x.yml"])[0]
 
 
@@ -182,18 +167,10 @@ def test_the_command_says_what_would_run(tmp_path, capsys):
     assert main(["check", str(bad)]) == 2
     out, error = capsys.readouterr()
     assert (out, error.startswith(f"{bad}: the point ")) == ("", True)
-    written(tmp_path, GOOD)
-    written(tmp_path, GOOD.replace("some", "twin"), "twin.yml")
-    (tmp_path / "batch").mkdir()
-    path = written(
-        tmp_path, f"batch: {{ablations: [{tmp_path}/some.yml], folder: /no}}", "batch/b.yml"
-    )
-    assert main(["check", str(tmp_path), str(path)]) == 0
-    points = "voc_rib, 12 points x seeds 3, 4"
-    assert capsys.readouterr().out.splitlines() == [
-        f"some: {points}",
-        f"twin: {points}",
-        "24 jobs in runs/ablations, 0 of them done",  # those of equal settings once
-        f"some: {points}",
-        f"{path}: 24 jobs in /no, 0 of them done",
-    ]
+    own, path = written(tmp_path, GOOD), tmp_path / "batch.yml"
+    path.write_text(f"batch: {{ablations: [{own}], folder: /no}}")
+    assert main(["check", str(own), str(path)]) == 0
+    points = "some: voc_rib, 12 points x seeds 3, 4"
+    jobs = "24 jobs in {}, 0 of them done"
+    said = [points, jobs.format("runs/ablations"), points, jobs.format("/no")]
+    assert capsys.readouterr().out.splitlines() == said

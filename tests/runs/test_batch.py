@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ribnb.book import CHAPTERS
-from ribnb.core.settings import SettingsError
+from ribnb.core.settings import SettingsError, read_settings_file
 from ribnb.runs import batch as batches
 
 
@@ -40,19 +40,25 @@ def plan(write, settings=None, **mini):
     return read_batch(write("settings.yml", {**(settings or {}), "batch": batch}))
 
 
-def test_an_ablation_is_a_job_for_each_point_and_seed(write):
+def parameters(job, folder) -> dict:
+    """What a job finds in its folder."""
+    job.write(folder)
+    return read_settings_file(folder / job.name / "parameters.yml")
+
+
+def test_an_ablation_is_a_job_for_each_point_and_seed(write, tmp_path):
     batch = plan(write)
     assert len(batch.runs) == len(batch.jobs) == 8
     points = [(p, k, s) for s in (3, 4) for p in ("gndrp", "gap") for k in (1, 2)]
     words = [f"mini: pooling = {p!r}, iterations = {k}, seed {s}" for p, k, s in points]
     assert [*dict(batch.runs)] == [*batch.labels.values()] == words
     job = batch.runs[0][1]
-    assert job.parameters(batch.folder) == {
+    assert parameters(job, tmp_path) == {
         "variant": "paper",
         "num_images": 6,
         "rib": {"pooling": "gndrp", "iterations": 1},
         "seed": 3,
-        "output_dir": str(batch.folder / job.name),
+        "output_dir": str(tmp_path / job.name),
     }
     assert batch.folder.as_posix() == "runs/settings"
 
@@ -88,12 +94,12 @@ def test_parameters_of_the_settings_file_lie_beneath(write):
     assert plan(write, {"batch": {"seeds": [5]}}).runs[0][1].settings.seed == 5
 
 
-def test_stages_hand_their_folders_on(write):
+def test_stages_hand_their_folders_on(write, tmp_path):
     batch = read_batch(write("voc.yml", {**VOC, "batch": {"seeds": [0, 1]}}))
     assert [*batch.stages] == [0, 1]
-    stages, folder = batch.stages[0], batch.folder
-    made = {name: job.parameters(folder) for name, job in stages.items()}
-    place = {name: str(folder / job.name) for name, job in stages.items()}
+    stages = batch.stages[0]
+    made = {name: parameters(job, tmp_path) for name, job in stages.items()}
+    place = {name: str(tmp_path / job.name) for name, job in stages.items()}
     assert made["voc_rib"]["classifier"] == f"{place['voc_classifier']}/classifier.safetensors"
     assert made["voc_masks"]["maps_run"] == place["voc_rib"]
     assert "net" not in made["voc_masks"]  # IRN starts from ImageNet

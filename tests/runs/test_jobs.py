@@ -10,10 +10,11 @@ from small_results import made_up, put, put_scores
 
 from ribnb.book import CHAPTERS
 from ribnb.core.settings import read_settings_file
+from ribnb.runs import batch as batches
 from ribnb.runs import jobs
-from ribnb.runs.batch import read_batch
+from ribnb.runs.batch import Job, read_batch
 from ribnb.runs.execution import execute_chapter
-from ribnb.runs.jobs import Job, not_done, prepare, set_broken_aside
+from ribnb.runs.jobs import not_done, prepare, set_broken_aside
 from ribnb.scores.image_scores import FILE
 
 
@@ -54,28 +55,27 @@ def test_a_job_waits_until_a_gpu_is_free(gpus, monkeypatch):
 
     monkeypatch.setattr(jobs.time, "sleep", sleep)
     first.__enter__()
-    with jobs.one_gpu("auto", poll_s=0.5) as name:
-        assert (name, waits) == ("0", [0.5, 0.5, 0.5])
+    with jobs.one_gpu("auto") as name:
+        assert (name, waits) == ("0", [1, 1, 1])
 
 
 def test_visible_gpus_are_those_that_the_environment_names(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-ab")
-    assert jobs.visible_gpus() == ["2", "GPU-ab"]
+    assert batches.visible_gpus() == ["2", "GPU-ab"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert jobs.visible_gpus() == []
+    assert batches.visible_gpus() == []
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(jobs, "DRIVERS", ("/dev/null",))
+    monkeypatch.setattr(batches, "DRIVERS", ("/dev/null",))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    assert jobs.visible_gpus() == ["0", "1", "2"]
-    monkeypatch.setattr(jobs, "DRIVERS", ("/no/driver",))
-    assert (jobs.visible_gpus() == []) == (sys.platform == "linux")
+    assert batches.visible_gpus() == ["0", "1", "2"]
+    monkeypatch.setattr(batches, "DRIVERS", ("/no/driver",))
+    assert (batches.visible_gpus() == []) == (sys.platform == "linux")
 
 
 def test_jobs_on_a_gpu_are_counted(gpus):
     gpus("0")
     devices = {"cuda": True, "cuda:1": True, "auto": True, "cpu": False}
     assert {device: job(device=device).wants_gpu for device in devices} == devices
-    assert job().wants_gpu
     assert not Job("data", {"command": "true"}).wants_gpu
     gpus("")
     assert not job().wants_gpu

@@ -1,8 +1,7 @@
 """From maps to masks: a stage is a function of an image and its maps; see ``stages``."""
 
-from ribnb.masks.crf import crf_masks
+from ribnb.masks.crf import crf_masks, seed_masks
 from ribnb.masks.irn import irn_masks
-from ribnb.masks.stages import seed_masks
 from ribnb.masks.walk import random_walk
 
 __all__ = ["crf_masks", "irn_masks", "random_walk", "seed_masks"]

@@ -1,7 +1,8 @@
-"""Dense CRF: labels that follow the colours of their image. The library is pydensecrf2.
+"""Seeds as masks, plain or refined by a dense CRF: labels that follow the image's colours.
 
-Mean field with the symmetrically normalised kernels of ``CRFSettings``, in which a pixel also
-pulls itself; the library approximates the sums over all pixel pairs on a permutohedral lattice.
+The library is pydensecrf2: mean field with the symmetrically normalised kernels of
+``CRFSettings``, in which a pixel also pulls itself, and sums over all pixel pairs that are
+approximated on a permutohedral lattice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
+from PIL import Image
 
 from ribnb.core.files import Maps
 from ribnb.core.runner import Report
@@ -88,6 +90,26 @@ def require_crf() -> ModuleType:
     return densecrf
 
 
+# Stages -----------------------------------------------------------------------------------
+
+
+def seed_masks(
+    images: ImageSet,
+    maps_dir: str | Path,
+    output_dir: str | Path,
+    threshold: float,
+    workers: int = 1,
+) -> Report:
+    """Each image's seed as a mask, without any refinement; a stage, see ``masks_from_maps``.
+
+    ``threshold`` is the background's score, in (0, 1); ValueError for another.
+    """
+    checked_thresholds([threshold])
+    seed = partial(seed_of, threshold=threshold)
+    record = {"stage": "seeds", "threshold": threshold}
+    return masks_from_maps(seed, images, maps_dir, output_dir, record, workers)
+
+
 def crf_masks(
     images: ImageSet,
     maps_dir: str | Path,
@@ -99,35 +121,31 @@ def crf_masks(
     """Each image's seed, refined by a dense CRF, as a mask ("seed + CRF" of the paper's table).
 
     A pixel may become background or any class of the image's map file. A stage, see
-    ``masks_from_maps``.
-
-    Args:
-        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
-        threshold: the background's score in the seed, in (0, 1); ValueError for another.
-        settings: the CRF's; IRN's if None.
-
-    Raises:
-        ImportError: the library of the dense CRF is not there; nothing was made.
+    ``masks_from_maps``. ``threshold`` is that of the seed, see ``seed_masks``; without settings
+    the CRF is IRN's. ImportError if its library is not there: nothing was made.
     """
     settings = settings or CRFSettings()
     require_crf()
     checked_thresholds([threshold])
     record = {"stage": "crf", "settings": settings.as_dict(), "threshold": threshold}
-    refined = partial(_refined, threshold=threshold, settings=settings)
+    refined = partial(seed_of, threshold=threshold, crf=settings)
     return masks_from_maps(refined, images, maps_dir, output_dir, record, workers)
 
 
-def _refined(
-    images: ImageSet, index: int, maps: Maps, threshold: float, settings: CRFSettings
+def seed_of(
+    maps: Maps,
+    image: Image.Image | UInt8[ndarray, "H W 3"] | None,
+    threshold: float,
+    crf: CRFSettings | None = None,
 ) -> Mask:
-    return refined_seed(np.asarray(images.image(index)), maps, threshold, settings)
+    """The seed of one image; refined, it chooses between background and all classes of the maps."""
+    seed = seed_mask(maps, threshold)
+    if crf is None:
+        return seed
+    return crf_mask(np.asarray(image), seed, [0, *(maps.class_ids + 1)], crf)
 
 
-def refined_seed(
-    image: UInt8[ndarray, "H W 3"], maps: Maps, threshold: float, settings: CRFSettings
-) -> Mask:
-    """The seed of one image; it chooses between background and all classes of the maps."""
-    return crf_mask(image, seed_mask(maps, threshold), [0, *(maps.class_ids + 1)], settings)
+# One image --------------------------------------------------------------------------------
 
 
 def crf_mask(
@@ -136,7 +154,7 @@ def crf_mask(
     values: Sequence[int] = (0,),
     settings: CRFSettings | None = None,
 ) -> UInt8[ndarray, "H W"]:
-    """Refine a mask of labels with a dense CRF.
+    """Each pixel's most probable label after a dense CRF; the smallest of equal ones.
 
     A pixel's own label has the probability ``confidence``, the other labels share the rest
     equally. A pixel of 255 has no opinion: all labels are equal there. With one label only the
@@ -147,9 +165,6 @@ def crf_mask(
         mask: 0 background, class_id + 1, 255 no opinion.
         values: labels to choose from besides those in the mask.
         settings: the CRF's; IRN's if None.
-
-    Returns:
-        (H, W), each pixel's most probable label; the smallest of equal ones.
 
     Raises:
         ImportError: the library is not there.
@@ -172,19 +187,10 @@ def crf_probabilities(
     probabilities: Float32[ndarray, "L H W"],
     settings: CRFSettings | None = None,
 ) -> Float32[ndarray, "L H W"]:
-    """Refine the class probabilities of a segmentation net with a dense CRF.
+    """Refine the class probabilities of a segmentation net, a softmax over L labels.
 
-    Args:
-        image: RGB, 0 to 255.
-        probabilities: of L labels, in [0, 1], adding up to 1 at each pixel (a softmax).
-        settings: the CRF's; DeepLab-v2's if None. ``confidence`` plays no part.
-
-    Returns:
-        (L, H, W) in [0, 1], adding up to 1 at each pixel.
-
-    Raises:
-        ImportError: the library is not there.
-        ValueError: image and probabilities of different sizes, a result that is not finite.
+    The settings are DeepLab-v2's if None; ``confidence`` plays no part. The result adds up to 1
+    at each pixel too. Errors as of ``crf_mask``.
     """
     energy = -np.log(np.asarray(probabilities, np.float32).clip(_LOWEST, 1))
     return _mean_field(image, energy, settings or CRFSettings.deeplab())

@@ -40,12 +40,10 @@ from ribnb.core.voc import read_mask
 def export_irn(folder: str | Path, output_dir: str | Path) -> Report:
     """Write each map or mask of a folder as IRN's scripts load it; see the module.
 
-    An export that was stopped goes on where it was: a file of the same time as its source is left
-    alone, and any other is written anew, so that none stays from older maps. A damaged source is
-    named in the report, and the rest goes on.
-
-    An image without labels gets arrays of n = 0. IRN's evaluation takes them; its confident labels
-    and its random walk do not, so leave such images out of the lists that they work through.
+    A file of the same time as its source is left alone, and any other is written anew. A damaged
+    source is named in the report, and the rest goes on. An image without labels gets arrays of
+    n = 0. IRN's evaluation takes them; its confident labels and its random walk do not, so leave
+    such images out of the lists that they work through.
 
     Args:
         folder: of a run, whose ``maps`` are taken, or of ``<id>.npz``; or of a stage's masks.
@@ -102,20 +100,7 @@ def _exported(path: Path) -> bytes:
     }
     header = {"descr": "|O", "fortran_order": False, "shape": ()}
     np.lib.format.write_array_header_1_0(file, header)
-    _Pickler(file, protocol=4).dump(np.array(contents))
+    # The scripts are mostly run with a NumPy of their time, which knows arrays by the old name.
+    # Protocol 3 writes names as text between line ends, so that another length does no harm.
+    file.write(pickle.dumps(np.array(contents), 3).replace(b"cnumpy._core.", b"cnumpy.core."))
     return file.getvalue()
-
-
-class _Pickler(pickle.Pickler):
-    """Names arrays so that every NumPy finds them.
-
-    NumPy 2 pickles an array by a name that NumPy before 1.26 does not know, and the scripts are
-    mostly run with versions of their time.
-    """
-
-    def reducer_override(self, value: object) -> tuple:
-        if not isinstance(value, np.ndarray):
-            return NotImplemented
-        if value.dtype.hasobject:  # the dictionary
-            return np.array, (value.item(),)
-        return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))

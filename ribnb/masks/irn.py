@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from numpy import ndarray
+from PIL import Image
 from pydantic import model_validator
 from torch import Tensor
 
@@ -25,11 +26,11 @@ from ribnb.core.files import Maps, weights_digest
 from ribnb.core.runner import Report
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet
-from ribnb.masks.crf import CRFSettings, refined_seed
+from ribnb.masks.crf import CRFSettings, seed_of
 from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.stages import Mask, masks_from_maps
 from ribnb.masks.walk import random_walk
-from ribnb.scores.confusion import IGNORED, seed_mask
+from ribnb.scores.confusion import IGNORED
 
 # Settings ---------------------------------------------------------------------------------
 
@@ -164,11 +165,6 @@ def irn_labels(
 ) -> Report:
     """The confident labels of each image, see ``confident``; a stage, see ``masks_from_maps``.
 
-    Args:
-        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
-        settings: the two thresholds.
-        crf: settings of the dense CRF that refines both seeds; None leaves it out.
-
     Ahn et al. 2019, section 4.2.
     """
     record = {
@@ -176,42 +172,28 @@ def irn_labels(
         "settings": settings.for_labels(),
         "crf": "no CRF" if crf is None else crf.as_dict(),
     }
-    label = partial(_labels, settings=settings, crf=crf)
+    label = partial(confident, settings=settings, crf=crf)
     return masks_from_maps(label, images, maps_dir, output_dir, record, workers)
-
-
-def _labels(
-    images: ImageSet, index: int, maps: Maps, settings: IRNSettings, crf: CRFSettings | None
-) -> Mask:
-    # read without a CRF too: an image that cannot be read is no image to train on
-    return confident(maps, settings, np.asarray(images.image(index)), crf)
 
 
 def confident(
     maps: Maps,
     settings: IRNSettings,
-    image: UInt8[ndarray, "H W 3"] | None = None,
+    image: Image.Image | UInt8[ndarray, "H W 3"] | None = None,
     crf: CRFSettings | None = None,
 ) -> Mask:
     """Confident labels of one image: 0 background, class_id + 1, 255 where neither is sure.
 
     A pixel is of a class where the seed at the foreground threshold says so. It is background
     where that seed says background, and the one at the low background threshold does too. With
-    a CRF both seeds are refined first. Where maps are 0 everywhere, although the image has
-    classes, nothing is known, and all is 255; an image without classes is background.
-
-    Args:
-        maps: of the image.
-        settings: the two thresholds.
-        image: needed for the CRF.
-        crf: its settings; None leaves it out.
+    settings of a CRF, which needs the image, both seeds are refined first. Where maps are 0
+    everywhere, although the image has classes, nothing is known, and all is 255; an image without
+    classes is background.
     """
     if len(maps.class_ids) and not maps.high_res.any():
         return np.full(maps.high_res.shape[1:], IGNORED, np.uint8)
     cuts = (settings.foreground_threshold, settings.background_threshold)
-    sure, low = (
-        seed_mask(maps, cut) if crf is None else refined_seed(image, maps, cut, crf) for cut in cuts
-    )
+    sure, low = (seed_of(maps, image, cut, crf) for cut in cuts)
     open_or_background = np.where(low == 0, 0, IGNORED)
     return np.where(sure > 0, sure, open_or_background).astype(np.uint8)
 
@@ -243,13 +225,12 @@ def irn_masks(
     record = {
         "stage": "IRN",
         "settings": settings.for_walk(),
-        "net": {"branches": weights_digest(net.branches), "trunk": net.trunk_digest},
+        "net": {"branches": weights_digest(net.branches), "trunk": weights_digest(net.trunk)},
     }
     net.to(as_device(device))
 
-    def walk(images: ImageSet, index: int, maps: Maps) -> Mask:
-        boundary = boundary_map(net, images.image(index), settings.precision)
-        return walked_mask(maps, boundary, settings)
+    def walk(maps: Maps, image: Image.Image) -> Mask:
+        return walked_mask(maps, boundary_map(net, image, settings.precision), settings)
 
     with evaluation(net), float32_mode(settings.precision):
         return masks_from_maps(walk, images, maps_dir, output_dir, record, threads=workers)
@@ -258,12 +239,9 @@ def irn_masks(
 def walked_mask(maps: Maps, boundary: Float[Tensor, "h w"], settings: IRNSettings) -> Mask:
     """The mask of one image: the class with the largest score, where it beats background's.
 
-    Args:
-        maps: of the image; without classes, or all 0, everything is background.
-        boundary: B, in [0, 1].
-        settings: of the walk.
+    Without classes, or with maps that are all 0, everything is background.
     """
-    if not len(maps.class_ids) or not maps.high_res.any():
+    if not maps.high_res.any():
         return np.zeros(maps.high_res.shape[1:], np.uint8)
     scores = walked_scores(maps, boundary, settings)
     names = (maps.class_ids + 1).astype(np.uint8)
@@ -288,8 +266,7 @@ def walked_scores(
     size, values = tuple(boundary.shape), maps.strided
     if values.shape[1:] != size:  # they were stored at another resolution
         high_res = torch.from_numpy(maps.high_res.astype(np.float32))[None]
-        values = F.interpolate(high_res, size, mode="bilinear", antialias=True)
-        values = values[0].clamp(0).numpy()
+        values = F.interpolate(high_res, size, mode="bilinear", antialias=True)[0].clamp(0).numpy()
     values = torch.from_numpy(values.astype(np.float32) ** settings.power)
     how = (settings.walk_radius, settings.beta, settings.walk_steps)
     if boundary.device.type == "cuda":

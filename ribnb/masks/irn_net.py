@@ -39,7 +39,6 @@ class IRN(StoredNet):
         seed: of the branches' first weights.
 
     Attributes:
-        arch, widths: see above.
         trunk: the frozen stages; always in eval mode, never with gradients.
         branches: all that is trained.
 
@@ -65,7 +64,7 @@ class IRN(StoredNet):
 
     def design(self) -> dict[str, Any]:
         """What tells the net; the trunk's digest in place of the trunk, which is not stored."""
-        return {"arch": self.arch, "widths": list(self.widths), "trunk": self.trunk_digest}
+        return {"arch": self.arch, "widths": list(self.widths), "trunk": weights_digest(self.trunk)}
 
     @property
     def stored(self) -> nn.Module:
@@ -97,11 +96,6 @@ class IRN(StoredNet):
         features = self.features(images)
         shift = self.branches.mean_displacement[:, None, None]
         return self.branches.boundary(features)[:, 0], self.branches.displacement(features) - shift
-
-    @property
-    def trunk_digest(self) -> str:
-        """12 hexadecimal digits that change with any weight of the trunk."""
-        return weights_digest(self.trunk)
 
 
 class _Branches(nn.Module):
@@ -171,11 +165,7 @@ def boundary_map(net: IRN, image: Image.Image, precision: str = "float32") -> Fl
 
 
 def load_irn(path: str | Path, model: CAMNet) -> IRN:
-    """The net of a checkpoint of branches, on the model's device, in eval mode.
-
-    Args:
-        path: the file.
-        model: the net whose stages the branches were trained on.
+    """The net of a checkpoint of branches, in eval mode; ``model`` has the stages below them.
 
     Raises:
         FileNotFoundError: there is no such file.

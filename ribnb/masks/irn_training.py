@@ -68,19 +68,14 @@ def train_irn(
 ) -> Training:
     """Train a net's branches on confident labels, or load them if this was done; see ``fit``.
 
-    Order and views of the images depend on the seed, the epoch and the image alone: not on the
-    number of workers, nor on a kill in between. At the end the mean displacement over the
-    training images is stored in the net, which takes it off from then on.
+    Order and views of the images depend on the seed, the epoch and the image alone. At the end the
+    mean displacement over the training images is stored in the net, which takes it off from then
+    on.
 
     Args:
-        net: trained in place.
-        images: the split that the labels are of.
         labels_dir: of ``irn_labels``. An image without labels, or without two confident pixels,
-            is left out and named.
-        settings: the recipe.
-        folder: keeps the state after each epoch and at the end the branches
-            (``irn.safetensors``), see ``fit``.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
+            is left out and named in ``skipped``.
+        folder: keeps the state after each epoch and at the end ``irn.safetensors``.
         workers: processes that make the views ahead; 0 makes them in this one.
 
     Raises:
@@ -145,7 +140,7 @@ def train_irn(
         },
         device=device,
         precision=settings.precision,
-        at_end=lambda _: _center_displacement(net, images, settings, device),
+        at_end=lambda _: _center_displacement(net, images, settings.precision, device),
         advice=f"Lower learning_rate = {settings.learning_rate}",
         label="training IRN",
     )
@@ -181,15 +176,13 @@ def at_positions(labels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def _center_displacement(
-    net: IRN, images: ImageSet, settings: IRNSettings, device: torch.device
-) -> None:
+def _center_displacement(net: IRN, images: ImageSet, precision: str, device: torch.device) -> None:
     """Store the mean displacement over the images, each of them whole and as it is."""
     net.eval()
     net.branches.mean_displacement.zero_()
     total = torch.zeros(2, dtype=torch.float64)
     for index in progress(range(len(images)), "mean displacement"):
-        with autocast(settings.precision, device):
+        with autocast(precision, device):
             _, displacement = net(to_tensor(images.image(index))[None].to(device))
         total += displacement[0].double().mean(dim=(1, 2)).cpu()
     net.branches.mean_displacement.copy_(total / len(images))

@@ -30,15 +30,10 @@ _LARGEST = {"1": 1, "L": 255, "I": 65_535, "I;16": 65_535, "I;16B": 65_535}  # b
 
 
 class Saliency(NamedTuple):
-    """Where saliency maps come from.
+    """Where saliency maps come from."""
 
-    Attributes:
-        name: in a record.
-        of: image id -> map (H, W) in [0, 1]; can be pickled, if there are several workers.
-    """
-
-    name: str
-    of: Callable[[str], Float32[ndarray, "H W"]]
+    name: str  # in a record
+    of: Callable[[str], Float32[ndarray, "H W"]]  # image id -> map in [0, 1]; can be pickled
 
 
 def saliency_masks(
@@ -48,28 +43,17 @@ def saliency_masks(
     output_dir: str | Path,
     workers: int = 1,
 ) -> Report:
-    """Masks of all images of a split from its localisation maps and saliency maps.
+    """Each image's mask from its localisation maps and a saliency map; see ``masks_from_maps``.
 
-    A stage, see ``masks_from_maps``. An image whose saliency map is missing, damaged or of another
-    size fails too. Images without labels are background, and need no saliency map.
-
-    Args:
-        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
-        saliency: see ``saliency_of``.
+    An image whose saliency map is missing, damaged or of another size fails too.
     """
     record = {"stage": "saliency", "saliency": saliency.name}
     record["settings"] = {"salient_level": SALIENT}
-    salient = partial(_salient, saliency=saliency)
-    return masks_from_maps(salient, images, maps_dir, output_dir, record, workers)
+    given = images, maps_dir, output_dir, record, workers
+    return masks_from_maps(saliency_mask, *given, look=saliency.of)
 
 
-def _salient(images: ImageSet, index: int, maps: Maps, saliency: Saliency) -> Mask:
-    if not len(maps.class_ids):
-        return np.zeros(maps.high_res.shape[1:], np.uint8)
-    return saliency_mask(maps, saliency.of(images.ids[index]))
-
-
-def saliency_mask(maps: Maps, saliency: Float32[ndarray, "H W"]) -> Mask:
+def saliency_mask(maps: Maps, image: Float32[ndarray, "H W"]) -> Mask:
     """The mask of one image, by the rule at the top of this module.
 
     Where all maps are 0, the strongest class is that of the nearest pixel where one is not. If
@@ -77,29 +61,26 @@ def saliency_mask(maps: Maps, saliency: Float32[ndarray, "H W"]) -> Mask:
 
     Args:
         maps: of the image's classes.
-        saliency: in [0, 1].
-
-    Returns:
-        0 background, class_id + 1.
+        image: the saliency map, in [0, 1].
 
     Raises:
         ValueError: a saliency map of another size than the maps, or out of its range.
     """
     size = maps.high_res.shape[1:]
-    if saliency.shape != size:
-        raise ValueError(f"the saliency map is {saliency.shape}, the image {size} (H, W)")
-    if not ((saliency >= 0) & (saliency <= 1)).all():  # greys up to 255, or NaN
+    if image.shape != size:
+        raise ValueError(f"the saliency map is {image.shape}, the image {size} (H, W)")
+    if not ((image >= 0) & (image <= 1)).all():  # greys up to 255, or NaN
         raise ValueError("a saliency map must lie in [0, 1]")
     claimed = (maps.high_res > 0).any(axis=0)
     if not claimed.any():
         return np.zeros(size, np.uint8)
     strongest = (maps.class_ids + 1).astype(np.uint8)[maps.high_res.argmax(axis=0)]
     nearest = distance_transform_edt(~claimed, return_distances=False, return_indices=True)
-    return np.where(saliency > SALIENT, strongest[tuple(nearest)], np.uint8(0))
+    return np.where(image > SALIENT, strongest[tuple(nearest)], np.uint8(0))
 
 
 def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
-    """Where the saliency maps of an image set come from.
+    """Where the saliency maps of an image set come from; None if it has none.
 
     Args:
         images: an image set, or a part of one.
@@ -107,40 +88,29 @@ def saliency_of(images: ImageSet, folder: str | Path = "") -> Saliency | None:
             image set's own are taken: those that scenes draw, or the folder ``Saliency`` beside
             JPEGImages.
 
-    Returns:
-        None if no folder is given and the image set has none.
-
     Raises:
         FileNotFoundError: there is no such folder.
     """
     if str(folder):
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"there is no folder of saliency maps {folder}")
-        return Saliency(str(Path(folder).resolve()), partial(_in_folder, Path(folder)))
+        return Saliency(str(Path(folder).resolve()), partial(read_saliency, Path(folder)))
     own = "the image set's own"  # wherever the data set lies
     if hasattr(images, "saliency"):
         return Saliency(own, partial(_drawn, images))
     if hasattr(images, "root") and (Path(images.root) / FOLDER).is_dir():
-        return Saliency(own, partial(_in_folder, Path(images.root) / FOLDER))
+        return Saliency(own, partial(read_saliency, Path(images.root) / FOLDER))
     # of a Part, whose ids are the whole's
     return saliency_of(images.images) if hasattr(images, "images") else None
-
-
-def _in_folder(folder: Path, image_id: str) -> Float32[ndarray, "H W"]:
-    return read_saliency(folder / f"{image_id}.png")
 
 
 def _drawn(images: ImageSet, image_id: str) -> Float32[ndarray, "H W"]:
     return images.saliency(images.ids.index(image_id))
 
 
-def read_saliency(path: str | Path) -> Float32[ndarray, "H W"]:
-    """A saliency map in [0, 1], from a PNG of greys with 8 or 16 bits.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not whole, or holds colours or a palette.
-    """
+def read_saliency(folder: Path, image_id: str) -> Float32[ndarray, "H W"]:
+    """``folder/<id>.png``, greys of 8 or 16 bits, in [0, 1]; errors as of ``read_mask``."""
+    path = folder / f"{image_id}.png"
     mode, values = read_image(path, "saliency map")
     if mode not in _LARGEST:
         raise ValueError(

@@ -1,8 +1,7 @@
-"""A stage: one function of an image and its maps, over all images of a split, resumable.
+"""A stage: the mask of one image from its maps, over all images of a split, resumable.
 
 Each stage leaves a folder of ``<id>.png`` with VOC's palette and ``masks.json``, the record of all
-that decides the masks. The simplest one, ``seed_masks``, is here, and so are masks of scenes that
-come with the package, which leave such folders too.
+that decides the masks. Masks of scenes that come with the package leave such folders too.
 """
 
 from __future__ import annotations
@@ -16,30 +15,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image
 
-from ribnb.core.files import Maps, images_digest, read_maps
+from ribnb.core.files import images_digest, read_maps
 from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
 from ribnb.core.voc import ImageSet
 from ribnb.method.localization import maps_digest
 from ribnb.nets.weights import CHECKPOINTS
-from ribnb.scores.confusion import checked_thresholds, read_map, seed_mask
+from ribnb.scores.confusion import read_map
 
 Mask = UInt8[ndarray, "H W"]
-# An image set, the index of one of its images, and that image's maps -> its mask. The set comes
-# undecoded, because some stages never look at pixels.
-MaskOf = Callable[[ImageSet, int, Maps], Mask]
 NUM_MASKS = 400  # scenes of train with packaged masks, for each seed
 
 
 def masks_from_maps(
-    mask_of: MaskOf,
+    mask_of: Callable[..., Mask],
     images: ImageSet,
     maps_dir: str | Path,
     output_dir: str | Path,
     record: Mapping[str, Any],
     workers: int = 1,
     threads: int = 1,
+    look: Callable[[str], Any] | None = None,
 ) -> Report:
     """The masks of a split from its map files: ``output_dir/<id>.png``.
 
@@ -48,13 +44,15 @@ def masks_from_maps(
     damaged or of another image) is named in the report, and the rest goes on.
 
     Args:
-        mask_of: makes the mask of one image; can be pickled, if there are several workers.
+        mask_of: (maps, image=image) -> the mask of an image; can be pickled, if there are several
+            workers.
         images: those that the maps are of.
         maps_dir: folder of map files ``<id>.npz``, ``RUN/maps`` of ``localization_maps``.
         output_dir: for the masks; a folder of masks that were made otherwise is refused.
         record: ``stage``, its name, and all that decides its masks besides maps and images.
         workers: processes.
         threads: images at a time in this process, if it works alone.
+        look: id -> what ``mask_of`` gets in place of the image.
 
     Raises:
         FileNotFoundError: no folder of maps.
@@ -63,52 +61,26 @@ def masks_from_maps(
     """
     record = {**record, "maps": maps_digest(maps_dir, images), "images": images_digest(images)}
     folder = RecordedFolder(output_dir, MASKS, record)
-    make = partial(_from_file, mask_of, images, Path(maps_dir))
+    make = partial(_from_file, mask_of, images, Path(maps_dir), look)
     label = record["stage"]
     return over_images(make, images.ids, folder, label=label, workers=workers, threads=threads)
 
 
-def _from_file(mask_of: MaskOf, images: ImageSet, maps_dir: Path, image_id: str) -> Mask:
+def _from_file(
+    mask_of: Callable[..., Mask],
+    images: ImageSet,
+    maps_dir: Path,
+    look: Callable[[str], Any] | None,
+    image_id: str,
+) -> Mask:
     """The mask of one image; maps that are none of it are refused."""
-    index, path = images.ids.index(image_id), maps_dir / f"{image_id}.npz"
+    path, image = maps_dir / f"{image_id}.npz", images.image(images.ids.index(image_id))
     maps = read_maps(path)
     read_map(maps, len(images.class_names), f"the map file {path}")
-    made, wanted = maps.high_res.shape[1:], image_size(images, index)
+    made, wanted = maps.high_res.shape[1:], image.size[::-1]
     if made != wanted:
         raise ValueError(f"the maps {path} are {made} pixels, the image is {wanted} (H, W)")
-    return mask_of(images, index, maps)
-
-
-def image_size(images: ImageSet, index: int) -> tuple[int, int]:
-    """Height and width of an image, from the header of its file where there is one."""
-    if hasattr(images, "image_path"):
-        with Image.open(images.image_path(index)) as image:
-            return image.height, image.width
-    image = images.image(index)
-    return image.height, image.width
-
-
-def seed_masks(
-    images: ImageSet,
-    maps_dir: str | Path,
-    output_dir: str | Path,
-    threshold: float,
-    workers: int = 1,
-) -> Report:
-    """Each image's seed as a mask, without any refinement; a stage, see ``masks_from_maps``.
-
-    Args:
-        images, maps_dir, output_dir, workers: see ``masks_from_maps``, as for errors.
-        threshold: the background's score, in (0, 1); ValueError for another.
-    """
-    checked_thresholds([threshold])
-    record = {"stage": "seeds", "threshold": threshold}
-    seed = partial(_seed, threshold=threshold)
-    return masks_from_maps(seed, images, maps_dir, output_dir, record, workers)
-
-
-def _seed(images: ImageSet, index: int, maps: Maps, threshold: float) -> Mask:
-    return seed_mask(maps, threshold)
+    return mask_of(maps, image=look(image_id) if look else image)
 
 
 # Masks that come with the package ---------------------------------------------------------
@@ -130,11 +102,7 @@ def packaged_masks(seed: int) -> tuple[list[str], dict[str, UInt8[ndarray, "N H 
 def unpack_masks(seed: int, kind: str, images: ImageSet, folder: str | Path) -> Path:
     """Write packaged masks as a stage leaves them, one PNG an image.
 
-    Args:
-        seed: of the scenes; FileNotFoundError for one without masks.
-        kind: of the masks; ValueError if there are none, or none of one of the images.
-        images: those whose masks are wanted.
-        folder: for the masks.
+    FileNotFoundError for a seed without masks, ValueError if one of the images has none.
     """
     ids, kinds = packaged_masks(seed)
     lacking = [name for name in images.ids if kind not in kinds or name not in ids]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Num, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -24,17 +24,11 @@ Values = ndarray | Tensor
 
 
 class PairKinds(NamedTuple):
-    """What is known of each pair; a pair with an ignored position is in none of them.
+    """What is known of each pair; a pair with an ignored position is in none of them."""
 
-    Attributes:
-        foreground: both positions are of one class.
-        background: both are background.
-        different: they are of different classes, or one is background.
-    """
-
-    foreground: Bool[Tensor, "B P h w"]
-    background: Bool[Tensor, "B P h w"]
-    different: Bool[Tensor, "B P h w"]
+    foreground: Bool[Tensor, "B P h w"]  # both positions are of one class
+    background: Bool[Tensor, "B P h w"]  # both are background
+    different: Bool[Tensor, "B P h w"]  # they are of different classes, or one is background
 
 
 def pair_offsets(radius: float) -> Int[ndarray, "P 2"]:
@@ -73,10 +67,6 @@ def affinities(boundary: Float[Tensor, "B h w"], radius: float) -> Float[Tensor,
     It is 1 minus the largest boundary on the path between them, in [0, 1]; 0 where j lies
     outside. The gradient reaches the largest boundary of each path.
 
-    Args:
-        boundary: in [0, 1].
-        radius: positions nearer than this are pairs.
-
     Ahn et al. 2019, equation 3.
     """
     height, width = boundary.shape[-2:]
@@ -90,10 +80,7 @@ def affinities(boundary: Float[Tensor, "B h w"], radius: float) -> Float[Tensor,
 def pair_kinds(labels: UInt8[Tensor, "B h w"], radius: float) -> PairKinds:
     """Which pairs are of one class, both background, or of different classes.
 
-    Args:
-        labels: confident labels at the boundary map's positions: 0 background, class_id + 1,
-            255 ignored.
-        radius: as for ``affinities``.
+    The labels are the confident ones at the boundary map's positions, see ``confident``.
 
     Ahn et al. 2019, section 4.2: P+ and P-.
     """
@@ -158,7 +145,7 @@ def random_walk(
     beta: float = 10.0,
     steps: int = 256,
 ) -> Float[Values, "n h w"]:
-    """Maps after ``steps`` steps of the walk, by sparse products.
+    """Maps after ``steps`` steps of the walk in float32, by sparse products.
 
     A step takes at each position the mean over the positions like it, itself included. Arrays
     walk on the CPU, with SciPy; tensors with torch where they are, which is meant for a GPU.
@@ -169,9 +156,6 @@ def random_walk(
         radius: positions nearer than this exchange values.
         beta: power of the affinities.
         steps: T^steps is applied, without ever being built.
-
-    Returns:
-        float32, an array for arrays, a tensor for tensors.
 
     Raises:
         ValueError: maps and boundary of different sizes.
@@ -205,15 +189,14 @@ def transition_matrix(
     """
     tensor = isinstance(boundary, Tensor)
     given = (boundary if tensor else torch.from_numpy(np.array(boundary, np.float32))).float()
-    # Each row's neighbours in the order of their positions, the position itself in the middle.
-    offsets = pair_offsets(radius)
-    ahead = affinities(given[None], radius)[0] ** beta
-    pairs = zip(ahead, (-offsets).tolist(), strict=True)
-    behind = torch.stack([_shifted(one, dy, dx, 0) for one, (dy, dx) in pairs])  # a_ij = a_ji
-    weights = torch.cat([behind.flip(0), torch.ones_like(given)[None], ahead]).flatten(1).T
     own = torch.arange(given.numel(), device=given.device).view(given.shape)
-    around = np.concatenate([-offsets[::-1], [[0, 0]], offsets]).tolist()
-    columns = torch.stack([_shifted(own, dy, dx, -1) for dy, dx in around], dim=-1).flatten(0, 1)
+    partner = partners(own, radius, fill=-1).flatten(1)
+    behind = partners(own.flip(0, 1), radius, fill=-1).flip(-2, -1).flatten(1)  # the other way
+    ahead = affinities(given[None], radius)[0].flatten(1) ** beta
+    back = ahead.gather(1, behind.clamp(0))  # a_ij = a_ji
+    # Each row's neighbours in the order of their positions, the position itself in the middle.
+    weights = torch.cat([back.flip(0), torch.ones_like(given).view(1, -1), ahead]).T
+    columns = torch.cat([behind.flip(0), own.view(1, -1), partner]).T.contiguous()
     inside, size = columns >= 0, (len(columns),) * 2
     weights = torch.where(inside, weights, 0.0)  # 0 to the power of 0 is 1
     weights = (weights / weights.sum(dim=1, keepdim=True))[inside]
@@ -224,10 +207,3 @@ def transition_matrix(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)  # in beta
         return torch.sparse_csr_tensor(starts, columns, weights, size=size, check_invariants=False)
-
-
-def _shifted(values: Num[Tensor, "h w"], dy: int, dx: int, fill: float) -> Num[Tensor, "h w"]:
-    """The values (dy, dx) away from each position; ``fill`` outside."""
-    (height, width), y, x = values.shape, abs(dy), abs(dx)
-    padded = F.pad(values, (x, x, y, y), value=fill)
-    return padded[y + dy : y + dy + height, x + dx : x + dx + width]

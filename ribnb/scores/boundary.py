@@ -37,12 +37,8 @@ class TrueOutlines:
 
     A class that fills the image has no outline: the image's edge is none.
 
-    Args:
-        truth: 0 background, class_id + 1, 255 ignored.
-        num_classes: C, without background.
-
-    Attributes:
-        tolerance: pixels, at least one.
+    The truth is 0 background, class_id + 1, 255 ignored, for C classes besides the background.
+    ``tolerance`` is in pixels, at least one.
     """
 
     def __init__(self, truth: Integer[ndarray, "H W"], num_classes: int) -> None:
@@ -52,17 +48,10 @@ class TrueOutlines:
         self._outlines = [_outline(self._labels == k + 1) for k in range(num_classes)]
 
     def compare(self, predicted: Integer[ndarray, "H W"]) -> Int[ndarray, "C 4"]:
-        """Outline pixels of each class.
+        """Outline pixels of each class, see ``COUNTS``; ValueError for another size.
 
-        Args:
-            predicted: 0 background, class_id + 1.
-
-        Returns:
-            (C, 4), see ``COUNTS``: predicted pixels that lie near the truth's outline, all
-            predicted pixels, true pixels that lie near the predicted outline, all true pixels.
-
-        Raises:
-            ValueError: a prediction of another size.
+        Predicted pixels that lie near the truth's outline, all predicted pixels, true pixels that
+        lie near the predicted outline, all true pixels.
         """
         if predicted.shape != self._labels.shape:
             raise ValueError(
@@ -90,9 +79,7 @@ def class_boundary_f(counts: Int[ndarray, "*batch C 4"]) -> Float[ndarray, "*bat
     where neither has.
     """
     found, predicted, matched, true = np.moveaxis(np.asarray(counts), -1, 0)
-    precision, recall = (
-        np.nan_to_num(share(part, whole)) for part, whole in ((found, predicted), (matched, true))
-    )
+    precision, recall = (np.nan_to_num(share(*of)) for of in ((found, predicted), (matched, true)))
     f_score = share(2 * precision * recall, precision + recall) / 100
     return np.where(predicted + true > 0, np.nan_to_num(f_score), np.nan)
 

@@ -75,12 +75,10 @@ def check_mask(
 def checked_thresholds(thresholds: Sequence[float]) -> Float32[ndarray, " T"]:
     """The thresholds in float32, the precision in which maps are compared with them.
 
-    Raises:
-        ValueError: unless they are one or more increasing numbers within (0, 1).
+    ValueError unless they are one or more increasing numbers within (0, 1).
     """
     limits = np.asarray(thresholds, dtype=np.float32)
-    inside = limits.ndim == 1 and limits.size and ((limits > 0) & (limits < 1)).all()
-    if not inside or not (np.diff(limits) > 0).all():
+    if limits.ndim != 1 or not limits.size or not (np.diff(limits, prepend=0, append=1) > 0).all():
         raise ValueError(
             f"thresholds must be increasing numbers between 0 and 1, without these; got "
             f"{thresholds!r}"
@@ -92,17 +90,8 @@ def seed_mask(class_map: Any, threshold: float) -> UInt8[ndarray, "H W"]:
     """The seed of one image: each pixel's strongest class where it exceeds the threshold.
 
     The usual convention: the argmax over (threshold, maps...), in float32, where background
-    comes first and so wins a tie; among classes, the first in the map does.
-
-    Args:
-        class_map: the image's map, see the module.
-        threshold: the background's score, in (0, 1).
-
-    Returns:
-        (H, W) 0 background, class_id + 1.
-
-    Raises:
-        ValueError: a threshold or map out of its range.
+    comes first and so wins a tie; among classes, the first in the map does. ValueError for a
+    threshold, in (0, 1), or a map, see the module, out of its range.
     """
     (limit,) = checked_thresholds([threshold])
     class_ids, high_res = read_map(class_map, MOST_CLASSES, "the map")

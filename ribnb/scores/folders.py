@@ -29,17 +29,13 @@ from ribnb.scores.iou import RELEASED_RANGE, THRESHOLDS, MaskScore, SeedScore
 class _Scored:
     """What was counted.
 
-    Attributes:
-        scored: ids of the N images that count.
-        failed: id -> why an image does not.
-        class_names: C names, without background.
-        confusions: name of the maps or masks -> pixels; rows are the truth. Of maps, such as
-            ``"seeds"``, (T, C + 1, C + 1) at each of ``THRESHOLDS``, of masks (N, C + 1, C + 1).
+    ``confusions`` holds by name of the maps or masks pixels, whose rows are the truth: of maps,
+    such as ``"seeds"``, (T, C + 1, C + 1) at each of ``THRESHOLDS``, of masks (N, C + 1, C + 1).
     """
 
-    scored: tuple[str, ...]
-    failed: dict[str, str]
-    class_names: tuple[str, ...]
+    scored: tuple[str, ...]  # ids of the N images that count
+    failed: dict[str, str]  # id -> why an image does not
+    class_names: tuple[str, ...]  # C, without background
     confusions: dict[str, Int[ndarray, "_ C+1 C+1"]]
 
     def _rows(self) -> tuple[str, ...]:
@@ -76,14 +72,9 @@ class SplitScore(_Scored):
         }
 
     def seeds(self, name: str = "seeds", thresholds: Sequence[float] = THRESHOLDS) -> SeedScore:
-        """The seed scores of these maps.
+        """The seed scores of these maps at some of ``THRESHOLDS``.
 
-        Args:
-            name: which maps.
-            thresholds: among which the best one is chosen; all of them in ``THRESHOLDS``.
-
-        Raises:
-            ValueError: no image was scored; says why the first one was not.
+        ValueError if no image was scored; it says why the first one was not.
         """
         score = SeedScore(np.array(THRESHOLDS), self.confusions[name], self._rows())
         return score.among(thresholds)
@@ -91,14 +82,8 @@ class SplitScore(_Scored):
     def of_images(self, images: ImageSet, folders: Mapping[str, str | Path]) -> ImageScores:
         """Each image's own scores, at the best threshold of either range for all of them.
 
-        The maps are read once more, since only the scores of all images tell the thresholds.
-
-        Args:
-            images: those that were scored are among them.
-            folders: name -> folder of map files, as for ``score_split``.
-
-        Raises:
-            OSError, ValueError: a map file or mask is no longer there, or damaged.
+        The maps are read once more, from the folders of ``score_split``, since only the scores of
+        all images tell the thresholds. OSError or ValueError if a file is no longer there or whole.
         """
         index_of = {name: index for index, name in enumerate(images.ids)}
         thresholds, confusions = {}, {}
@@ -153,20 +138,12 @@ def score_split(
 
 @dataclass(frozen=True, eq=False)
 class MaskScores(_Scored):
-    """What several folders of masks score on the same images, counted image by image.
+    """What several folders of masks score on the same images, counted image by image."""
 
-    Attributes:
-        outlines: name -> (N, C, 4) pixels, see ``ribnb.scores.boundary.COUNTS``.
-    """
-
-    outlines: dict[str, Int[ndarray, "N C 4"]]
+    outlines: dict[str, Int[ndarray, "N C 4"]]  # see ``ribnb.scores.boundary.COUNTS``
 
     def score(self, name: str) -> MaskScore:
-        """mIoU and scores by class of these masks, over all images.
-
-        Raises:
-            ValueError: no image was scored; says why the first one was not.
-        """
+        """mIoU and scores by class over all images; ValueError as of ``SplitScore.seeds``."""
         return MaskScore(self.confusions[name].sum(axis=0), self._rows())
 
     def metrics(self) -> dict[str, Any]:
@@ -200,32 +177,33 @@ def score_masks(
         folders: name -> folder of masks.
         indices: which of the images; None for all.
     """
-    counts: dict[str, list[tuple[ndarray, ndarray]]] = {}
-    failed: dict[str, str] = {}
-    size = len(images.class_names)
+    size, scored, failed = len(images.class_names), [], {}
+    confusions, outlines = ({name: [] for name in folders} for _ in range(2))
     for index in progress(range(len(images)) if indices is None else indices, "scoring masks"):
         image_id = images.ids[index]
         try:
-            truth = images.mask(index)
-            outlines, of_folders = TrueOutlines(truth, size), []
+            truth, counted = images.mask(index), []
+            true_outlines = TrueOutlines(truth, size)
             for folder in folders.values():
                 path = Path(folder) / f"{image_id}.png"
                 mask = check_mask(read_mask(path), size, f"the mask {path}", may_ignore=False)
-                outline = outlines.compare(mask)
-                of_folders.append((*mask_confusions([mask], [truth], size), outline))
-            counts[image_id] = of_folders
+                outline = true_outlines.compare(mask)
+                counted.append((*mask_confusions([mask], [truth], size), outline))
         except (OSError, ValueError) as error:
             failed[image_id] = str(error)
-    confusions, outlines = (
-        {  # int32 holds any image's pixels, and a split's matrices in half the memory
-            name: np.array([of[place][part] for of in counts.values()], np.int32).reshape(
-                -1, *shape
-            )
-            for place, name in enumerate(folders)
-        }
-        for part, shape in enumerate(((size + 1, size + 1), (size, len(COUNTS))))
-    )
-    return MaskScores(tuple(counts), failed, tuple(images.class_names), confusions, outlines)
+            continue
+        scored.append(image_id)
+        for name, (confusion, outline) in zip(folders, counted, strict=True):
+            confusions[name].append(confusion)
+            outlines[name].append(outline)
+
+    def stacked(counts: dict[str, list], *shape: int) -> dict[str, Int[ndarray, "N _ _"]]:
+        # int32 holds any image's pixels, and a split's matrices in half the memory
+        return {name: np.array(of, np.int32).reshape(-1, *shape) for name, of in counts.items()}
+
+    matrices = stacked(confusions, size + 1, size + 1)
+    lines = stacked(outlines, size, len(COUNTS))
+    return MaskScores(tuple(scored), failed, tuple(images.class_names), matrices, lines)
 
 
 def _range(name: str) -> tuple[float, ...]:

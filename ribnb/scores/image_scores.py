@@ -35,21 +35,14 @@ OF_MASKS = ("mask_miou", "val_miou")  # metrics of a result with the mIoU of mas
 class ImageScores:
     """How the maps or masks of every image were scored, image by image.
 
-    Attributes:
-        ids: of the N images.
-        confusions: name of the maps, such as ``"seeds"``, or of the masks -> (N, C + 1, C + 1)
-            pixels; rows are the truth, 0 is background.
-        thresholds: name of the maps -> the background threshold they were scored at.
-        class_names: C names, without background.
-
-    Raises:
-        ValueError: shapes, ids, names or truths that do not fit.
+    ``confusions`` and ``thresholds`` go by name of the maps, such as ``"seeds"``, or of the masks,
+    which have no threshold. ValueError for shapes, ids, names or truths that do not fit.
     """
 
-    ids: tuple[str, ...]
-    confusions: dict[str, Int[ndarray, "N C+1 C+1"]]
-    thresholds: dict[str, float]
-    class_names: tuple[str, ...]
+    ids: tuple[str, ...]  # of the N images
+    confusions: dict[str, Int[ndarray, "N C+1 C+1"]]  # pixels; rows are the truth, 0 background
+    thresholds: dict[str, float]  # the background's, at which the maps were scored
+    class_names: tuple[str, ...]  # C, without background
 
     def __post_init__(self) -> None:
         number, rows = len(self.ids), len(self.class_names) + 1
@@ -119,12 +112,8 @@ def load_image_scores(folder: str | Path) -> ImageScores:
 def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
     """Why the scores of images beside a result are not its own; empty if they are, or are none.
 
-    The mIoU of the summed matrices must be the result's, and so must the thresholds and the
-    number of images.
-
-    Args:
-        result: what ``folder/result.json`` holds.
-        folder: where it lies.
+    The mIoU of the summed matrices must be that of ``folder/result.json``, and so must the
+    thresholds and the number of images.
     """
     if not (Path(folder) / FILE).exists():
         return ""

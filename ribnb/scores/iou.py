@@ -48,16 +48,10 @@ class _Shares:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaskScore(_Shares):
-    """What one confusion matrix says.
-
-    Attributes:
-        confusion: (C + 1, C + 1) pixels.
-        class_names: C + 1 names, ``"background"`` first.
-        miou, foreground_precision, foreground_recall: numbers in %.
-    """
+    """What one confusion matrix says; its scores are numbers in %."""
 
     confusion: Int[ndarray, "C+1 C+1"]
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # C + 1, "background" first
 
     @property
     def iou(self) -> dict[str, float]:
@@ -78,30 +72,24 @@ class MaskScore(_Shares):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SeedScore(_Shares):
-    """Seed scores at several background thresholds.
+    """Seed scores at T background thresholds: each is an array (T,) in %.
 
-    Attributes:
-        thresholds: (T,) as given.
-        confusion: (T, C + 1, C + 1) pixels.
-        class_names: C + 1 names, ``"background"`` first.
-        miou, foreground_precision, foreground_recall: (T,) in %.
+    The ORACLE threshold among them has the highest mIoU on the very truth it is scored on, the
+    lowest one if several are best: too good for unseen images, see ``at``.
     """
 
     thresholds: Float[ndarray, " T"]
     confusion: Int[ndarray, "T C+1 C+1"]
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # C + 1, "background" first
 
     @property
     def best_threshold(self) -> float:
-        """The ORACLE threshold: chosen for the highest mIoU on the truth it is scored on.
-
-        The lowest one if several are best.
-        """
+        """The ORACLE threshold."""
         return float(self.thresholds[np.argmax(self.miou)])
 
     @property
     def best_miou(self) -> float:
-        """mIoU in % at the ORACLE threshold; too good for unseen images, see ``at``."""
+        """mIoU in % at the ORACLE threshold."""
         return float(self.miou.max())
 
     @property

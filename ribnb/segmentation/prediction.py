@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -43,19 +44,11 @@ def predict(
     settings: SegmentationSettings,
     device: str | torch.device = "cpu",
 ) -> Float32[ndarray, "C+1 H W"]:
-    """Class probabilities of an image at its own size: the mean of the views' softmax.
+    """Class probabilities of an RGB image at its own size: the mean of the views' softmax.
 
-    Args:
-        net: is moved to ``device``; its mode is left as it was.
-        image: of mode RGB.
-        settings: ``test_scales``, ``test_flip`` and ``precision`` count.
-        device: to compute on.
-
-    Returns:
-        In [0, 1], adding up to 1 at each pixel; channel 0 is the background.
-
-    Raises:
-        FloatingPointError: the net's logits are not finite.
+    They add up to 1 at each pixel; channel 0 is the background. The net is moved to ``device``,
+    its mode is left as it was. Of the settings ``test_scales``, ``test_flip`` and ``precision``
+    count. FloatingPointError if the net's logits are not finite.
     """
     device = as_device(device)
     net.to(device)
@@ -102,20 +95,13 @@ def segmentation_masks(
 ) -> dict[str, Report]:
     """Masks of a split: ``output_dir/plain/<id>.png`` and, with a CRF, ``output_dir/crf/<id>.png``.
 
-    An image is predicted once for both. One that fails is named in the report, and the rest goes
-    on; a call that was stopped goes on where it was when it is repeated.
+    An image is predicted once for both, see ``predict``. One that fails is named in the reports,
+    of ``"plain"`` and ``"crf"``, and the rest goes on; a call that was stopped goes on where it
+    was when it is repeated.
 
     Args:
-        net: trained.
-        images: of the split.
-        output_dir: where the folders of masks go.
-        settings: ``test_scales``, ``test_flip`` and ``precision`` count.
-        device: to compute on.
         crf: of the refinement; None leaves it out.
         workers: processes for the CRF beside this one; 0: none.
-
-    Returns:
-        ``"plain"`` and, with a CRF, ``"crf"`` -> what was done.
 
     Raises:
         ImportError: the library of the CRF is not there; nothing was made.
@@ -145,20 +131,14 @@ def segmentation_masks(
         for name, folder in folders.items()
     }
 
-    def write(name: str, image_id: str, mask: UInt8[ndarray, "H W"]) -> None:
-        folders[name].write(image_id, mask)
-        reports[name].written.append(image_id)
-
-    def fail(names: Iterable[str], image_id: str, error: BaseException) -> None:
-        for name in names:
+    def settle(name: str, image_id: str, labels: Callable[[], UInt8[ndarray, "H W"]]) -> None:
+        try:
+            mask = labels()
+        except FAILURES as error:
             reports[name].failed[image_id] = str(error) or type(error).__name__
-
-    def finish(image_id: str, job: Future) -> None:
-        error = job.exception()
-        if isinstance(error, FAILURES):
-            fail([CRF], image_id, error)
         else:
-            write(CRF, image_id, job.result())
+            folders[name].write(image_id, mask)
+            reports[name].written.append(image_id)
 
     todo = [i for i, name in enumerate(images.ids) if any(name in ids for ids in lacking.values())]
     waiting: deque[tuple[str, Future]] = deque()
@@ -173,29 +153,32 @@ def segmentation_masks(
                 image = images.image(index)
                 probabilities = predict(net, image, settings, device)
             except FAILURES as error:
-                fail(names, image_id, error)
+                for name in names:
+                    reports[name].failed[image_id] = str(error) or type(error).__name__
                 continue
             if PLAIN in names:
-                write(PLAIN, image_id, probabilities.argmax(0).astype(np.uint8))
+                settle(PLAIN, image_id, partial(_labels, probabilities))
             if CRF in names:
                 job = pool.submit(_refined, np.array(image), probabilities, crf)
                 waiting.append((image_id, job))
             while len(waiting) > 2 * workers:  # no more, for each holds its probabilities
-                finish(*waiting.popleft())
+                name, job = waiting.popleft()
+                settle(CRF, name, job.result)
         for image_id, job in waiting:
-            finish(image_id, job)
+            settle(CRF, image_id, job.result)
     for report in reports.values():
         report.seconds = time.perf_counter() - start
     return reports
 
 
+def _labels(probabilities: Float32[ndarray, "C+1 H W"]) -> UInt8[ndarray, "H W"]:
+    return probabilities.argmax(0).astype(np.uint8)
+
+
 def _refined(
-    image: UInt8[ndarray, "H W 3"],
-    probabilities: Float32[ndarray, "C+1 H W"],
-    settings: CRFSettings,
+    image: UInt8[ndarray, "H W 3"], probabilities: Float32[ndarray, "C+1 H W"], crf: CRFSettings
 ) -> UInt8[ndarray, "H W"]:
-    """The most probable labels after the CRF."""
-    return crf_probabilities(image, probabilities, settings).argmax(0).astype(np.uint8)
+    return _labels(crf_probabilities(image, probabilities, crf))
 
 
 def segment(
@@ -214,14 +197,8 @@ def segment(
 ) -> int:
     """``ribnb segment``: train DeepLab-v2 on masks; with ``predict``, write its masks of a split.
 
-    Under ``torchrun`` in several processes. The arguments are the command's.
-
-    Returns:
-        How many images failed.
-
-    Raises:
-        ValueError: what makes no sense.
-        OSError: a file that cannot be read or written.
+    Under ``torchrun`` in several processes. The arguments are the command's. Returns how many
+    images failed.
     """
     settings = getattr(SegmentationSettings, variant)(**parameters)
     if crf and not predict:

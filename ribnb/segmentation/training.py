@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from numpy import ndarray
+from PIL import Image
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -20,16 +21,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ribnb.core.devices import Precision, as_device
 from ribnb.core.files import image_set_digest
 from ribnb.core.progress import progress
-from ribnb.core.runner import MASKS, read_record, run_jobs
+from ribnb.core.runner import MASKS, read_record
 from ribnb.core.settings import Settings, SettingsError, flat, setting
 from ribnb.core.voc import IGNORED, ImageSet, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
-from ribnb.masks.stages import image_size
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Processes, Training, fit, shuffled
 
 TRUTH = "the truth"
-_CHUNK = 256  # images that a process takes at a time: few images are quicker without any
 _NAMED = 3  # images with faults that an error names
 
 
@@ -131,12 +130,8 @@ def train_segmentation(
 
     Args:
         net: with its initial weights; trained in place. Batch norms that are frozen stay so.
-        images: what to train on.
         masks_dir: folder of the masks ``<id>.png``; None takes ``images.mask``, the truth.
-        settings: the recipe.
-        folder: keeps the state after each pass and at the end the net
-            (``segmentation.safetensors``), see ``fit``.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
+        folder: keeps the state after each pass and at the end ``segmentation.safetensors``.
         workers: processes that make the views ahead; 0 makes them in this one.
 
     Raises:
@@ -150,12 +145,11 @@ def train_segmentation(
     """
     device, processes = as_device(device), Processes()
     check_classes(net, images)
-    alone = settings.batch_size if settings.frozen_batch_norm else 1
-    if processes.count > alone:
+    # each takes a part of a batch, by which a batch norm that is not frozen would normalise
+    if processes.count > (settings.batch_size if settings.frozen_batch_norm else 1):
         raise ValueError(
             f"{processes.count} processes cannot share batches of {settings.batch_size} images "
-            f"with frozen_batch_norm = {settings.frozen_batch_norm}: each takes a part of a batch, "
-            "by which a batch norm that is not frozen would normalise"
+            f"with frozen_batch_norm = {settings.frozen_batch_norm}"
         )
     views = LabelledViews(
         images,
@@ -184,7 +178,7 @@ def train_segmentation(
         **settings.training(),
         "class_names": list(images.class_names),
         "images": image_set_digest(images, labels=False),
-        **_masks_identity(images, masks_dir, workers),
+        **_masks_identity(images, masks_dir),
     }
     advice = f"Lower learning_rate = {settings.learning_rate}"
     if settings.frozen_batch_norm:
@@ -242,7 +236,7 @@ def _mask(images: ImageSet, masks_dir: str | Path | None, index: int) -> UInt8[n
     return read_mask(Path(masks_dir) / f"{images.ids[index]}.png", len(images.class_names))
 
 
-def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int) -> dict[str, Any]:
+def _masks_identity(images: ImageSet, masks_dir: str | Path | None) -> dict[str, Any]:
     """Look at every mask; what identifies them all, ready for JSON.
 
     Returns:
@@ -254,15 +248,18 @@ def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int
             unknown class, or without a labelled pixel in all of them; some are named.
     """
     where, number = masks_dir or TRUTH, len(images)
-    faults, state, labelled = [], hashlib.sha256(), 0
-    looks = run_jobs(partial(_look, images, masks_dir), range(number), max(1, workers), _CHUNK)
-    for image_id, (fault, digest, pixels) in zip(
-        images.ids, progress(looks, "masks", number), strict=True
-    ):
-        if fault:
-            faults.append(f"{image_id}: {fault}")
-        state.update(digest)
-        labelled += pixels
+    faults, state, labelled = [], hashlib.sha256(), False
+    for index, image_id in enumerate(progress(images.ids, "masks")):
+        try:
+            mask, size = _mask(images, masks_dir, index), _size(images, index)
+            if mask.shape != size:
+                raise ValueError(f"the mask is {mask.shape}, the image {size} (H, W)")
+        except (OSError, ValueError) as error:
+            faults.append(f"{image_id}: {error}")
+            continue
+        pixels = f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes()
+        state.update(hashlib.sha256(pixels).digest())
+        labelled = labelled or bool((mask != IGNORED).any())
     if faults:
         raise ValueError(
             f"{len(faults)} of {number} images have no mask to train on in {where}: "
@@ -280,16 +277,11 @@ def _masks_identity(images: ImageSet, masks_dir: str | Path | None, workers: int
     return {"masks": state.hexdigest()[:12], **origin}
 
 
-def _look(images: ImageSet, masks_dir: str | Path | None, index: int) -> tuple[str, bytes, int]:
-    """What is wrong with a mask, a hash of its pixels, and how many are labelled."""
-    try:
-        mask, size = _mask(images, masks_dir, index), image_size(images, index)
-        if mask.shape != size:
-            raise ValueError(f"the mask is {mask.shape}, the image {size} (H, W)")
-    except (OSError, ValueError) as error:
-        return str(error), b"", 0
-    pixels = hashlib.sha256(f"{mask.shape}".encode() + np.ascontiguousarray(mask).tobytes())
-    return "", pixels.digest(), int((mask != IGNORED).sum())
+def _size(images: ImageSet, index: int) -> tuple[int, int]:
+    """Height and width of an image, from the header of its file where there is one."""
+    path = getattr(images, "image_path", None)
+    with Image.open(path(index)) if path else images.image(index) as image:
+        return image.height, image.width
 
 
 def check_classes(net: DeepLabV2, images: ImageSet) -> None:

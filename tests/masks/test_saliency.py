@@ -53,7 +53,6 @@ def test_what_is_no_saliency_of_the_image_is_refused(saliency, message):
 
 
 def test_saliency_maps_that_are_missing_or_damaged_are_named(tmp_path):
-    """Images without labels need none; masks of another folder's are refused."""
     images, folder, out = Noise(), tmp_path / "saliency", tmp_path / "masks"
     maps_dir = write_maps_of(images, tmp_path / "run")
     folder.mkdir()
@@ -65,7 +64,6 @@ def test_saliency_maps_that_are_missing_or_damaged_are_named(tmp_path):
     Image.new("L", (24, 32)).save(folder / "n001.png")
     (folder / "n002.png").write_bytes(whole[:-30])
     Image.new("RGB", (32, 24)).save(folder / "n003.png")
-    (folder / "n004.png").unlink()  # has no labels
     report = saliency_masks(images, maps_dir, saliency_of(images, folder), out)
     assert report.written == ["n004", "n005", "n006", "n007", "n008"]
     reasons = {
@@ -76,7 +74,7 @@ def test_saliency_maps_that_are_missing_or_damaged_are_named(tmp_path):
     }
     assert report.failed.keys() == reasons.keys()
     assert all(why in report.failed[name] for name, why in reasons.items())
-    assert not read_mask(out / "n004.png").any()
+    assert not read_mask(out / "n004.png").any()  # an image without labels
     (tmp_path / "copy").mkdir()
     with pytest.raises(ValueError, match=r"saliency is .*saliency' there, .*copy' here"):
         saliency_masks(images, maps_dir, saliency_of(images, tmp_path / "copy"), out)
@@ -91,12 +89,12 @@ GREYS = np.array([[0, 1, 128], [254, 255, 7]], np.uint8)
 def test_greys_are_read_into_0_to_1(tmp_path, dtype, top):
     values = (GREYS / 255 * top).round().astype(dtype)
     Image.fromarray(values).save(tmp_path / "one.png")
-    saliency = read_saliency(str(tmp_path / "one.png"))
+    saliency = read_saliency(tmp_path, "one")
     assert saliency.dtype == np.float32 and saliency.shape == (2, 3)
     assert saliency.min() == 0 and saliency.max() == 1
     assert np.allclose(saliency, values / top, atol=1e-7, rtol=0)
     Image.fromarray(GREYS > 100).save(tmp_path / "two.png")
-    assert np.array_equal(read_saliency(tmp_path / "two.png"), GREYS > 100)
+    assert np.array_equal(read_saliency(tmp_path, "two"), GREYS > 100)
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,16 @@ import torch
 from irn_split import made_up_maps, write_maps_of
 from small_split import Noise
 from small_split import net as classifier
-from small_voc import IDS, make_voc
 
 from ribnb.core.files import read_maps, write_maps
 from ribnb.core.voc import read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
-from ribnb.data.voc import VOCImages
 from ribnb.masks import stages
-from ribnb.masks.crf import CRFSettings, crf_available, crf_mask, crf_masks
+from ribnb.masks.crf import CRFSettings, crf_available, crf_mask, crf_masks, seed_masks
 from ribnb.masks.irn import IRNSettings, confident, irn_labels, irn_masks, walked_mask
 from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.saliency import Saliency, saliency_mask, saliency_masks
-from ribnb.masks.stages import image_size, seed_masks
 from ribnb.scores.confusion import seed_mask
 
 needs_crf = pytest.mark.skipif(
@@ -267,15 +264,3 @@ def test_a_gpu_makes_the_cpu_s_masks(tmp_path, images, maps_dir):
         for name in images.ids
     ]
     assert np.concatenate([one.ravel() for one in same]).mean() > 0.99
-
-
-def test_an_images_size_comes_from_its_header_where_there_is_a_file(tmp_path):
-    images = VOCImages(make_voc(tmp_path), "train")
-    path = images.image_path(1)
-    Noise(sizes=((90, 60),)).image(0).save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])  # cannot be decoded
-    with pytest.raises(OSError, match=IDS[1]):
-        images.image(1)
-    assert image_size(images, 1) == (60, 90)
-    assert image_size(Noise(sizes=((32, 24),)), 0) == (24, 32)

@@ -57,9 +57,11 @@ def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> di
     looks = max(settings.iterations + settings.last_map, 1)
     updates = settings.num_updates
     model = _on_meta(model)
-    with model.stages_moving(settings.moving_stages):
-        views = [_passes(model, view) for view in _views(size, settings.scales, settings.flip)]
-        batch = _passes(model, _images(settings.num_others, settings.crop_size, settings.crop_size))
+    others = _images(settings.num_others, settings.crop_size, settings.crop_size)
+    *views, batch = (
+        _passes(model, images, settings.moving_stages)
+        for images in (*_views(size, settings.scales, settings.flip), others)
+    )
     in_loss = [v for s, v in zip(settings.scales, views, strict=True) if s in settings.loss_scales]
     return {
         "frozen_target": sum(frozen for frozen, _, _ in views),
@@ -115,15 +117,15 @@ def _views(size: tuple[int, int], scales: Iterable[float], flip: bool) -> list[T
     return [_images(1 + flip, *(round(side * scale) for side in size)) for scale in scales]
 
 
-def _passes(model: CAMNet, images: Tensor) -> tuple[int, int, int]:
+def _passes(model: CAMNet, images: Tensor, moving: int | None) -> tuple[int, int, int]:
     """FLOPs of the frozen stages, of the moving ones forward, and of these backward."""
-    model.requires_grad_(False)
-    for weight in [*model.moving_parameters(), *model.class_layer.parameters()]:
-        weight.requires_grad_(True)
-    frozen = model.frozen_features(images)
-    maps = model.class_layer(model.moving_features(frozen))
+    first, last = model.split(moving)
+    last.append(model.class_layer)
+    first.requires_grad_(False)
+    frozen = first(images)
+    maps = last(frozen)
     return (
-        count(lambda: model.frozen_features(images)),
-        count(lambda: model.class_layer(model.moving_features(frozen))),
+        count(lambda: first(images)),
+        count(lambda: last(frozen)),
         count(lambda: maps.sum().backward()),
     )

@@ -245,8 +245,7 @@ class VOCClassifierSettings(ShardSettings):
         with seeded(self.seed):
             model = CAMNet(self.net.arch, num_classes, self.net.output_stride, weights)
         if self.variant == "released":
-            for parameter in model.frozen_modules().parameters():
-                parameter.requires_grad_(False)
+            model.split()[0].requires_grad_(False)
         return model
 
 

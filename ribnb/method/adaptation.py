@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Num
-from torch import Tensor
+from torch import Tensor, nn
 
 from ribnb.core.devices import autocast, evaluation, float32_mode
 from ribnb.method.cam import MapSum
@@ -24,12 +24,11 @@ Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
 
 @dataclass
 class Step:
-    """What happened at one step, kept with ``trace=True``.
+    """What happened at step k, from 0, kept with ``trace=True``; its maps are those of theta_k.
 
     Attributes:
-        k: the step, from 0; its maps are those of theta_k.
-        cams: a tensor (n, h, w) for each scale that ran: ReLU of the class maps of the present
-            classes, image and flip added.
+        cams: (n, h, w) for each scale that ran: ReLU of the class maps of the present classes,
+            image and flip added.
         flooded: share of the scale-1 positions where a present class is high; None without the
             flood rule.
         gap_logits: (2, n) GAP of the scale-1 views' class maps, whatever the loss pools with.
@@ -135,7 +134,15 @@ def adapt(
     maps = MapSum(views[0].shape[-2:], settings, model.output_stride)
     stops = settings.margin_rule == "stop" and settings.iterations > 0
     updates = settings.iterations if trace else settings.num_updates
-    with _walk_from(model, settings, views, labels) as walk:
+    parts = model.split(settings.moving_stages)
+    with (
+        torch.inference_mode(False),  # gradients flow, whatever mode the caller is in
+        torch.enable_grad(),
+        _restored([*parts[1].parameters(), *model.class_layer.parameters()]),
+        evaluation(model),
+        float32_mode(settings.precision),
+    ):
+        walk = _Walk(model.class_layer, parts, settings, views, labels)
         for k in range(max(settings.iterations + settings.last_map, 1)):
             step = Step(k)
             with torch.set_grad_enabled(k < updates):
@@ -154,10 +161,7 @@ def adapt(
             if k < updates and rows is not None and (trace or course.stop_reason is None):
                 batch = next(batches, None)
                 if batch is None:
-                    raise ValueError(
-                        f"there is no batch for step {k}: these settings take {updates} updates, "
-                        "each with a batch of its own"
-                    )
+                    raise ValueError(f"there is no batch for step {k}; {updates} are needed")
                 course.losses.append(walk.update(step, rows, *batch))
                 if after_update is not None:
                     after_update(k)
@@ -197,20 +201,25 @@ class _Walk:
     """The network on its way from theta_0, and the image it walks for."""
 
     def __init__(
-        self, model: CAMNet, settings: RIBSettings, views: Sequence[Tensor], labels: Tensor
+        self,
+        class_layer: nn.Module,
+        parts: tuple[nn.Module, nn.Module],
+        settings: RIBSettings,
+        views: Sequence[Tensor],
+        labels: Tensor,
     ) -> None:
-        self.model, self.settings = model, settings
-        self.device = model.class_layer.weight.device
+        self.class_layer, self.settings = class_layer, settings
+        frozen, self.moving = parts
+        self.device = class_layer.weight.device
         self.labels = labels.to(self.device)
         self.present = self.labels.nonzero()[:, 0]
-        groups = [model.moving_parameters(), list(model.class_layer.parameters())]
         self.optimizer = torch.optim.SGD(
-            [{"params": weights} for weights in groups],  # each update sets their rates
+            [{"params": list(part.parameters())} for part in (self.moving, class_layer)],
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
         # The frozen stages never move: batch norm is folded in, and the target passes once.
-        self.frozen_stages = folded(model.frozen_modules())
+        self.frozen_stages = folded(frozen)
         self.frozen = [self.frozen_features(view) for view in views]
 
     def look(self, step: Step) -> Tensor | None:
@@ -284,7 +293,7 @@ class _Walk:
 
     def class_maps(self, frozen: Tensor) -> Tensor:
         with autocast(self.settings.precision, self.device):
-            return self.model.class_layer(self.model.moving_features(frozen)).float()
+            return self.class_layer(self.moving(frozen)).float()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
@@ -299,22 +308,6 @@ def _require_finite(finite: Tensor, what: str) -> None:
     # GNDRP keeps no position of a map of NaN: the loss alone would not show it.
     if not finite.all():
         raise FloatingPointError(f"{what} hold NaN or infinity")
-
-
-@contextmanager
-def _walk_from(
-    model: CAMNet, settings: RIBSettings, views: Sequence[Tensor], labels: Tensor
-) -> Iterator[_Walk]:
-    """A walk from the model's weights, theta_0, which it has again afterwards, whatever happens."""
-    with (
-        torch.inference_mode(False),  # gradients flow, whatever mode the caller is in
-        torch.enable_grad(),
-        model.stages_moving(settings.moving_stages),
-        _restored([*model.moving_parameters(), *model.class_layer.parameters()]),
-        evaluation(model),
-        float32_mode(settings.precision),
-    ):
-        yield _Walk(model, settings, views, labels)
 
 
 @contextmanager

@@ -38,20 +38,13 @@ def gradient_maps(
         (L, B, H, W) signed gradients, summed over the image's channels, unnormalised.
 
     Raises:
-        ValueError: images that are not (B, C, H, W), targets that are not (B,) class indices,
-            a model without such layers or without logits (B, num_classes).
+        ValueError: targets that are not (B,) class indices.
 
     Lee et al. 2021, Figure 1(b).
     """
-    if images.ndim != 4:
-        raise ValueError(f"images must have the shape (B, C, H, W); got {tuple(images.shape)}")
     images = images.detach().clone().requires_grad_(True)
     with evaluation(model), _record_sums(model, before_activation) as sums, torch.enable_grad():
         logits = model(images)
-    if logits.ndim != 2 or not any(isinstance(module, LAYERS) for module in model.modules()):
-        raise ValueError(
-            "the model must give logits (B, C) and have convolutions or fully connected layers"
-        )
     known = range(logits.shape[1])
     if targets.shape != (len(images),) or not all(t in known for t in targets.tolist()):
         raise ValueError(
@@ -119,14 +112,9 @@ def region_ratios(
         The same names -> (L, B).
 
     Raises:
-        ValueError: other than one mask or one scale an image, an empty region, a map with NaN, a
-            negative threshold, a scale that is not positive.
+        ValueError: an empty region, a map with NaN, a negative threshold, a scale that is not
+            positive.
     """
-    for what, given in [*regions.items(), ("scales", scales)]:
-        if given is not None and len(given) != maps.shape[1]:
-            raise ValueError(
-                f"{what!r} is for {len(given)} images, the maps are of {maps.shape[1]}"
-            )
     if not threshold >= 0 or (scales is not None and not (scales > 0).all()):
         raise ValueError(
             f"threshold must be at least 0 and each scale positive; got {threshold} and {scales}"
@@ -147,11 +135,7 @@ def region_ratios(
 
 @contextmanager
 def _record_sums(model: nn.Module, before_activation: bool) -> Iterator[list[Tensor]]:
-    """Collect sum(T_1) ... sum(T_{L-1}) while the model runs.
-
-    What enters layer k + 1 is T_k. The first layer's input is the image and the last layer's
-    output holds the logits, so one of the sums is dropped at that end.
-    """
+    """Collect sum(T_1) ... sum(T_{L-1}), of what enters layers 2 ... L, while the model runs."""
     sums: list[Tensor] = []
 
     def record(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -164,5 +148,4 @@ def _record_sums(model: nn.Module, before_activation: bool) -> Iterator[list[Ten
     finally:
         for handle in handles:
             handle.remove()
-    if sums:
-        sums.pop(-1 if before_activation else 0)
+    sums.pop(-1 if before_activation else 0)  # the logits; the image

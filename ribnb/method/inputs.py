@@ -27,11 +27,6 @@ class AdaptationInputs(Dataset):
     its step k. Each batch has a generator of its own, which depends only on the settings' seed,
     ``target`` and k: neither workers, nor shards, nor a resumed run change it, and no global
     generator is touched.
-
-    Args:
-        images: an image set, such as ``SceneImages`` or ``VOCImages``.
-        settings: scales and flip of the views; seed, size and choice of the batch, ``crop_size``
-            and the range of long sides.
     """
 
     def __init__(self, images: ImageSet, settings: RIBSettings) -> None:
@@ -52,18 +47,14 @@ class AdaptationInputs(Dataset):
 
     def views(self, target: int) -> list[Float[Tensor, "2 3 h w"]]:
         """The image at each of the scales; see ``multi_scale_views``."""
-        settings = self.settings
-        return multi_scale_views(self.images.image(target), settings.scales, settings.flip)
+        image = self.images.image(target)
+        return multi_scale_views(image, self.settings.scales, self.settings.flip)
 
     def batch(self, target: int, step: int) -> tuple[Batch, dict[str, str]]:
         """The other images of one step, without those that cannot be read, and these -> why.
 
-        They are ``settings.num_others`` random images, or as many as there are to draw from, none
-        twice and never the target, each in a random view. With ``batch_choice="disjoint"`` none
-        has a class of the target's.
-
-        Raises:
-            ValueError: views of different sizes, which ``crop_size=0`` may leave.
+        They are ``settings.num_others`` of the candidates, or as many as there are, none twice,
+        each in a random view. ValueError if views differ in size, as ``crop_size=0`` may leave it.
         """
         generator = np.random.default_rng([self.settings.seed, target, step])
         candidates = self.candidates(target)
@@ -84,7 +75,7 @@ class AdaptationInputs(Dataset):
         return stack(items), unreadable
 
     def candidates(self, target: int) -> Int[ndarray, " n"]:
-        """Indices of the images that a batch of this target may hold."""
+        """Images that a target's batch may hold: all others, or those without its classes."""
         allowed = torch.ones(len(self.images), dtype=torch.bool)
         if self.settings.batch_choice == "disjoint":
             allowed = ((self.labels != 0) & (self.labels[target] != 0)).any(dim=1).logical_not()
@@ -93,16 +84,10 @@ class AdaptationInputs(Dataset):
 
 
 class Feed:
-    """For one target after the other: its views, then a batch for each of its updates.
+    """For one target after the other, in this order: its views, then a batch for each update.
 
-    Workers read ahead, in this order. Once the next target is asked for, because this one has
-    stopped early, no more of this one is read, and what had been read ahead is dropped.
-
-    Args:
-        inputs: what to read.
-        targets: indices of images, in the order in which they will be asked for.
-        workers: processes that read ahead; 0 reads when asked.
-        pin_memory: for faster copies to a GPU.
+    Workers read ahead. Once the next target is asked for, because this one has stopped early, no
+    more of this one is read, and what had been read ahead is dropped.
     """
 
     def __init__(
@@ -134,11 +119,7 @@ class Feed:
                     yield target, step
 
     def views(self, target: int) -> list[Tensor]:
-        """The views of the next target.
-
-        Raises:
-            OSError: the image cannot be read; says why.
-        """
+        """The views of the next target; OSError if the image cannot be read."""
         self.asked += 1
         key = None
         while key != (target, VIEWS):  # what was read ahead of a target that stopped is dropped
@@ -149,11 +130,7 @@ class Feed:
         return views
 
     def batches(self) -> Iterator[Batch]:
-        """The batches of the target whose views came last, one a step.
-
-        Raises:
-            ValueError: views of different sizes; says what to do.
-        """
+        """The batches of the target whose views came last; ValueError if sizes differ."""
         for _ in range(self.inputs.settings.num_updates):
             _, batch, unreadable = next(self.stream)
             if isinstance(batch, Exception):

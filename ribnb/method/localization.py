@@ -35,10 +35,7 @@ def read_steps(path: str | Path) -> Course | None:
 
 @dataclass
 class MapsReport(Report):
-    """What became of the images of a split, or of one shard of it.
-
-    Once the whole split is done (``pending`` is 0), stops and seconds are those of all its
-    images, whichever shard made them; until then, of the shard's.
+    """A report with the stops and seconds of the shard, or of the split once it is done.
 
     Attributes:
         unreadable: id -> why it was left out of other images' batches.
@@ -83,9 +80,6 @@ def localization_maps(
             ``pending == 0``.
         shard: (i, n): every n-th image, starting from the i-th.
         workers: processes that decode ahead of the device.
-
-    Returns:
-        What was done, and what failed; see ``MapsReport``.
 
     Raises:
         ValueError: a shard that does not exist, a model of another number of classes than the
@@ -167,30 +161,22 @@ class _MapFolder(RecordedFolder):
 
 def _nothing(image: Image.Image) -> Adaptation:
     """Of an image without labels."""
-    sizes = (image.height, image.width), (-(-image.height // 4), -(-image.width // 4))
-    high_res, strided = (torch.zeros(0, *size) for size in sizes)
+    high_res = torch.zeros(0, image.height, image.width)
     class_ids = torch.zeros(0, dtype=torch.int64)
-    return Adaptation(class_ids=class_ids, high_res=high_res, strided=strided)
+    return Adaptation(class_ids=class_ids, high_res=high_res, strided=high_res[:, ::4, ::4])
 
 
 def maps_digest(maps_dir: str | Path, images: ImageSet) -> str:
-    """12 hexadecimal digits that tell which maps a folder holds, once they are those of a split.
-
-    Args:
-        maps_dir: folder of ``<id>.npz`` that ``localization_maps`` wrote, ``RUN/maps``.
-        images: the images that the maps must be of.
+    """12 hexadecimal digits that tell which maps ``RUN/maps`` holds, if they are of these images.
 
     Raises:
-        FileNotFoundError: no such folder, or one without ``maps.json`` beside it.
+        FileNotFoundError: there is no ``maps.json`` beside it.
         ValueError: a ``maps.json`` that is damaged, or of other images.
     """
-    if not Path(maps_dir).is_dir():
-        raise FileNotFoundError(f"there is no folder of maps {maps_dir}; run the chapter voc_rib")
     record = read_record(maps_dir, MAPS)
     if record.get("images") != images_digest(images):
         raise ValueError(
-            f"{maps_dir} holds maps of other images than the {len(images)} here ({images.ids[0]} "
-            f"to {images.ids[-1]}), or of other labels. Take the split, num_images, seed and "
-            "labels that the maps were made with"
+            f"{maps_dir} holds maps of other images than the {len(images)} here, or of other "
+            "labels. Take the split, num_images, seed and labels that they were made with"
         )
     return digest(record)

@@ -57,12 +57,7 @@ def gndrp(
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {variant!r}")
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie in [0, 1]; got {threshold}")
-    channels = {1, features.shape[1]} if features.ndim == 4 else set()
-    if (
-        cam.ndim != 4
-        or cam.shape[1] not in channels
-        or (cam.shape[0], *cam.shape[2:]) != (features.shape[0], *features.shape[2:])
-    ):
+    if features.ndim != 4 or cam.shape not in (features.shape, features[:, :1].shape):
         raise ValueError(
             "features must be (B, C, h, w) and cam (B, C, h, w) or (B, 1, h, w); got "
             f"{tuple(features.shape)} and {tuple(cam.shape)}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,9 +18,8 @@ from ribnb.nets.weights import StoredNet, load_state, starting_weights
 
 Architecture = Literal["scenes", "resnet18", "resnet34", "resnet50", "resnet101"]
 ARCHITECTURES = get_args(Architecture)
-PLAIN = ("relu", "maxpool")  # stages without weights
-STAGES = ("conv1", "bn1", *PLAIN, "layer1", "layer2", "layer3", "layer4")
-MOVING = 2  # so many residual stages the method moves, in the paper's program: layer3 and layer4
+STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+MOVING = 2  # residual stages that the adaptation moves, in the paper's program: layer3 and layer4
 
 
 class SceneBackbone(nn.Module):
@@ -54,17 +51,10 @@ class SceneBackbone(nn.Module):
 
 
 def new_backbone(arch: str, output_stride: int) -> tuple[nn.Module, int, int]:
-    """A backbone with random weights, whose stages are named ``STAGES``.
+    """A backbone with random weights and stages ``STAGES``, its channels, its output stride.
 
-    Args:
-        arch: one of ``ARCHITECTURES``; torchvision's ResNets keep the names of their parameters.
-        output_stride: 16 (stride 1 in layer4) or 8 (in layer3 too); ``"scenes"`` always has 4.
-
-    Returns:
-        The backbone, the channels of its last feature map, and its output stride.
-
-    Raises:
-        ValueError: an unknown ``arch`` or ``output_stride``.
+    The stride is 16 (stride 1 in layer4) or 8 (in layer3 too); ``"scenes"`` always has 4.
+    torchvision's ResNets keep the names of their parameters.
     """
     if arch not in ARCHITECTURES:
         raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
@@ -93,7 +83,7 @@ class CAMNet(StoredNet):
         arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's), or
             ``"scenes"``, a small one for the embedded scenes.
         num_classes: C.
-        output_stride: 16, without dilation, as the authors' net, or 8; see ``new_backbone``.
+        output_stride: 16, without dilation, as the authors' net, or 8; ``"scenes"`` has 4.
         weights: torchvision's weights enum of ``arch`` (downloaded and cached), a path of a
             state dict (``.safetensors`` or torch's format; a torchvision ResNet or a CAMNet),
             or None for random weights drawn from torch's global generator.
@@ -101,15 +91,15 @@ class CAMNet(StoredNet):
     Attributes:
         backbone: the ResNet without its fc; its parameters keep torchvision's names.
         class_layer: the 1 x 1 convolution.
-        moving_stages: the backbone's last residual stages that the adaptation moves, 0 to 4.
         output_stride: pixels of the image for one position of the feature map.
 
     Raises:
-        ValueError: an unknown ``arch`` or ``output_stride``, fewer than one class, weights of
-            another architecture or of another number of classes.
+        ValueError: an unknown ``arch`` or ``output_stride``, weights of another architecture or
+            of another number of classes.
     """
 
     kind = "classifier"
+    frozen_stages = ("conv1", "bn1", "layer1", "layer2")  # in the paper's program
 
     def __init__(
         self,
@@ -120,9 +110,7 @@ class CAMNet(StoredNet):
     ) -> None:
         super().__init__()
         self.backbone, channels, self.output_stride = new_backbone(arch, output_stride)
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-        self.arch, self.num_classes, self.moving_stages = arch, num_classes, MOVING
+        self.arch, self.num_classes = arch, num_classes
         self.class_layer = nn.Conv2d(channels, num_classes, kernel_size=1, bias=False)
         if weights is not None:
             state = starting_weights(arch, weights)
@@ -134,32 +122,20 @@ class CAMNet(StoredNet):
         """The arguments that build this net."""
         return {name: getattr(self, name) for name in ("arch", "num_classes", "output_stride")}
 
-    @property
-    def frozen_stages(self) -> tuple[str, ...]:
-        """The backbone's leading stages with weights, which the adaptation leaves alone."""
-        frozen = STAGES[: len(STAGES) - self.moving_stages]
-        return tuple(name for name in frozen if name not in PLAIN)
+    def split(self, moving: int | None = None) -> tuple[nn.Sequential, nn.Sequential]:
+        """The backbone in two: what the adaptation leaves alone, then what it moves.
 
-    def frozen_modules(self) -> nn.Sequential:
-        """The leading frozen stages in a row: the net's own modules, not copies."""
-        return self._stages(slice(0, len(STAGES) - self.moving_stages))
-
-    def frozen_features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B F h w"]:
-        """What the leading frozen stages make of the images; without gradients."""
-        with torch.no_grad():
-            return self.frozen_modules()(images)
-
-    def moving_features(self, frozen: Float[Tensor, "B F h w"]) -> Float[Tensor, "B D h w"]:
-        """The last feature map T_l, from what ``frozen_features`` gave."""
-        return self._moving()(frozen)
-
-    def moving_parameters(self) -> list[nn.Parameter]:
-        """The backbone's parameters that the adaptation moves; those of the class layer aside."""
-        return list(self._moving().parameters())
+        The second part holds the last ``moving`` residual stages, 0 to 4; None is layer3 and
+        layer4, all but ``frozen_stages``. Both are the net's own modules, not copies.
+        """
+        stages = [getattr(self.backbone, stage) for stage in STAGES]
+        cut = len(STAGES) - (MOVING if moving is None else moving)
+        return nn.Sequential(*stages[:cut]), nn.Sequential(*stages[cut:])
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The last feature map T_l."""
-        return self._stages(slice(None))(images)
+        frozen, moving = self.split()
+        return moving(frozen(images))
 
     def class_maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """The class layer's output at every position, before any ReLU."""
@@ -170,22 +146,6 @@ class CAMNet(StoredNet):
         return self.class_maps(images).mean(dim=(2, 3))
 
     forward = logits
-
-    @contextmanager
-    def stages_moving(self, count: int | None) -> Iterator[None]:
-        """Within it the last ``count`` residual stages move, 0 to 4; None changes nothing."""
-        before = self.moving_stages
-        self.moving_stages = before if count is None else count
-        try:
-            yield
-        finally:
-            self.moving_stages = before
-
-    def _moving(self) -> nn.Sequential:
-        return self._stages(slice(len(STAGES) - self.moving_stages, None))
-
-    def _stages(self, which: slice) -> nn.Sequential:
-        return nn.Sequential(*(getattr(self.backbone, stage) for stage in STAGES[which]))
 
 
 def folded(module: nn.Module) -> nn.Module:

@@ -127,8 +127,7 @@ def train_classifier(
         settings: the recipe.
         folder: where a killed training goes on, and a finished one is loaded from.
         validation: images for the mAP at the end.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ..., or a device; the net stays there.
-        workers: processes that make the views ahead; 0 makes them in this one.
+        device, workers: as in ``fit`` and ``shuffled``.
 
     Raises:
         ValueError: an empty image set, labels of another number of classes than the net's, views
@@ -156,10 +155,7 @@ def train_classifier(
     head = [weight for weight in net.class_layer.parameters() if weight.requires_grad]
     rest = [weight for weight in net.backbone.parameters() if weight.requires_grad]
     optimizer = torch.optim.SGD(
-        [
-            {"params": rest, "factor": 1.0},
-            {"params": head, "factor": settings.class_layer_factor},
-        ],
+        [{"params": rest}, {"params": head, "factor": settings.class_layer_factor}],
         lr=settings.learning_rate,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
@@ -216,15 +212,8 @@ def mean_average_precision(
     The images are seen whole, at their own size; those of a batch go through the net together
     if they have one size, else one by one. The net's mode is left as it was.
 
-    Args:
-        model: a classifier; it is moved to ``device``.
-        images: an image set.
-        device, precision: where and how it runs.
-        batch_size: images at a time.
-        workers: processes that read images ahead.
-
-    Raises:
-        ValueError: the labels are of another number of classes than the net's, or all 0.
+    It moves to ``device``; ``workers`` processes read ahead. ValueError if the labels are of
+    another number of classes than the net's, or all 0.
     """
     from sklearn.metrics import average_precision_score  # takes a second
 

@@ -45,8 +45,7 @@ class DeepLabV2(StoredNet):
             Position i sees the image around pixel ``i * output_stride``.
 
     Raises:
-        ValueError: an unknown ``arch``, fewer than one class, rates below 1, weights of another
-            architecture.
+        ValueError: an unknown ``arch``, weights of another architecture.
 
     Chen et al. 2018 (TPAMI), "DeepLab", sections 3.1 and 3.2 (ASPP-L).
     """
@@ -62,14 +61,12 @@ class DeepLabV2(StoredNet):
     ) -> None:
         super().__init__()
         self.backbone, channels, self.output_stride = new_backbone(arch, output_stride=8)
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1; got {num_classes}")
-        if not atrous_rates or min(atrous_rates) < 1:
-            raise ValueError(f"atrous_rates must be numbers from 1 up; got {atrous_rates}")
         self.arch, self.num_classes = arch, num_classes
         self.atrous_rates = tuple(atrous_rates)
-        if arch != "scenes":
-            _dilate(self.backbone)
+        for stage, dilation in DILATIONS.items() if arch != "scenes" else ():
+            for module in getattr(self.backbone, stage).modules():
+                if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+                    module.dilation = module.padding = (dilation, dilation)
         if weights is not None:
             state = {
                 name.removeprefix("backbone."): value
@@ -93,11 +90,8 @@ class DeepLabV2(StoredNet):
 
     def design(self) -> dict[str, Any]:
         """The arguments that build this net."""
-        return {
-            "arch": self.arch,
-            "num_classes": self.num_classes,
-            "atrous_rates": list(self.atrous_rates),
-        }
+        rates = list(self.atrous_rates)
+        return {"arch": self.arch, "num_classes": self.num_classes, "atrous_rates": rates}
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The last feature map; h = ceil(H / output_stride)."""
@@ -109,11 +103,3 @@ class DeepLabV2(StoredNet):
         """Logits, before any softmax; channel 0 is the background, c + 1 class c."""
         features = self.features(images)
         return sum(branch(features) for branch in self.branches)
-
-
-def _dilate(resnet: nn.Module) -> None:
-    """Dilated 3 x 3 convolutions in layer3 and layer4, whose stride is 1."""
-    for stage, dilation in DILATIONS.items():
-        for module in getattr(resnet, stage).modules():
-            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-                module.dilation = module.padding = (dilation, dilation)

@@ -101,10 +101,9 @@ def fit(
     Args:
         net: with its initial weights; trained in place. With a ``folder`` a ``StoredNet``.
         optimizer: of what is to move. A group's ``factor``, 1 if it has none, multiplies the rate.
-        batches: the first step, from 0 -> that step's batch and all that follow. What a batch
-            holds must depend on its step alone; see ``shuffled``.
-        ends: after how many steps each pass over the images is complete; the last one ends the
-            training.
+        batches: a step, from 0 -> its batch and all that follow. What a batch holds must depend
+            on its step alone; see ``shuffled``.
+        ends: after how many steps each pass over the images is complete; the last ends it all.
         loss: (forward, *batch) -> the batch's mean loss and of how many items it is the mean;
             ``forward`` calls the net in ``precision``.
         rate: step -> learning rate.
@@ -116,8 +115,8 @@ def fit(
         precision: ``"float32"``, ``"tf32"`` or ``"bfloat16"``.
         still: modules that stay in eval mode.
         channels_last: the memory format of images in the net; faster for large convolutions.
-        each_pass: takes the record after each pass but the last, and may add to it.
-        at_end: takes the record when the net is trained and in eval mode, and may add to it.
+        each_pass, at_end: take the record, after each pass but the last and when the net is
+            trained and in eval mode, and may add to it.
         advice: what to do about a loss that is not finite.
         label: stands in front of the progress bar.
 
@@ -193,13 +192,9 @@ def fit(
 def shuffled(
     dataset: Dataset, keys: ShuffledBatches, device: torch.device, workers: int = 0
 ) -> Callable[[int], DataLoader]:
-    """The ``batches`` of ``fit``: a data set's items by their keys, the same ones again.
+    """The ``batches`` of ``fit``: items of a data set, drawn from nothing but each step's keys.
 
-    Args:
-        dataset: key -> tensors, drawn from nothing but the key.
-        keys: of each step.
-        device: on which the net is trained.
-        workers: processes that make the items ahead.
+    ``workers`` are processes that make them ahead, for training on ``device``.
     """
     loader = DataLoader(
         dataset,
@@ -241,10 +236,7 @@ class Processes:
         return DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
 
     def mean(self, mean: Tensor, items: int | Tensor) -> tuple[float, Tensor]:
-        """A loss over the parts of all processes, and what to differentiate for its gradient.
-
-        ``mean`` is that of the ``items`` of this process's part.
-        """
+        """The mean over all processes' items from this one's, and what to differentiate for it."""
         if self.count == 1:
             return mean.item(), mean
         items = torch.as_tensor(items, dtype=mean.dtype, device=mean.device)
@@ -265,14 +257,8 @@ class Processes:
 def process_group(device: str) -> Iterator[torch.device]:
     """The device of this process; under ``torchrun`` with a process group around it.
 
-    Several processes use NCCL and one GPU each, or Gloo on the CPU.
-
-    Args:
-        device: ``"auto"``, or any that ``resolve_device`` knows; of several processes on CUDA
-            each takes the GPU of its number.
-
-    Raises:
-        ValueError: a device that this machine does not have, or several processes on MPS.
+    Several processes use NCCL and the GPU of their number, or Gloo on the CPU. ValueError for a
+    device that this machine does not have, or several processes on MPS.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield resolve_device(device)

@@ -21,7 +21,6 @@ from ribnb.core.settings import differences
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what comes with the package
 FORMAT = 2
-NEEDED = {"format", "kind", "design", "class_names", "digest"}
 STATE = "training.pt"
 START = "sum of the initial weights"
 Net = TypeVar("Net", bound="StoredNet")
@@ -51,18 +50,14 @@ class StoredNet(nn.Module):
 
         Args:
             path: the file; its folder is made.
-            metadata: ``class_names`` and whatever else tells how the net was made, ready for JSON.
+            metadata: ``class_names``, one a class, and whatever else tells how the net was made,
+                ready for JSON.
             dtype: of the stored weights; ``torch.float16`` halves the file and rounds them.
-
-        Raises:
-            ValueError: class names missing, or not as many as the net has classes.
         """
         metadata = metadata or {}
         names = list(metadata.get("class_names", ()))
         if len(names) != getattr(self, "num_classes", len(names)):
-            raise ValueError(
-                f"metadata['class_names'] must name the {self.num_classes} classes; got {names}"
-            )
+            raise ValueError(f"class_names must name the {self.num_classes} classes; got {names}")
         weights, rounded = {}, {}
         for name, value in self.stored.state_dict().items():
             kept = value.to(dtype) if value.is_floating_point() else value
@@ -84,10 +79,7 @@ class StoredNet(nn.Module):
     def load(cls: type[Net], path: str | Path, **wanted: Any) -> Net:
         """The net of a checkpoint: on the CPU, in float32, in eval mode.
 
-        Args:
-            path: the file.
-            wanted: parts of its design that it must have, such as ``arch``, if they matter; None
-                takes any.
+        ``wanted`` are parts of its design that it must have, such as ``arch``; None takes any.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -96,10 +88,7 @@ class StoredNet(nn.Module):
         design = checkpoint_metadata(path, cls.kind)["design"]
         other = {key: value for key, value in wanted.items() if value not in (None, design[key])}
         if other:
-            raise ValueError(
-                f"{path} is another {cls.kind}: {differences(design, other)}. Ask for the one that "
-                "is there, or name another file"
-            )
+            raise ValueError(f"{path} is another {cls.kind}: {differences(design, other)}")
         with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
             net = cls(**design)
         net.load_weights(path)
@@ -109,10 +98,7 @@ class StoredNet(nn.Module):
         """Take the weights of a checkpoint over; ValueError if damaged, or of another design."""
         load_state(self.stored, read_state_dict(path), f"{path}", f"this {self.kind}")
         if weights_digest(self.stored) != checkpoint_metadata(path, self.kind)["digest"]:
-            raise ValueError(
-                f"{path} is damaged: its weights are not those that were written. Move it away, "
-                "and fetch or train it anew"
-            )
+            raise ValueError(f"{path} is damaged: its weights are not those that were written")
 
 
 def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, Any]:
@@ -136,21 +122,18 @@ def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, 
             f"{path} is not a whole {kind or 'checkpoint'} ({error}). Move it away, and fetch or "
             "train it anew"
         ) from error
-    if metadata.get("format") != FORMAT or not metadata.keys() >= NEEDED:
+    if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no checkpoint of format {FORMAT}, as save writes it; plain weights are "
             "read by CAMNet(..., weights=path) and DeepLabV2(..., weights=path)"
         )
     if kind not in (None, metadata["kind"]):
-        found = metadata["kind"]
-        raise ValueError(f"{path} is of the kind {found!r}, not {kind!r}; name another file")
+        raise ValueError(f"{path} is of the kind {metadata['kind']!r}, not {kind!r}")
     return metadata
 
 
 def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
-    """The state dict of torchvision's weights of an architecture, or the one in a file.
-
-    Published weights are downloaded once, and their checksum is compared.
+    """The state dict in a file, or torchvision's: downloaded once, its checksum compared.
 
     Raises:
         ValueError: weights of another architecture; a file that holds no whole state dict.
@@ -204,12 +187,10 @@ class TrainingFolder:
     """What a training leaves in its folder, as long as it is the same training.
 
     ``training.pt`` is the state after a pass; the checkpoint of the trained net takes its place
-    at the end. Both are written beside their names and renamed, so that a kill leaves whole files.
+    at the end. Both appear only when they are whole.
     """
 
-    def __init__(self, folder: str | Path, net: nn.Module, identity: Mapping[str, Any]) -> None:
-        if not isinstance(net, StoredNet):
-            raise ValueError(f"a {type(net).__name__} cannot be kept in a folder; see StoredNet")
+    def __init__(self, folder: str | Path, net: StoredNet, identity: Mapping[str, Any]) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.net, self.path, self.state = net, folder / f"{net.kind}.safetensors", folder / STATE
@@ -225,15 +206,10 @@ class TrainingFolder:
         self.identity = json.loads(json.dumps(identity))  # lists for tuples, as it is read back
 
     def load(self) -> dict[str, Any]:
-        """The finished training's record, its weights taken over.
-
-        A net that has these weights already, as when a notebook's cell runs twice, is welcome.
-        """
+        """The finished training's record, its weights taken over."""
         record = checkpoint_metadata(self.path, self.net.kind)
-        if "identity" not in record:
-            raise ValueError(f"{self.path} does not say how it was trained. Choose another folder")
-        identity = record["identity"]
-        if weights_digest(self.net.stored) == record["digest"]:
+        identity = record.get("identity", {})
+        if weights_digest(self.net.stored) == record["digest"]:  # as when a cell runs twice
             identity = {**identity, START: self.identity[START]}
         self._refuse_other(self.path, identity)
         self.net.load_weights(self.path)
@@ -248,9 +224,10 @@ class TrainingFolder:
             identity, record = state["identity"], state["record"]
             weights, moments = state["weights"], state["optimizer"]
         except Exception as error:  # what a broken file raises depends on where it breaks
-            reason = str(error).partition("\n")[0]
-            message = f"{self.state} is not a whole training state ({reason}); training starts anew"
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(
+                f"{self.state} is not a whole training state ({error!r:.99}); training starts anew",
+                stacklevel=4,
+            )
             return None
         self._refuse_other(self.state, identity)
         self.net.stored.load_state_dict(weights)
@@ -283,8 +260,7 @@ class TrainingFolder:
     def _refuse_other(self, path: Path, identity: Mapping[str, Any]) -> None:
         other = differences(identity, self.identity)
         if other:
-            again = "; or build the net anew, if it was trained since" if START in other else ""
             raise ValueError(
-                f"{path} is of another training: {other}. Choose another folder, or move that file "
-                f"away{again}"
+                f"{path} is of another training: {other}. Choose another folder, move that file "
+                "away, or build the net anew if it was trained since"
             )

@@ -125,7 +125,7 @@ def test_a_run_on_other_images_or_without_maps_of_a_kind_is_refused(run, tmp_pat
     with pytest.raises(ValueError, match="cam/maps holds maps of other images than the 3"):
         maps_of(few("voc_masks", maps_run=str(run)), SceneImages(3, seed=3), CPU, "nowhere")
     shutil.copytree(run / "maps", tmp_path / "run" / "maps")
-    with pytest.raises(FileNotFoundError, match=r"there is no folder of maps .*cam"):
+    with pytest.raises(FileNotFoundError, match="cam/maps is no folder of maps"):
         maps_of(few("voc_masks", maps_run=str(tmp_path / "run")), IMAGES, CPU, "nowhere")
 
 

@@ -68,9 +68,9 @@ def test_labels_may_be_of_any_type(logits, labels, dtype):
     ("logits", "labels", "message"),
     [
         (torch.zeros(2, 3), torch.zeros(2, 4), r"shape \(B, C\).*\(2, 3\).*\(2, 4\)"),
-        (torch.zeros(1, 2), torch.tensor([[0, 0.5]]), r"labels must be 0 or 1; found 0\.5"),
-        (torch.zeros(1, 2), torch.tensor([[0, math.nan]]), "labels must be 0 or 1; found nan"),
-        (torch.tensor([[0, 1], [2, math.nan]]), torch.zeros(2, 2), "image 1, class 1 is NaN"),
+        (torch.zeros(1, 2), torch.tensor([[0, 0.5]]), "labels must be 0 or 1"),
+        (torch.zeros(1, 2), torch.tensor([[0, math.nan]]), "labels must be 0 or 1"),
+        (torch.tensor([[0, 1], [2, math.nan]]), torch.zeros(2, 2), "no logit NaN"),
     ],
 )
 def test_refuses_wrong_tensors_in_words(logits, labels, message):

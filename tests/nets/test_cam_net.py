@@ -99,67 +99,41 @@ def test_refuses_an_unknown_design():
 # What stands still ------------------------------------------------------------------------
 
 
-def names_of(net: CAMNet, parameters) -> set[str]:
-    wanted = {id(parameter) for parameter in parameters}
-    return {name for name, p in net.backbone.named_parameters() if id(p) in wanted}
-
-
 @pytest.mark.parametrize("arch", ["scenes", "resnet18"])
-def test_wherever_it_is_split_the_two_halves_are_the_whole(arch):
-    """Also if run again on the same frozen features: nothing is changed in place."""
+def test_wherever_it_is_split_the_two_parts_are_the_whole(arch):
+    """Also if the second runs again on the same features: nothing is changed in place."""
     net = seeded(lambda: CAMNet(arch, 3)).eval()
     images = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(2))
+    names = {id(p): name.split(".")[0] for name, p in net.backbone.named_parameters()}
     stages = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+    for count in (0, 1, 2, 3, 4, None):
+        frozen, moving = net.split(count)
+        middle = frozen(images)
+        for _ in range(2):
+            assert torch.equal(moving(middle), net.features(images))
+        cut = 4 if count is None else 6 - count
+        parts = [{names[id(p)] for p in part.parameters()} for part in (frozen, moving)]
+        assert parts == [set(stages[:cut]), set(stages[cut:])]
     assert net.frozen_stages == stages[:4]
-    for count in range(5):
-        with net.stages_moving(count):
-            assert net.frozen_stages == stages[: 6 - count]
-            frozen = net.frozen_features(images)
-            assert not frozen.requires_grad
-            first = net.moving_features(frozen)
-            assert torch.equal(first, net.features(images))
-            assert torch.equal(net.moving_features(frozen), first)
-            moving = names_of(net, net.moving_parameters())
-        names = {name for name, _ in net.backbone.named_parameters()}
-        assert names - moving == {n for n in names if n.split(".")[0] in stages[: 6 - count]}
-    assert net.frozen_stages == stages[:4]
-
-
-def test_the_gradient_stops_at_the_frozen_stages(scenes):
-    images = torch.zeros(1, 3, 16, 16).normal_(generator=torch.Generator().manual_seed(0))
-    scenes.moving_features(scenes.frozen_features(images.requires_grad_())).sum().backward()
-    assert images.grad is None
-    touched = {name for name, p in scenes.backbone.named_parameters() if p.grad is not None}
-    assert touched == names_of(scenes, scenes.moving_parameters())
-
-
-# Batch norm folded into convolutions ------------------------------------------------------
 
 
 @pytest.mark.parametrize("arch", ["scenes", "resnet50"])
-def test_folded_it_gives_what_the_frozen_stages_give(arch):
+def test_folded_the_frozen_stages_give_the_same_and_are_left_alone(arch):
+    """Their modules, their weights and how they lie in memory."""
     net, images = alive(arch=arch), torch.randn(2, 3, 48, 40)
-    expected = net.frozen_features(images)
-    with torch.no_grad():
-        twin = folded(net.frozen_modules())
-        error = (twin(images) - expected).abs().max()
-    assert error < 1e-5 * expected.abs().max()
-    assert not [m for m in twin.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-
-
-def test_folding_leaves_the_net_alone():
-    """Its modules, its weights and how they lie in memory."""
-    net = alive()
     before = {name: (value.clone(), value.stride()) for name, value in net.state_dict().items()}
     modules = [type(module) for module in net.modules()]
-    twin = folded(net.frozen_modules())
+    frozen = net.split()[0]
     with torch.no_grad():
+        expected, twin = frozen(images), folded(frozen)
+        error = (twin(images) - expected).abs().max()
         for weight in twin.parameters():
             weight.zero_()
+    assert error < 1e-5 * expected.abs().max()
+    assert not [m for m in twin.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert [type(module) for module in net.modules()] == modules
     for name, value in net.state_dict().items():
-        assert torch.equal(value, before[name][0]), name
-        assert value.stride() == before[name][1], name
+        assert torch.equal(value, before[name][0]) and value.stride() == before[name][1], name
 
 
 # Weights ----------------------------------------------------------------------------------

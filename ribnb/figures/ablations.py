@@ -1,7 +1,8 @@
 """The figures of the ablations: one setting's curve, two as a heat map, switches, cost.
 
-Frames are tidy: one row a run, a column for each setting and each metric, and ``seed``. What has
-no result (NaN, or no row) is never drawn as a number, and is said.
+Frames are tidy: one row a run, a column for each setting and each metric, and ``seed``; two runs of
+one point and seed are a ValueError. What has no result (NaN, or no row) is never drawn as a number,
+and is said.
 """
 
 from __future__ import annotations
@@ -47,9 +48,6 @@ def setting_curves(
         by: column of names, with a line for each; None: one line.
         baseline: column of the CAM's metric, dashed.
         log: a logarithmic x-axis.
-
-    Raises:
-        ValueError: two runs of one point and seed.
     """
     import seaborn as sns  # takes a second
 
@@ -66,7 +64,7 @@ def setting_curves(
         sns.scatterplot(runs, alpha=0.5, s=14, linewidth=0, **drawn)
     if baseline:
         sns.lineplot(frame, x=x, y=baseline, errorbar=None, ax=axis, label="CAM", legend=False,
-                     color=METHODS["CAM"].color, linestyle="--", zorder=1)  # fmt: skip
+                     color=METHODS["cam"].color, linestyle="--", zorder=1)  # fmt: skip
     values = frame[x].unique()
     if log and len(values) <= 8:
         axis.set_xticks(values, [f"{value:g}" for value in values])
@@ -85,16 +83,8 @@ def setting_curves(
 def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Figure:
     """A cell for each pair of settings: the mean over seeds as colour and number, ± std.
 
-    Cells without a result are hatched; those with fewer seeds than others say how many.
-
-    Args:
-        frame: one row a run.
-        x: column of the setting to the right.
-        y: column of the setting upwards.
-        value: column of the metric.
-
-    Raises:
-        ValueError: two runs of one point and seed.
+    Cells without a result are hatched; those with fewer seeds than others say how many. ``x``,
+    ``y`` and ``value`` are columns: a setting to the right, one upwards, and the metric.
     """
     import seaborn as sns  # takes a second
 
@@ -127,11 +117,8 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
 def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     """A row for each switch: its difference, the interval over images, each seed as a dot.
 
-    Full marks have an interval without 0.
-
-    Args:
-        rows: ``label``, and ``difference``, ``low``, ``high`` in points and the list ``by_seed``,
-            unless there is no result.
+    Full marks have an interval without 0. A row has a ``label``, and ``difference``, ``low``,
+    ``high`` in points and the list ``by_seed``, unless there is no result.
     """
     frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
     labels = [textwrap.fill(label, 38) for label in frame["label"]]
@@ -165,15 +152,7 @@ def cost_and_quality(frame: pd.DataFrame, cost: str, value: str, label: str, tit
     """A point for each setting: what it costs and what it gives, means with ± std over seeds.
 
     The dotted line joins the best that each cost buys: nothing left of a point on it is better.
-
-    Args:
-        frame: one row a run.
-        cost: column of the cost; less is better.
-        value: column of the metric; more is better.
-        label: column with the settings' names.
-
-    Raises:
-        ValueError: two runs of one point and seed.
+    ``cost``, ``value`` and ``label`` are columns: less is better, more is better, settings' names.
     """
     _refuse_twice(frame, value, [label])
     points = frame.groupby(label).agg(cost=(cost, "mean"), mean=(value, "mean"), std=(value, "std"))

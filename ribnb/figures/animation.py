@@ -58,10 +58,7 @@ def map_player(
 ) -> HTML:
     """An animation of maps laid over their image, step by step, with their mean on the object.
 
-    Args:
-        image: the image.
-        maps: method -> its map in [0, 1] at k = 0, 1, ...
-        truth: where the class is.
+    ``maps`` is method -> its map in [0, 1] at k = 0, 1, ...; ``truth`` is where the class is.
     """
 
     def draw(axis: Axes, values: Float[ndarray, "H W"]) -> str:
@@ -78,10 +75,8 @@ def gradient_player(
 ) -> HTML:
     """An animation of gradient maps in units of the first one's maximum, with the shape's HGR.
 
-    Args:
-        maps: loss -> the map at k = 0, 1, ..., K; all begin with the same one.
-        regions: where digit and shape are.
-        ratio: a map's HGR of the shape.
+    ``maps`` is loss -> the map at k = 0, 1, ..., K, where all begin with the same one; ``ratio``
+    gives a map's HGR of the shape.
     """
     scale = next(iter(maps.values()))[0].abs().max()
 
@@ -97,10 +92,7 @@ def _player(
 ) -> HTML:
     """Maps of several methods side by side, a frame a step; reads offline, in a page or on Colab.
 
-    Args:
-        maps: method -> its map at k = 0, 1, ...
-        draw: draws a map, and gives the words under it.
-        side: of a panel, in inches.
+    ``draw`` draws a map, and gives the words under it; ``side`` is a panel's, in inches.
     """
 
     @styled_figure

@@ -57,13 +57,9 @@ def images_with_masks(
     title: str,
     parts: Sequence[UInt8[ndarray, "H W"]] = (),
 ) -> Figure:
-    """A row of images, one of their masks in VOC's colours, and one of heads and bodies.
+    """A row of images under their titles, one of their masks in VOC's colours, one of their parts.
 
-    Args:
-        images: the images.
-        masks: 0 background, ``class_id + 1``, 255 ignored.
-        titles: a few words for each image.
-        parts: 0 neither, 1 head, 2 body; without them there are two rows.
+    Parts are 0 neither, 1 head, 2 body; without them there are two rows.
     """
     names = ("image", "mask", "parts")[: 3 if parts else 2]
     side = max(1.4, WIDTH / len(images))
@@ -72,10 +68,10 @@ def images_with_masks(
         show_image(axes[0, i], image)
         _show_mask(axes[1, i], masks[i])
     if parts:
-        colors = {name: REGIONS[name].color for name in ("head", "body")}
+        colors = ["white", REGIONS["head"].color, REGIONS["body"].color]
         for axis, part in zip(axes[2], parts, strict=True):
-            axis.imshow(part, cmap=ListedColormap(["white", *colors.values()]), vmin=0, vmax=2)
-        _legend(figure, colors, marker="s", linestyle="")
+            axis.imshow(part, cmap=ListedColormap(colors), vmin=0, vmax=2)
+        _legend(figure, ("head", "body"), marker="s", linestyle="")
     return figure
 
 
@@ -90,12 +86,8 @@ def map_grid(
 ) -> Figure:
     """One row an image: the image, then one map a column laid over it, then the truth.
 
-    Args:
-        images: the images.
-        columns: column title -> for each image a map in [0, 1] of the image's size.
-        truths: where the class is.
-        row_labels: a few words for each image.
-        cut: outline, in white, where a map is above this.
+    Maps are in [0, 1] and of the image's size; truths are where the class is, outlined on the maps,
+    and in white where a map is above ``cut``.
     """
     names = ("image", *columns, "truth")
     figure, axes = grid(len(images), len(names), 0.92, title, names, row_labels)
@@ -113,11 +105,7 @@ def mask_grid(
     columns: Mapping[str, Sequence[UInt8[ndarray, "H W"]]],
     title: str,
 ) -> Figure:
-    """One row an image: the image, then one mask a column in VOC's colours.
-
-    Args:
-        images: the images.
-        columns: column title -> a mask for each image; 255 is cream.
+    """One row an image: the image, then one mask a column in VOC's colours, 255 cream.
 
     Raises:
         ValueError: there is no image; a column has not one mask for each image.
@@ -156,13 +144,7 @@ def pooling_by_hand(
     cam: Float[ndarray, "h w"],
     kept: Mapping[str, Bool[ndarray, "h w"]],
 ) -> Figure:
-    """Small grids with their numbers: a feature channel, the CAM, and what each pooling keeps.
-
-    Args:
-        features: one channel.
-        cam: in [0, 1].
-        kept: title -> which positions are kept.
-    """
+    """Small grids with their numbers: a feature channel, its CAM, and what each pooling keeps."""
     all_of_it = np.ones_like(features, bool)
     shown = [(features, all_of_it, "Greys"), (cam, all_of_it, "magma")]
     shown += [(features, mask, "Greys") for mask in kept.values()]
@@ -186,8 +168,8 @@ def digit_scenes(
     title = "The digit decides; the small shape only goes with it"
     figure, axes = grid(1, len(images), max(1.25, WIDTH / len(images)), title)
     for i, axis in enumerate(axes[0]):
-        outlined(axis, images[i, 0], _of(regions, i), "gray", width=1.4)
-    _legend(figure, {REGION_NAMES[name]: REGIONS[name].color for name in OUTLINED})
+        outlined(axis, images[i, 0], regions, i, "gray", width=1.4)
+    _legend(figure, OUTLINED)
     return figure
 
 
@@ -202,23 +184,21 @@ def gradient_map_rows(
     columns = ["image", *(f"$|G_{layer}|$" for layer in range(1, len(maps) + 1))]
     figure, axes = grid(len(images), len(columns), 1.1, "The last map lets the shape go", columns)
     for i, row in enumerate(axes):
-        outlined(row[0], images[i, 0], _of(regions, i), "gray")
+        outlined(row[0], images[i, 0], regions, i, "gray")
         for axis, one in zip(row[1:], share[:, i], strict=True):
-            outlined(axis, one, _of(regions, i))
-    _legend(figure, {REGION_NAMES[name]: REGIONS[name].color for name in OUTLINED})
+            outlined(axis, one, regions, i)
+    _legend(figure, OUTLINED)
     figure.colorbar(axes[0, -1].images[0], ax=axes, fraction=0.02, label="of the map's maximum")
     return figure
 
 
-def _legend(figure: Figure, colors: Mapping[str, str], **style: Any) -> None:
-    """Under the figure, which colour is what."""
-    handles = [plt.Line2D([], [], color=color, label=name, **style)
-               for name, color in colors.items()]  # fmt: skip
+def _legend(figure: Figure, names: Sequence[str], **style: Any) -> None:
+    """Under the figure, which colour is which region."""
+    handles = [
+        plt.Line2D([], [], color=REGIONS[name].color, label=REGION_NAMES.get(name, name), **style)
+        for name in names
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-
-
-def _of(regions: Mapping[str, Bool[Tensor, "B H W"]], i: int) -> dict[str, Bool[Tensor, "H W"]]:
-    return {name: masks[i] for name, masks in regions.items()}
 
 
 # What draws a panel, in few levels: noise that nobody sees would fill a stored notebook. ---------
@@ -262,13 +242,14 @@ def overlay(
 def outlined(
     axis: Axes,
     picture: Float[Tensor, "H W"],
-    regions: Mapping[str, Bool[Tensor, "H W"]],
+    regions: Mapping[str, Bool[Tensor, "*B H W"]],
+    i: Any = ...,
     color: str = "magma",
     width: float = 0.8,
 ) -> None:
-    """A picture in [0, 1] with the outlines of R_D and R_ND."""
+    """A picture in [0, 1] with the outlines of R_D and R_ND, those of image ``i`` of several."""
     axis.imshow(picture.numpy(), cmap=color, vmin=0, vmax=1)
     for name in OUTLINED:
-        if regions[name].any():
-            look = REGIONS[name]
-            axis.contour(regions[name].numpy(), [0.5], colors=look.color, linewidths=width)
+        shape = regions[name][i].numpy()
+        if shape.any():
+            axis.contour(shape, [0.5], colors=REGIONS[name].color, linewidths=width)

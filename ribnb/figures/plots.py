@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy import ndarray
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -42,31 +42,13 @@ def curves(
         lines: name -> ((S,) or (nets, S) places, (S,) or (nets, S) values).
         marked: words -> a place that gets a dotted line.
     """
-    figure, axis = plt.subplots(figsize=(6, 3.3))
-    _draw_lines(axis, lines)
+    figure, axes = _panels({title: lines}, xlabel, (6, 3.3))
     for words, place in (marked or {}).items():
-        axis.axvline(place, color="black", linewidth=0.8, linestyle=":")
-        axis.text(place, axis.get_ylim()[0], f" {words}", fontsize=9, va="bottom")
-    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    legend_below(figure, axis)
+        axes[0, 0].axvline(place, color="black", linewidth=0.8, linestyle=":")
+        axes[0, 0].text(place, axes[0, 0].get_ylim()[0], f" {words}", fontsize=9, va="bottom")
+    axes[0, 0].set_ylabel(ylabel)
+    legend_below(figure, axes[0, 0])
     return figure
-
-
-def _draw_lines(axis: Axes, lines: Lines) -> None:
-    """The mean over rows of values and a band; few points get marks, whole numbers whole ticks."""
-    for (name, (x, y)), look in zip(lines.items(), looks(lines).values(), strict=True):
-        places, values = (np.atleast_2d(np.asarray(each, float)) for each in (x, y))
-        places = places.mean(axis=0)
-        if len(values) > 1:
-            ends = (0, 1) if len(values) <= MANY else (0.25, 0.75)
-            low, high = np.quantile(values, ends, axis=0)
-            axis.fill_between(places, low, high, color=look.color, alpha=0.2, linewidth=0)
-        axis.plot(
-            places, values.mean(axis=0), color=look.color, linewidth=1.5,
-            marker=look.marker if len(places) <= 60 else None,
-            markersize=4 if len(places) <= 20 else 2.5, label=REGION_NAMES.get(name, name),
-        )  # fmt: skip
-        whole_ticks(axis, places)
 
 
 @styled_figure
@@ -87,19 +69,17 @@ def hgr_curves(
         marked: a place that gets a dotted line.
     """
     rows = 2 if len(panels) == 4 else 1
-    columns = len(panels) // rows
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(max(2.4 * columns, 4.5), 2.4 * rows + 0.8), sharex=True,
-        sharey=True, squeeze=False,
-    )  # fmt: skip
-    for axis, (panel, ratios) in zip(axes.flat, panels.items(), strict=True):
-        steps = range(np.shape([*ratios.values()])[-1])
-        at = steps if places is None else places
-        _draw_lines(axis, {region: (at, values) for region, values in ratios.items()})
-        axis.set_title(panel)
-        if marked is not None:
-            axis.axvline(marked, color="black", linewidth=0.8, linestyle=":")
-    plt.setp(axes[-1], xlabel=xlabel)
+    size = max(2.4 * len(panels) / rows, 4.5), 2.4 * rows + 0.8
+    lines = {
+        panel: {
+            region: (range(np.shape(values)[-1]) if places is None else places, values)
+            for region, values in ratios.items()
+        }
+        for panel, ratios in panels.items()
+    }
+    figure, axes = _panels(lines, xlabel, size, rows, sharex=True, sharey=True)
+    for axis in axes.flat if marked is not None else ():
+        axis.axvline(marked, color="black", linewidth=0.8, linestyle=":")
     plt.setp(axes[:, 0], ylabel="HGR", ylim=(-0.03, 1.05))
     figure.suptitle(title)
     legend_below(figure, axes[0, 0])
@@ -107,14 +87,65 @@ def hgr_curves(
 
 
 @styled_figure
+def training_curves(losses: Sequence[float], precisions: Sequence[float]) -> Figure:
+    """Mean loss of each epoch, and mAP in [0, 1] after each, shown in %."""
+    shown = {"The loss falls": losses, "Precision on other images": 100 * np.asarray(precisions)}
+    panels = {title: {"L_BCE": (np.arange(len(y)) + 1, y)} for title, y in shown.items()}
+    figure, axes = _panels(panels, "epoch", (7, 2.8))
+    axes[0, 0].set(ylabel="mean loss L_BCE", ylim=(0, None))
+    axes[0, 1].set(ylabel="mAP (%)", ylim=(0, 102))
+    return figure
+
+
+@styled_figure
+def loss_and_gradient(
+    logits: ArrayLike, losses: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike]
+) -> Figure:
+    """Losses of a present class and their derivatives by its logit, all (N,), against its logit."""
+    shown = {"The loss": losses, "Its gradient: what moves the weights": gradients}
+    panels = {
+        title: {name: (logits, y) for name, y in each.items()} for title, each in shown.items()
+    }
+    figure, axes = _panels(panels, "logit $y$ of a present class", (7.4, 3.2))
+    axes[0, 0].set_ylabel("loss")
+    axes[0, 1].set_ylabel("d loss / d $y$")
+    legend_below(figure, axes[0, 0])
+    return figure
+
+
+def _panels(
+    panels: Mapping[str, Lines],
+    xlabel: str,
+    size: tuple[float, float],
+    rows: int = 1,
+    **shared: bool,
+) -> tuple[Figure, ndarray]:
+    """Lines under each title; few points get marks, whole numbers whole ticks."""
+    figure, axes = plt.subplots(rows, len(panels) // rows, figsize=size, squeeze=False, **shared)
+    for axis, (title, lines) in zip(axes.flat, panels.items(), strict=True):
+        for (name, (x, y)), look in zip(lines.items(), looks(lines).values(), strict=True):
+            places, values = (np.atleast_2d(np.asarray(each, float)) for each in (x, y))
+            places = places.mean(axis=0)
+            if len(values) > 1:
+                ends = (0, 1) if len(values) <= MANY else (0.25, 0.75)
+                low, high = np.quantile(values, ends, axis=0)
+                axis.fill_between(places, low, high, color=look.color, alpha=0.2, linewidth=0)
+            axis.plot(
+                places, values.mean(axis=0), color=look.color, linewidth=1.5,
+                marker=look.marker if len(places) <= 60 else None,
+                markersize=4 if len(places) <= 20 else 2.5, label=REGION_NAMES.get(name, name),
+            )  # fmt: skip
+            whole_ticks(axis, places)
+        axis.set_title(title)
+    plt.setp(axes[-1], xlabel=xlabel)
+    return figure, axes
+
+
+@styled_figure
 def threshold_sweep(
     scores: Mapping[str, SeedScore], title: str, ylabel: str = "seed mIoU (%)"
 ) -> Figure:
-    """mIoU against the background threshold; the best of each is marked.
-
-    Args:
-        scores: name of the maps -> their scores.
-    """
+    """mIoU of each kind of maps against the background threshold; the best is marked."""
     figure, axis = plt.subplots(figsize=(5.6, 3.2))
     for (name, score), look in zip(scores.items(), looks(scores).values(), strict=True):
         axis.plot(score.thresholds, score.miou, color=look.color, linewidth=2, label=name)
@@ -127,43 +158,6 @@ def threshold_sweep(
     return figure
 
 
-@styled_figure
-def training_curves(losses: Sequence[float], precisions: Sequence[float]) -> Figure:
-    """Mean loss of each epoch, and mAP in % after each.
-
-    Args:
-        losses: one an epoch.
-        precisions: mAP in [0, 1], one an epoch.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
-    for axis, values in ((left, losses), (right, 100 * np.asarray(precisions))):
-        _draw_lines(axis, {"L_BCE": (np.arange(1, len(values) + 1), values)})
-    left.set(xlabel="epoch", ylabel="mean loss L_BCE", title="The loss falls", ylim=(0, None))
-    right.set(xlabel="epoch", ylabel="mAP (%)", title="Precision on other images", ylim=(0, 102))
-    return figure
-
-
-@styled_figure
-def loss_and_gradient(
-    logits: ArrayLike, losses: Mapping[str, ArrayLike], gradients: Mapping[str, ArrayLike]
-) -> Figure:
-    """Losses of a present class and their gradients, against its logit.
-
-    Args:
-        logits: (N,).
-        losses: name -> (N,).
-        gradients: name -> (N,) derivative with respect to the logit.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.2))
-    for axis, lines in zip(axes, (losses, gradients), strict=True):
-        _draw_lines(axis, {name: (logits, values) for name, values in lines.items()})
-        axis.set_xlabel("logit $y$ of a present class")
-    axes[0].set(ylabel="loss", title="The loss")
-    axes[1].set(ylabel="d loss / d $y$", title="Its gradient: what moves the weights")
-    legend_below(figure, axes[0])
-    return figure
-
-
 # Comparisons ------------------------------------------------------------------------------------
 
 
@@ -171,11 +165,7 @@ def loss_and_gradient(
 def scores_of_methods(scores: Mapping[str, ArrayLike], ylabel: str, title: str) -> Figure:
     """A column for each method or part: a dot a net, a bar for their mean; nets are joined.
 
-    Args:
-        scores: method or part -> (nets,), in the same order of nets everywhere.
-
-    Raises:
-        ValueError: not as many nets everywhere.
+    ``scores`` are (nets,) for each, in the same order of nets everywhere; else ValueError.
     """
     figure, axis = plt.subplots(figsize=(1.1 * len(scores) + 1.8, 3.2))
     values = np.array([np.atleast_1d(one) for one in scores.values()], dtype=float)
@@ -198,9 +188,7 @@ def grouped_bars(
 ) -> Figure:
     """Bars side by side: one group a class or part, one colour a method.
 
-    Args:
-        groups: method -> group -> value.
-        errors: the same, half-lengths of the error bars.
+    ``groups`` is method -> group -> value; ``errors`` the same, half-lengths of the error bars.
     """
     frame = pd.DataFrame(groups)
     figure, axis = plt.subplots(figsize=(max(4.5, 0.75 * len(frame) + 1.5), 3.2))
@@ -218,11 +206,7 @@ def grouped_bars(
 
 @styled_figure
 def changes_by_image(changes: Mapping[str, ArrayLike], xlabel: str, title: str) -> Figure:
-    """A histogram of each method's change against the CAM, image by image.
-
-    Args:
-        changes: method -> (images,).
-    """
+    """A histogram of each method's change against the CAM, image by image: (images,)."""
     figure, axes = plt.subplots(
         1, len(changes), figsize=(3.1 * len(changes), 2.8), sharey=True, squeeze=False
     )
@@ -244,8 +228,7 @@ def changes_by_image(changes: Mapping[str, ArrayLike], xlabel: str, title: str) 
 def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """A row for each class: one mark for each kind of maps, joined.
 
-    Args:
-        scores: name of the maps -> class name -> IoU in %; classes with NaN are left out.
+    ``scores`` is name of the maps -> class name -> IoU in %; classes with NaN are left out.
     """
     frame = pd.DataFrame(scores).dropna()
     figure, axis = plt.subplots(figsize=(6, max(2.4, 0.26 * len(frame) + 1.1)))
@@ -262,12 +245,7 @@ def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figur
 
 @styled_figure
 def class_statistics(labels: UInt8[Tensor, "N C"], class_names: Sequence[str]) -> Figure:
-    """Left how many images show each class, right which classes are seen together.
-
-    Args:
-        labels: 1 where a class is in the image.
-        class_names: C names.
-    """
+    """Left how many images show each class, right which classes are seen together."""
     import seaborn as sns  # takes a second
 
     present = labels.numpy().astype(float)

@@ -36,26 +36,19 @@ class Look(NamedTuple):
 
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart. A name in a chapter, such as
-# "RIB, GNDRP" or "CAM+IRN", has the look of the first method of which it holds a word.
+# "RIB, GNDRP" or "CAM+IRN", has the look of the first of these words in it.
+BLUE = "#0072B2"  # also of a figure that needs one colour
 METHODS = {
-    "L_BCE": Look("#CC79A7", "v"),
-    "RIB with GAP": Look("#009E73", "o"),
-    "RIB with GNDRP": Look("#0072B2", "s"),
-    "CAM": Look("#7F7F7F", "^"),
+    "bce": Look("#CC79A7", "v"),
+    "gap": Look("#009E73", "o"),
+    "gndrp": Look(BLUE, "s"),
+    "rib": Look(BLUE, "s"),
+    "cam": Look("#7F7F7F", "^"),
     "truth": Look("#000000", "*"),
-}
-WORDS = {
-    "bce": "L_BCE",
-    "gap": "RIB with GAP",
-    "gndrp": "RIB with GNDRP",
-    "rib": "RIB with GNDRP",
-    "cam": "CAM",
-    "truth": "truth",
-    "true": "truth",
+    "true": Look("#000000", "*"),
 }
 STAGES = {"crf": "P", "irn": "D", "saliency": "X"}  # word -> marker; the colour is the maps'
 OTHERS = ("#E69F00", "#56B4E9", "#D55E00", "#882255", "#999933")  # of what is no method
-BLUE = METHODS["RIB with GNDRP"].color  # of a figure that needs one colour
 
 # The regions of digits, and the parts of scenes, which play the same roles.
 HEAD, BODY, GROUND = Look("#56B4E9", "o"), Look("#D55E00", "s"), Look("#A0A0A0", "^")
@@ -79,7 +72,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     spare = (Look(OTHERS[i % 5], "oPDXv*p"[i % 7]) for i in range(35))
     for name in names:
         words = set(re.findall("[a-z]+", name.lower().replace("_", " ")))
-        method = next((METHODS[method] for word, method in WORDS.items() if word in words), None)
+        method = next((look for word, look in METHODS.items() if word in words), None)
         look = REGIONS.get(name, method)
         stage = next((marker for word, marker in STAGES.items() if word in words), None)
         if look and stage:
@@ -109,13 +102,9 @@ def legend_below(figure: Figure, axis: Axes, note: str = "") -> None:
     rows = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * max(0, rows - 1))  # not at the axes' cost
     figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=max(1, min(columns, len(labels))),
-        title=textwrap.fill(note, int(1.2 * letters)),
-        title_fontproperties={"size": 8},
-    )
+        handles, labels, loc="outside lower center", ncols=max(1, min(columns, len(labels))),
+        title=textwrap.fill(note, int(1.2 * letters)), title_fontproperties={"size": 8},
+    )  # fmt: skip
 
 
 def whole_ticks(axis: Axes, places: ArrayLike) -> None:

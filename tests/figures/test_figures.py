@@ -172,21 +172,21 @@ def test_a_figure_is_closed_has_words_and_leaves_its_arguments_and_the_style(nam
 
 def test_a_method_has_one_colour_in_every_figure_whatever_stands_beside_it():
     for names, method in (
-        (("RIB, GNDRP", "RIB", "GNDRP", "$L_{RIB}$", "RIB+IRN"), "RIB with GNDRP"),
-        (("RIB, GAP", "GAP"), "RIB with GAP"),
-        (("L_BCE", "$\\mathcal{L}_{BCE}$", "$L_{BCE}$"), "L_BCE"),
-        (("CAM", "CAM+CRF", "CAM, any threshold", "the CAM"), "CAM"),
+        (("RIB, GNDRP", "RIB", "GNDRP", "$L_{RIB}$", "RIB+IRN"), "gndrp"),
+        (("RIB, GAP", "GAP"), "gap"),
+        (("L_BCE", "$\\mathcal{L}_{BCE}$", "$L_{BCE}$"), "bce"),
+        (("CAM", "CAM+CRF", "CAM, any threshold", "the CAM"), "cam"),
         (("truth", "true masks"), "truth"),
     ):
         for name in names:
             assert looks(["other", name])[name].color == METHODS[method].color, name
-    many = looks([*METHODS, "RIB+CRF", "RIB+IRN", "CAM+IRN", *map(str, range(30))])
+    many = looks([*METHODS, "RIB+CRF", "RIB+IRN", "CAM+IRN", *map(str, range(28))])
     assert len(set(many.values())) == len(many)
     colors = {look.color for look in (*METHODS.values(), *REGIONS.values())}
-    assert len(colors) == len(METHODS) + 3  # methods and regions share none
+    assert len(colors) == 5 + 3  # methods and regions share none
     for name in ("curves", "setting_curves"):
         drawn = {one.get_label(): to_hex(one.get_color()) for one in draw(name).axes[0].lines}
-        assert drawn["CAM"] == METHODS["CAM"].color.lower()
+        assert drawn["CAM"] == METHODS["cam"].color.lower()
 
 
 def test_masks_have_vocs_colours_whatever_values_they_hold():

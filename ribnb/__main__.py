@@ -46,13 +46,6 @@ def _say(what: Any) -> None:
         click.echo(what, err=True)
 
 
-def _chapters() -> dict[str, type]:
-    """Chapter -> the class of its settings."""
-    from ribnb.book import CHAPTERS
-
-    return CHAPTERS
-
-
 def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict:
     """Values of ``NAME=VALUE`` as Python writes them, such as 1e-3, True or [1, 2]; else text."""
     values = {}
@@ -101,7 +94,9 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
 
     path = Path(chapter) if chapter.endswith(".ipynb") else BOOK / f"{chapter}.ipynb"
     if file:
-        known = {path.stem: None, **_chapters()}
+        from ribnb.book import CHAPTERS  # loads torch
+
+        known = {path.stem: None, **CHAPTERS}
         given = for_chapter(read_settings_file(file), path.stem, known)
         parameters = merged(given, nested(parameters))
     folder = Path(str(parameters.get("output_dir") or "executed"))
@@ -132,19 +127,19 @@ def table(
     digits: int | None,
 ) -> int:  # fmt: skip
     """Show the results below a folder as a table; ends with 1 where there is none."""
+    from ribnb.book import CHAPTERS
     from ribnb.runs import tables
     from ribnb.runs.results import find_results
 
-    results, problems = find_results(folder, _chapters())
+    results, problems = find_results(folder, CHAPTERS)
     for path, reason in problems.items():
         _say(f"left out: {path} {reason}")
     results = tables.select(results, where)
     if not results:
         _say(f"no result.json to show below {folder}")
         return 1
-    frame = tables.results_table(results, by, metrics, mean, _chapters())
-    exact = [name for name in frame if name in tables.FIELDS or name.startswith("settings.")]
-    click.echo(tables.format_table(frame, kind, digits, exact), nl=False)
+    frame = tables.results_table(results, by, metrics, mean, CHAPTERS)
+    click.echo(tables.format_table(frame, kind, digits), nl=False)
     return 0
 
 
@@ -155,24 +150,25 @@ def check(files: tuple[str, ...]) -> None:
 
     Without a file: the ablations of the book.
     """
+    from ribnb.book import CHAPTERS
     from ribnb.core.settings import read_settings_file
     from ribnb.runs.batch import read_batch
 
     for path in files or (None,):
         alone = path and "chapter" in read_settings_file(path)
         changes = {"ablations": [path]} if alone else {}
-        click.echo(read_batch(None if alone else path, _chapters(), changes))
+        click.echo(read_batch(None if alone else path, CHAPTERS, changes))
 
 
 @ribnb.command()
 @click.argument("folder", metavar="DIR")
 @click.option("-o", "--output", metavar="FILE.tar.gz", help="else DIR.tar.gz beside DIR")
-@click.option("--maps", is_flag=True, help="with the map files")
-def pack(folder: str, output: str | None, maps: bool) -> None:
+def pack(folder: str, output: str | None) -> None:
     """Pack the results below a folder into one archive (a BagIt bag) that others can check."""
+    from ribnb.book import CHAPTERS
     from ribnb.runs.bundles import pack
 
-    path, results, left_out = pack(folder, output, _chapters(), maps)
+    path, results, left_out = pack(folder, output, CHAPTERS)
     for name, why in left_out.items():
         _say(f"left out: {name} {why}")
     click.echo(f"{path}: {results} results")

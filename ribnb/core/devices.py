@@ -53,11 +53,8 @@ def float32_mode(precision: str) -> Iterator[None]:
     """What CUDA makes of float32 in convolutions and matrix products, there and back.
 
     ``"tf32"`` lets it round their inputs to TF32's 10 bits, which is many times as fast; in the
-    other precisions float32 means float32, although PyTorch's own default rounds in convolutions.
-    On other devices nothing changes.
-
-    Raises:
-        ValueError: a precision other than ``PRECISIONS``.
+    other of ``PRECISIONS`` float32 means float32, although PyTorch's own default rounds in
+    convolutions. On other devices nothing changes.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")

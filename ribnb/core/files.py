@@ -41,22 +41,16 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         yield temporary
-        descriptor = os.open(temporary, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a file, which appears under its name only when it is whole.
-
-    Raises:
-        OSError: the file cannot be written; its name is in the message.
-    """
+    """Let ``write`` fill a file, which appears under its name only when it is whole; an OSError
+    has its name."""
     try:
         with whole_file(path) as temporary, open(temporary, "wb") as file:
             write(file)
@@ -124,12 +118,7 @@ def write_maps(path: str | Path, maps: Maps) -> None:
 
 
 def read_maps(path: str | Path) -> Maps:
-    """The maps of one image.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not whole, or holds something else; its name is in the message.
-    """
+    """The maps of one image; FileNotFoundError, or ValueError for what is no whole file of maps."""
     try:
         with np.load(path, allow_pickle=False) as file:
             maps = Maps(**{name: file[name] for name in Maps._fields})

@@ -11,20 +11,13 @@ VARIABLE = "RIBNB_PROGRESS"
 
 
 def progress(steps: Iterable | None, label: str, total: int | None = None, done: int = 0) -> tqdm:
-    """``steps`` with a bar that vanishes at its end.
+    """``steps`` with a bar that vanishes at its end; without steps one to move by hand.
 
-    Without steps it is a bar to move by hand, in a ``with``: ``bar.update()`` for each step, and
-    ``bar.set_postfix_str(text, refresh=False)`` for what stands behind the time left.
+    The ``done`` of ``total`` steps, which an earlier run made, do not count for the time left.
 
     The environment variable RIBNB_PROGRESS says where: nowhere with ``off``, because a bar's
     carriage returns would stay in a notebook's stored output; into a file with its path, for who
     started this process to show.
-
-    Args:
-        steps: what to go through, or None.
-        label: what stands in front of the bar.
-        total: how many steps there are, where ``steps`` does not know.
-        done: how many of them an earlier run made; they do not count for the time left.
     """
     where = os.environ.get(VARIABLE, "")
     options = {"desc": label, "total": total, "initial": done, "leave": False}

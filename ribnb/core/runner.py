@@ -46,10 +46,7 @@ MAPS = Kind("maps", ".npz", "maps.json", read_maps, write_maps, beside=True)
 class RecordedFolder:
     """A folder of ``<id><suffix>``, one file an image, and a record of all that decides them.
 
-    Args:
-        folder: is made if it does not exist.
-        kind: ``MAPS``, ``MASKS`` or another.
-        record: all that decides the files, ready for JSON; kept in a file of the kind's name.
+    The folder is made if it does not exist; the record must be ready for JSON.
 
     Raises:
         ValueError: the folder holds files that were made otherwise; what differs is named.
@@ -96,12 +93,7 @@ class RecordedFolder:
 
 
 def read_record(folder: str | Path, kind: Kind) -> dict[str, Any]:
-    """How a folder's files were made, as ``RecordedFolder`` recorded it.
-
-    Raises:
-        FileNotFoundError: there is no record.
-        ValueError: it is damaged.
-    """
+    """How a folder's files were made; FileNotFoundError or ValueError if it has no whole record."""
     path = kind.home(folder) / kind.record
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {folder} is no folder of {kind.what}")
@@ -121,9 +113,8 @@ class Report:
         kept: how many images had whole files already.
         failed: id -> why it has no file; once all shards have ended, of the whole split.
         seconds: for all that was done now.
-        pending: how many images of the split the other shards have still to do; with 0 the split
-            is done, and who gets this scores it. If two shards end at the same moment both get
-            it; both then write the same scores.
+        pending: how many images of the split the other shards have still to do. Who gets 0 scores
+            it; two shards that end at the same moment both do, and write the same.
         what: the files hold.
     """
 
@@ -164,13 +155,12 @@ def over_images(
     may fill one folder; see ``Report.pending`` for who comes last.
 
     Args:
-        make: image id -> what its file holds; one that can be pickled, if there are several
-            workers.
+        make: image id -> what its file holds; with several workers it is pickled.
         ids: of all images of the split, in the same order in every shard.
         files: where the files go.
         label: stands in front of the progress bar.
         workers: processes.
-        threads: images that are worked on at a time in this process, if it works alone.
+        threads: images at a time in this process, if it works alone.
         shard: (i, n): every n-th image, starting from the i-th.
         missing: ``files.missing`` of this shard's ids, where the caller has looked already.
         failures: exceptions of ``make`` that are one image's own; others end the call.

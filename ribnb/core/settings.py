@@ -57,14 +57,10 @@ def said_of(where: Any) -> Iterator[None]:
 
 
 def setting(default: Any, meaning: str, *, identity: bool = True, **limits: Any) -> Any:
-    """A field of ``Settings``.
+    """A field of ``Settings``: default, meaning with unit or range and source, pydantic's limits.
 
-    Args:
-        default: the value when nothing is said.
-        meaning: one line for a reader, with unit or range, and source.
-        identity: False for what does not change the result (a folder, a device) and so stays
-            out of the settings' hash.
-        limits: pydantic's, such as ``ge``, ``gt``, ``le``; choices are a field's ``Literal`` type.
+    ``identity`` is False for what does not change the result (a folder, a device) and so stays out
+    of the settings' hash.
     """
     extra = {"identity": identity}
     return Field(default, description=meaning, json_schema_extra=extra, **limits)
@@ -268,11 +264,8 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
     """What a YAML file holds: a mapping of names, and lists, of plain values.
 
     ``8e-6`` is a number; ``no`` and ``off``, dates, ``010`` and image ids such as ``2007_000032``
-    are text.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        SettingsError: it is not YAML, with the line, or no mapping; a name that is twice in one.
+    are text. A file that is not there is a FileNotFoundError, anything but a mapping in YAML a
+    SettingsError with the line.
     """
     path = Path(path)
     if not path.is_file():
@@ -294,17 +287,11 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
 def for_chapter(
     values: Mapping[str, Any], chapter: str, chapters: Mapping[str, type[Settings] | None]
 ) -> dict[str, Any]:
-    """The parameters of one chapter: those of all, and over them those of its section.
+    """The parameters of one chapter in a file: those of all, and over them those of its section.
 
-    Args:
-        values: what ``read_settings_file`` gave.
-        chapter: its name, such as ``"voc_rib"``.
-        chapters: name -> settings of all chapters: a section must be for one of them, and a group
-            is given only to those that have it. One whose settings are None gets all groups.
-
-    Raises:
-        SettingsError: a section for a chapter that does not exist, or a group that no chapter has;
-            names the nearest.
+    A section must be for one of the ``chapters``, and a group is given only to those that have it;
+    a chapter whose settings are None gets all groups. A section or a group for none of them is a
+    SettingsError.
     """
     sections = values.get(SECTIONS) or {}
     refuse_unknown(sections, chapters, f"the book (for a section below {SECTIONS})")

@@ -48,11 +48,7 @@ def voc_palette() -> UInt8[ndarray, "256 3"]:
 
 
 def write_mask(path: str | Path, mask: UInt8[ndarray, "H W"]) -> None:
-    """A mask as a PNG with VOC's palette, whole or not there.
-
-    Raises:
-        OSError: the file cannot be written; its name is in the message.
-    """
+    """A mask as a PNG with VOC's palette, whole or not there; an OSError has its name."""
     image = Image.fromarray(mask)
     image.putpalette(voc_palette().tobytes())
     write_whole(path, lambda file: image.save(file, "PNG"))

@@ -45,16 +45,10 @@ SettingsOf = Callable[[str, Mapping[str, Any]], Settings]
 
 @dataclass(frozen=True)
 class Point:
-    """One set of parameters of an ablation, to be run with each seed.
+    """One set of parameters of an ablation, to be run with each seed."""
 
-    Attributes:
-        label: what varies: the name of the case as ``"case"``, if there are cases, and the
-            grid's values by the last part of their names.
-        parameters: all that the file gives the chapter beside its seed, by group.
-    """
-
-    label: dict[str, Any]
-    parameters: dict[str, Any]
+    label: dict[str, Any]  # the case, if there are any, and the grid's values by their short names
+    parameters: dict[str, Any]  # all that the file gives the chapter beside its seed, by group
 
     def __str__(self) -> str:
         return ", ".join(f"{name} = {value!r}" for name, value in self.label.items())
@@ -113,8 +107,8 @@ def read_ablation(
     Args:
         path: the file.
         chapters: chapter -> the class of its settings.
-        settings_of: the settings of a chapter with these parameters, where they stand on others,
-            such as those of a batch; else they are the chapter's alone.
+        settings_of: the settings of a chapter with these parameters, where they stand on those of
+            a batch.
         seeds: to take in place of the file's own.
 
     Raises:
@@ -139,11 +133,7 @@ def read_ablations(
     settings_of: SettingsOf | None = None,
     seeds: Iterable[int] = (),
 ) -> dict[str, Ablation]:
-    """Ablations by name, of a folder's ``*.yml`` or of files; see ``read_ablation``.
-
-    Raises:
-        SettingsError: what is wrong with any of them, a line each; two of one name.
-    """
+    """Ablations by name, of a folder's ``*.yml`` or of files; all that is wrong is said at once."""
     files = Path(where).glob("*.yml") if isinstance(where, str | Path) else where
     errors: list[str] = []
     ablations: dict[str, Ablation] = {}

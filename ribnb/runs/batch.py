@@ -134,12 +134,9 @@ class Job:
         return self.device.startswith("cuda") or (self.device == "auto" and bool(visible_gpus()))
 
     def write(self, folder: Path) -> None:
-        """Leave its parameters, with the paths of what other jobs make, in its folder.
+        """Leave its parameters, with the paths of what other jobs make, below a batch's folder.
 
         JSON is YAML, so that ``ribnb run CHAPTER -f FILE`` reads the file too.
-
-        Args:
-            folder: the batch's, below which every job has its own.
         """
         parameters, own = dict(self.given), folder / self.name
         if self.settings:
@@ -228,8 +225,7 @@ def read_batch(
         changes: values for names of that section, in place of the file's.
 
     Raises:
-        FileNotFoundError: a file that is not there.
-        SettingsError: what is wrong, with the file, before anything runs.
+        FileNotFoundError, SettingsError: what is wrong, with the file, before anything runs.
     """
     values = read_settings_file(path) if path else {}
     changed = {name: _number(value) for name, value in (changes or {}).items()}

@@ -25,28 +25,20 @@ from ribnb.runs.results import RESULT, find_results
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 
 ENVIRONMENT = "environment.json"
-ENDING = ".tar.gz"
 SCORES = ("scores.npz", IMAGE_SCORES)  # beside a result, and nothing without it
 PACKED = (RESULT, *SCORES, "*.csv", "*.yml", "*.yaml", "*.log", "log.txt", "*.ipynb")
-MAPS = ("*/maps/*.npz", "*/steps/*.json", "*/maps.json")  # with what they were made from
 
 
 def pack(
     folder: str | Path,
     output: str | Path | None = None,
     chapters: Mapping[str, type[Settings]] | None = None,
-    maps: bool = False,
 ) -> tuple[Path, int, dict[str, str]]:
     """Pack the results below a folder into one archive, which is whole or not there.
 
-    Broken and stale results are left out with their scores. Hidden files are no part of it, and
-    neither is what a symbolic link shows.
-
-    Args:
-        folder: that holds results, at any depth.
-        output: the archive; None puts ``NAME.tar.gz`` beside the folder.
-        chapters: chapter -> the class of its settings, to tell which results are stale.
-        maps: whether map files come along, which are many.
+    Broken results and those that are stale for these ``chapters`` are left out with their scores.
+    Hidden files are no part of it, and neither is what a symbolic link shows. Without an output
+    it is ``NAME.tar.gz`` beside the folder.
 
     Returns:
         The archive's path, how many results it holds, and name -> why something is left out.
@@ -59,10 +51,10 @@ def pack(
     import bagit
 
     folder = Path(folder).resolve(strict=True)
-    output = Path(output) if output else folder.parent / f"{folder.name}{ENDING}"
+    output = Path(output) if output else folder.parent / f"{folder.name}.tar.gz"
     if output.exists() and not tarfile.is_tarfile(output):
         raise FileExistsError(f"{output} is there and is no archive; choose another name")
-    paths, left_out = _chosen(folder, chapters or {}, maps)
+    paths, left_out = _chosen(folder, chapters or {})
     results = sum(path.name == RESULT for path in paths)
     if not results:
         problems = [f"{name} {why}" for name, why in left_out.items()]
@@ -133,7 +125,7 @@ def _verify_bag(folder: Path) -> tuple[int, list[str]]:
 
 
 def _chosen(
-    folder: Path, chapters: Mapping[str, type[Settings]], maps: bool
+    folder: Path, chapters: Mapping[str, type[Settings]]
 ) -> tuple[list[Path], dict[str, str]]:
     """Which files are packed, from ``folder``; and name -> why a result is not."""
     _, problems = find_results(folder, chapters)
@@ -142,7 +134,6 @@ def _chosen(
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
         fits = any(fnmatch(path.name, pattern) for pattern in PACKED)
-        fits = fits or (maps and any(fnmatch(f"/{inner.as_posix()}", pattern) for pattern in MAPS))
         lost = path.name in (RESULT, *SCORES) and str(path.parent / RESULT) in problems
         hidden = any(part.startswith(".") for part in inner.parts)
         if fits and path.is_file() and not (lost or hidden or path.is_symlink()):

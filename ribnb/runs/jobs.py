@@ -52,18 +52,11 @@ def set_broken_aside(batch: Batch) -> list[str]:
 
 
 def prepare(batch: Batch, local: bool) -> FileLock:
-    """Write what each job needs; hold the batch's folder for this call.
-
-    Args:
-        batch: the plan.
-        local: whether the jobs run on this machine, not on a cluster.
-
-    Returns:
-        The lock, which ends with this process, however it ends.
+    """Write what each job needs; the lock of the batch's folder, which ends with this process.
 
     Raises:
-        ValueError: jobs that ask for a GPU on a machine without one; another call at work on the
-            same folder.
+        ValueError: jobs that ask for a GPU and are to run locally, on a machine without one;
+            another call at work on the same folder.
     """
     asked = [job for job in batch.jobs.values() if job.device.startswith("cuda")]
     waiting = [job for job in asked if not (batch.folder / job.done).is_file()]
@@ -97,11 +90,7 @@ def not_done(batch: Batch) -> list[str]:
 
 
 def run_job(folder: Path, shard: str = "") -> None:
-    """Run the job whose folder this is; it goes on where an earlier call was stopped.
-
-    Args:
-        folder: below the batch's; its name begins with the chapter's.
-        shard: which part of the images, as ``0/4``; empty for all, and for the result.
+    """Run the job whose folder this is, or one shard of it such as ``0/4``.
 
     Raises:
         ChapterFailed: says why and where to look.

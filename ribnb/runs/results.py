@@ -158,10 +158,8 @@ class Run:
 def digest(result: Mapping[str, Any]) -> str:
     """SHA-256, in hexadecimal digits, of a result without its field ``digest``.
 
-    It is that of canonical JSON: sorted names, no spaces. A file may so be indented anew.
-
-    Raises:
-        ValueError: a number that JSON does not know.
+    It is that of canonical JSON: sorted names, no spaces. A file may so be indented anew. A number
+    that JSON does not know is a ValueError.
     """
     rest = {name: value for name, value in result.items() if name != "digest"}
     # once forth and back: names are text in a file, and lists stand for tuples
@@ -209,15 +207,10 @@ def find_results(
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """All results below a folder, and what is no whole one.
 
-    Args:
-        folder: where they lie, at any depth.
-        chapters: chapter -> the class of its settings, which says what is stale; without them
-            nothing is.
-
     Returns:
         The results, each with its ``path``, in the order of their paths; and path -> reason of
         each ``result.json`` that cannot be read, has the scores of other images beside it, or is
-        stale.
+        stale for these chapters (name -> the class of its settings).
     """
     results, problems = [], {}
     for path in sorted(Path(folder).rglob(RESULT)):
@@ -270,13 +263,8 @@ def stale(result: Mapping[str, Any], chapters: Mapping[str, type[Settings]]) -> 
 
 
 def book_folder(name: str) -> Path:
-    """The folder ``"results"`` or ``"settings"`` of the book.
-
-    In the repository they lie in ``book``; a package that was installed without it has copies.
-
-    Raises:
-        FileNotFoundError: it is neither in a repository around the package nor in the package.
-    """
+    """The folder ``"results"`` or ``"settings"`` of the book, in the repository around the package;
+    a package that was installed without it has copies. FileNotFoundError if neither is there."""
     for folder in (PACKAGE.parent / "book" / name, PACKAGE / "book" / name):
         if folder.is_dir():
             return folder

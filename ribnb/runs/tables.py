@@ -79,19 +79,17 @@ def results_table(
     return pd.DataFrame(means)
 
 
-def format_table(
-    frame: pd.DataFrame, kind: str, digits: int | None = None, exact: Iterable[str] = ()
-) -> str:
-    """A table as text, ending in a line break.
+def format_table(frame: pd.DataFrame, kind: str, digits: int | None = None) -> str:
+    """A ``results_table`` as ``csv``, ``latex`` (needs the package booktabs) or ``markdown``.
 
-    Args:
-        frame: without an index that means something.
-        kind: ``csv``, ``latex`` (needs the package booktabs) or ``markdown``.
-        digits: decimals of numbers that are not whole; None rounds nothing.
-        exact: columns that are not rounded, such as settings.
+    Metrics are rounded to so many decimals, or not at all; settings and fields never are.
     """
     if digits is not None:
-        floats = frame.select_dtypes("floating").columns.difference(list(exact))
+        floats = [
+            name
+            for name in frame.select_dtypes("floating")
+            if name not in FIELDS and not name.startswith("settings.")
+        ]
         frame = frame.round(dict.fromkeys(floats, digits))
     if kind == "csv":
         return frame.to_csv(index=False, lineterminator="\n")

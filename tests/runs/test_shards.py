@@ -2,12 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from ribnb.__main__ import main
 from ribnb.book.splits import VOCRIBSettings
-from ribnb.core.runner import MASKS, RecordedFolder, all_ended, over_images, parse_shard
+from ribnb.core.runner import Kind, RecordedFolder, all_ended, over_images, parse_shard
 from ribnb.runs.results import Run
 
 IDS = [f"i{number}" for number in range(7)]
@@ -31,7 +32,7 @@ def runs(tmp_path, monkeypatch):
         output.write_text("executed")
         return output
 
-    kind = MASKS.__class__("masks", ".txt", "masks.json", read, write, beside=True)
+    kind = Kind("masks", ".txt", "masks.json", Path.read_text, Path.write_text, beside=True)
     monkeypatch.setattr("ribnb.runs.execution.execute_chapter", execute)
 
     def run(*words):
@@ -39,14 +40,6 @@ def runs(tmp_path, monkeypatch):
         return main(["run", "tiny.ipynb", "-p", "output_dir=runs", *words]), [*ran]
 
     return run
-
-
-def read(path):
-    return path.read_text()
-
-
-def write(path, text):
-    path.write_text(text)
 
 
 def test_who_comes_last_makes_the_result(runs, tmp_path, capsys):

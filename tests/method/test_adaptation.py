@@ -165,11 +165,8 @@ def test_the_map_lies_where_the_object_does(side):
 def test_trace_keeps_every_step(variant):
     settings = settings_of(variant, scales=(1, 0.5, 2), loss_scales=(1, 2))
     net, views = small_net(), some_views(settings)
-    traced, spared = (run(settings, net, views, trace=trace) for trace in (True, False))
+    traced = run(settings, net, views, trace=True)
     assert len(traced.steps) == (4 if variant == "paper" else 3)
-    assert len(traced.losses) == 3
-    assert len(spared.losses) == settings.num_updates == (3 if variant == "paper" else 2)
-    assert spared.steps == []
     first = traced.steps[0]
     assert [cam.shape for cam in first.cams] == [(2, 12, 4), (2, 6, 2), (2, 24, 8)]
     maps = net.class_maps(views[0]).detach()
@@ -179,7 +176,7 @@ def test_trace_keeps_every_step(variant):
     torch.testing.assert_close(first.gap_logits, maps.mean(dim=(2, 3))[:, PRESENT])
     assert first.target_logits.shape == (4, 2)
     means = [step.gap_logits.mean().item() for step in traced.steps]
-    assert traced.gap_logits == spared.gap_logits == pytest.approx(means)
+    assert traced.gap_logits == pytest.approx(means)
     assert means[-1] > means[0]
     for step, target_loss in zip(traced.steps, traced.target_losses, strict=True):
         assert step.target_logits.sum().item() == pytest.approx(target_loss)
@@ -190,17 +187,6 @@ def test_trace_keeps_every_step(variant):
             assert traced.losses[step.k] == pytest.approx(-loss.item(), rel=1e-5, abs=1e-6)
         else:
             assert step.batch_logits is step.learning_rates is None
-
-
-def test_classes_may_be_numbered_in_another_order():
-    """Absent classes and the order of the rows play no part."""
-    settings, order = settings_of("released"), torch.tensor([3, 0, 4, 1, 2])
-    net, shuffled = small_net(), small_net()
-    shuffled.class_layer.weight.data = net.class_layer.weight.data[order]
-    batches = [(images, labels[:, order]) for images, labels in some_batches(3)]
-    found = run(settings, shuffled, labels=LABELS[order], batches=batches)
-    assert found.class_ids.tolist() == [0, 3]
-    torch.testing.assert_close(found.high_res, run(settings, net).high_res[[1, 0]])
 
 
 @VARIANT

@@ -12,11 +12,9 @@ import pytest
 import torch
 from PIL import Image
 from small_split import LABELS, Noise, few_steps
-from small_voc import SAMPLE
 from torch.utils.data._utils import signal_handling
 
 from ribnb.data.views import multi_scale_views, to_tensor
-from ribnb.data.voc import VOCImages
 from ribnb.method.inputs import AdaptationInputs, Feed
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
@@ -47,14 +45,6 @@ def shown_in(images) -> list[int]:
 def plain_batch(target, step, labels=LABELS, broken=(), **settings):
     inputs = AdaptationInputs(Plain(labels, broken=broken), few_steps(**settings))
     return inputs.batch(target, step)[0]
-
-
-def test_the_views_of_an_item_follow_the_settings():
-    images = Noise()
-    for settings in (few_steps(), few_steps(flip=False, scales=(1, 2, 0.5))):
-        views = AdaptationInputs(images, settings).views(3)
-        expected = multi_scale_views(images.image(3), settings.scales, settings.flip)
-        assert all(torch.equal(a, b) for a, b in zip(views, expected, strict=True))
 
 
 # The other images of a batch --------------------------------------------------------------
@@ -135,32 +125,6 @@ def test_an_unreadable_image_is_left_out_of_a_batch_and_named():
     assert unreadable == {"n002": "image n002 cannot be read"}
     assert sorted(shown_in(images)) == [1, 4, 5, 7]
     assert labels.tolist() == [LABELS[index] for index in shown_in(images)]
-
-
-class Grey(Noise):
-    def image(self, index):
-        return super().image(index).convert("L" if index == 2 else "RGB")
-
-
-def test_an_image_of_another_mode_counts_as_unreadable():
-    feed = Feed(AdaptationInputs(Grey(), few_steps(batch_size=5)), [0, 2])
-    assert len(feed.views(0)) == 2
-    assert [len(images) for images, _ in feed.batches()] == [4, 4]
-    assert list(feed.unreadable) == ["n002"]
-    assert "make it RGB" in feed.unreadable["n002"]
-    with pytest.raises(OSError, match="make it RGB"):
-        feed.views(2)
-
-
-@pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")
-def test_real_images_are_drawn_from_those_of_other_classes():
-    images = VOCImages(SAMPLE, "val", labels_from="masks")
-    inputs = AdaptationInputs(images, few_steps(batch_size=1))
-    # bottle and person; chair, person and sofa; bus and car
-    assert [inputs.candidates(target).tolist() for target in range(3)] == [[2], [2], [0, 1]]
-    assert inputs.batch(0, 0)[0][0].shape == (1, 3, 24, 24)
-    width, height = images.image(0).size
-    assert inputs.views(0)[0].shape == (2, 3, height, width)
 
 
 # The feed ---------------------------------------------------------------------------------

@@ -50,19 +50,15 @@ def test_each_difference_of_the_variants_can_be_switched_alone(name):
     assert values(RIBSettings.paper(**released)) == {**RELEASED, **PAPER, **released}
 
 
-def test_a_batch_counts_the_image_or_only_others():
-    assert RIBSettings.paper(batch_size=5).num_others == 4
-    assert RIBSettings.paper(batch_size=5, image_in_batch=False).num_others == 5
-    assert RIBSettings.released(batch_size=5, image_in_batch=True).num_others == 4
-
-
 def test_hash_changes_with_every_setting():
     assert OTHER.keys() == RELEASED.keys() == RIBSettings().as_dict().keys()
     hashes = {RIBSettings(**{name: value}).hash() for name, value in OTHER.items()}
     assert len(hashes | {RIBSettings().hash()}) == len(OTHER) + 1
 
 
-def test_the_released_codes_last_update_is_never_looked_at():
+def test_the_released_codes_last_update_is_never_looked_at_and_its_batch_counts_only_others():
+    assert RIBSettings.paper(batch_size=5).num_others == 4
+    assert RIBSettings.released(batch_size=5).num_others == 5
     assert [RIBSettings.paper(iterations=k).num_updates for k in (0, 1, 2, 10)] == [0, 1, 2, 10]
     assert [RIBSettings.released(iterations=k).num_updates for k in (0, 1, 2, 10)] == [0, 0, 1, 9]
 

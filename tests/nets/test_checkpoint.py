@@ -6,7 +6,6 @@ from safetensors.torch import save_file
 from small_training import COLOURS, fresh, same
 
 from ribnb.core.files import weights_digest
-from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.weights import checkpoint_metadata
@@ -45,14 +44,6 @@ def test_half_precision_halves_the_file(tmp_path):
     back = load_classifier(half)
     assert back.class_layer.weight.dtype == torch.float32
     torch.testing.assert_close(back(images), net.eval()(images), rtol=0.02, atol=0.02)
-
-
-def test_the_output_stride_comes_back(tmp_path):
-    path = tmp_path / "net.safetensors"
-    CAMNet("resnet18", 3, output_stride=8).save(path, NAMED)
-    back = load_classifier(path, arch="resnet18", num_classes=3)
-    assert back.output_stride == 8
-    assert back.class_maps(torch.zeros(1, 3, 64, 64)).shape == (1, 3, 8, 8)
 
 
 def test_another_net_than_asked_for_is_refused(tmp_path):

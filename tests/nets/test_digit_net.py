@@ -71,12 +71,3 @@ def test_loss_falls_on_a_small_set(scenes):
     assert history[-1] < 0.5 * history[0]
     accuracy = (net(scenes[0]).argmax(dim=1) == scenes[1]).float().mean()
     assert accuracy == 1
-
-
-def test_first_loss_is_that_of_the_untrained_net(scenes):
-    """With all images in one batch: a mean per image and class, before any step."""
-    net, history = train_digit_net(*scenes, epochs=1, batch_size=64, learning_rate=0.0)
-    truth = torch.nn.functional.one_hot(scenes[1], 2)
-    chance = net(scenes[0]).sigmoid()
-    expected = -torch.where(truth == 1, chance, 1 - chance).log().mean().item()
-    assert history == pytest.approx([expected], rel=1e-4)

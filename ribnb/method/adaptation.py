@@ -48,14 +48,13 @@ class Step:
 
 @dataclass
 class Course:
-    """The course of one image's adaptation.
+    """The course of one image's adaptation; an image without labels has none.
 
     Attributes:
-        losses: the loss before each update, one for each step that had its batch run.
+        losses: the loss before each update.
         target_losses: at each step, the sum of the target's pooled logits over its present
             classes and over the views in the loss.
-        gap_logits: at each step, the mean of the GAP logits of its present classes at scale 1,
-            whatever the loss pools with; none for an image without labels.
+        gap_logits: at each step, the mean GAP logit of its present classes at scale 1.
         stopped_at: the step k after whose maps the loop stopped; None if it ran to its end.
         stop_reason: ``"margin"``, ``"flood"`` or None.
         seconds: that the image took in ``localization_maps``, waiting for its data included.
@@ -103,8 +102,7 @@ def adapt(
     """Take K steps from theta_0 for one image; M is the sum of its CAMs on the way.
 
     Each step follows theta_k = theta_{k-1} - lambda grad L. The model has theta_0 again when
-    this returns, also when it raises. Batch norm uses its running statistics throughout; the
-    frozen stages, the model's or those of ``moving_stages``, do not move.
+    this returns, also when it raises. Batch norm uses its running statistics throughout.
 
     Nothing is computed that no map depends on: a step whose update is never looked at takes no
     batch, and a stop is tested before the work that it spares.
@@ -182,15 +180,10 @@ def adapt(
 
 def _check(model: CAMNet, views: Sequence[Tensor], labels: Tensor, settings: RIBSettings) -> None:
     rows = 2 if settings.flip else 1
-    shapes = [tuple(view.shape) for view in views]
-    right = [len(shape) == 4 and shape[:2] == (rows, 3) for shape in shapes]
-    if len(shapes) != len(settings.scales) or not all(right):
-        raise ValueError(
-            f"views must be ({rows}, 3, h, w), one for each of the scales {settings.scales}; got "
-            f"{shapes}"
-        )
-    zeros, ones = labels == 0, labels == 1
-    if labels.shape != (model.num_classes,) or not (zeros | ones).all() or not ones.any():
+    if [view.shape[:2] for view in views] != [(rows, 3)] * len(settings.scales):
+        raise ValueError(f"views must be ({rows}, 3, h, w), one for each of {settings.scales}")
+    ones = labels == 1
+    if labels.shape != (model.num_classes,) or not ((labels == 0) | ones).all() or not ones.any():
         raise ValueError(
             f"labels must be ({model.num_classes},), each 0 or 1, with a class that is present; "
             f"got {labels.tolist()}"
@@ -305,7 +298,7 @@ class _Walk:
 
 
 def _require_finite(finite: Tensor, what: str) -> None:
-    # GNDRP keeps no position of a map of NaN: the loss alone would not show it.
+    """GNDRP keeps no position of a map of NaN: the loss alone would not show it."""
     if not finite.all():
         raise FloatingPointError(f"{what} hold NaN or infinity")
 

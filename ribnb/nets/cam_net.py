@@ -25,8 +25,7 @@ MOVING = 2  # residual stages that the adaptation moves, in the paper's program:
 class SceneBackbone(nn.Module):
     """A residual net of four basic blocks for scenes: 98,000 weights, output stride 4.
 
-    The stages have ResNet's names; the stem has stride 2 and no max pooling, so that a scene of
-    96 x 96 pixels has a feature map of 24 x 24.
+    The stages have ResNet's names; the stem has stride 2 and no max pooling.
     """
 
     widths = (16, 32, 48, 48)

@@ -77,10 +77,8 @@ def train_digit_net(
     Args:
         images: (N, 1, H, W) in [0, 1], on the device to train on.
         labels: (N,) class indices.
-        epochs: passes over the images.
+        epochs, batch_size, learning_rate: passes, images a step, Adam's rate at the start.
         seed: of the initial weights and the order of the images.
-        batch_size: images a step.
-        learning_rate: Adam's, at the start.
         design: ``pooling``, ``bias`` and ``channels`` of the ``DigitNet``.
 
     Returns:

@@ -36,12 +36,10 @@ Loss = Callable[..., tuple[Tensor, "int | Tensor"]]
 
 @dataclass(frozen=True)
 class Training:
-    """What a training gave, now or in an earlier run.
+    """What a training gave, now or, if it was ``loaded``, in an earlier run.
 
-    Attributes:
-        net: the net that was handed in, trained and in eval mode.
-        record: what stands beside the weights in the net's file, and what callbacks added.
-        loaded: whether the weights came from a file, without training.
+    ``net`` is the one that was handed in, in eval mode; ``record`` is what stands beside the
+    weights in its file, and what callbacks added.
     """
 
     net: nn.Module
@@ -133,7 +131,10 @@ def fit(
     record = (store and store.resume(optimizer)) or {"history": [], "steps": 0, "seconds": 0.0}
     if channels_last and device.type in ("cpu", "cuda"):
         net.to(memory_format=torch.channels_last)
-    parallel = processes.together(net, device)
+    parallel = net
+    if processes.count > 1:  # gradients are averaged; all start as the first process's
+        places = [device] if device.type == "cuda" else None
+        parallel = DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
 
     def forward(*inputs: Tensor) -> Any:
         with autocast(precision, device):
@@ -185,7 +186,8 @@ def fit(
     record["device"] = device_name(device)
     if store and first:
         store.finish(record)
-    processes.wait()
+    if processes.count > 1:
+        distributed.barrier()
     return Training(net, record, loaded=False)
 
 
@@ -228,13 +230,6 @@ class Processes:
         self.rank = distributed.get_rank() if group else 0
         self.count = distributed.get_world_size() if group else 1
 
-    def together(self, net: nn.Module, device: torch.device) -> nn.Module:
-        """The net, which averages its gradients over the processes and starts as the first's."""
-        if self.count == 1:
-            return net
-        places = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
-
     def mean(self, mean: Tensor, items: int | Tensor) -> tuple[float, Tensor]:
         """The mean over all processes' items from this one's, and what to differentiate for it."""
         if self.count == 1:
@@ -246,11 +241,6 @@ class Processes:
         # The gradients are averaged over the processes, whose parts have more and fewer items: so
         # each part counts in the sum, and the sum is divided by all items.
         return (sums[0] / number).item(), mean * (items * self.count / number)
-
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.count > 1:
-            distributed.barrier()
 
 
 @contextmanager

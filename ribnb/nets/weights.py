@@ -43,7 +43,7 @@ class StoredNet(nn.Module):
     def save(
         self,
         path: str | Path,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any],
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """Write a checkpoint. Under its final name the file is whole.
@@ -54,7 +54,6 @@ class StoredNet(nn.Module):
                 ready for JSON.
             dtype: of the stored weights; ``torch.float16`` halves the file and rounds them.
         """
-        metadata = metadata or {}
         names = list(metadata.get("class_names", ()))
         if len(names) != getattr(self, "num_classes", len(names)):
             raise ValueError(f"class_names must name the {self.num_classes} classes; got {names}")

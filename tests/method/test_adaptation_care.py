@@ -207,7 +207,7 @@ def test_refuses_wrong_labels_and_views():
     for labels in (torch.zeros(5), torch.ones(4)):
         with pytest.raises(ValueError, match=r"labels must be \(5,\), each 0 or 1"):
             run(settings, labels=labels)
-    with pytest.raises(ValueError, match=r"views must be \(2, 3, h, w\), one for each of the"):
+    with pytest.raises(ValueError, match=r"views must be \(2, 3, h, w\), one for each of"):
         run(settings, views=views)
 
 

@@ -31,14 +31,6 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 # Gradient maps ----------------------------------------------------------------------------
 
 
-def test_map_of_a_linear_net_is_its_row_of_weights_summed_over_input_channels():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 3))
-    maps = gradient_maps(model, images(2, 3, 2, 2), torch.tensor([2, 0]))
-    for index, target in enumerate((2, 0)):
-        row = model[1].weight[target].detach().view(3, 2, 2)
-        torch.testing.assert_close(maps[0, index], row.sum(dim=0))
-
-
 def test_maps_of_a_convolution_and_of_the_layer_behind_it():
     """1 x 1 kernels w_1, w_2 and rows v_1, v_2: G_1 = w_1 + w_2 and G_2 = w_1 v_1 + w_2 v_2."""
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 2))
@@ -81,20 +73,6 @@ def test_every_map_is_the_gradient_of_its_feature_map(net, pair):
         features = features.mean(dim=(2, 3)) if layers == 5 else features
         expected = torch.autograd.grad(features.sum(), leaf)[0][:, 0]
         torch.testing.assert_close(maps[layers - 1], expected)
-
-
-def test_an_image_has_the_same_maps_alone_and_in_a_batch():
-    """Batch normalisation would mix the images of a batch in train mode."""
-    model = nn.Sequential(
-        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)
-    )
-    model(images(8, 1, 6, 6))
-    batch, targets = images(4, 1, 6, 6, seed=1), torch.tensor([0, 1, 1, 0])
-    together = gradient_maps(model, batch, targets)
-    for index in range(4):
-        one = slice(index, index + 1)
-        alone = gradient_maps(model, batch[one], targets[one])
-        torch.testing.assert_close(together[:, one], alone)
 
 
 def test_leaves_the_model_and_the_images_as_they_were(net, pair):

@@ -72,17 +72,6 @@ def test_the_steps_of_each_image_are_on_record(tmp_path):
     assert report.seconds_per_image == mean > 0
 
 
-def test_an_image_whose_record_is_not_whole_is_done_again(tmp_path, undisturbed):
-    run(tmp_path)
-    damages = {"n002": "", "n003": "{", "n004": "[]", "n005": '{"losses": []}', "n006": None}
-    for name, damage in damages.items():
-        path = tmp_path / "steps" / f"{name}.json"
-        path.unlink() if damage is None else path.write_text(damage)
-    assert run(tmp_path).written == list(damages)
-    assert run(tmp_path).kept == 9
-    assert maps_in(tmp_path) == undisturbed
-
-
 def test_nothing_is_read_for_an_update_that_no_map_looks_at(tmp_path):
     """Three steps of the authors' variant take two batches; a stop spares those after it."""
     images = Noise([[1, 0, 0], [0, 1, 0], [0, 0, 1]])

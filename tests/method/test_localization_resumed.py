@@ -31,10 +31,13 @@ def test_a_file_that_is_not_whole_is_made_anew_and_the_others_left(tmp_path, und
         path.write_bytes(path.read_bytes()[:length])
     (tmp_path / "maps" / "n003.npz").unlink()
     np.savez(tmp_path / "maps" / "n004.npz", maps=np.zeros(3))  # of something else
+    (tmp_path / "steps" / "n005.json").unlink()
+    for name, damage in {"n006": "{", "n007": '{"losses": []}'}.items():
+        (tmp_path / "steps" / f"{name}.json").write_text(damage)
     before = times(tmp_path)["n008.npz"]
     report = run(tmp_path)
-    assert report.written == Noise().ids[:5]
-    assert report.kept == 4
+    assert report.written == Noise().ids[:8]
+    assert report.kept == 1
     assert maps_in(tmp_path) == undisturbed
     assert times(tmp_path)["n008.npz"] == before
 

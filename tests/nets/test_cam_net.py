@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from small_split import net as alive
 from small_training import same
 
-from ribnb.nets.cam_net import ARCHITECTURES, STAGES, CAMNet, SceneBackbone, folded
+from ribnb.nets.cam_net import ARCHITECTURES, CAMNet, SceneBackbone, folded
 
 RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
 
@@ -71,22 +71,6 @@ def test_parameters_keep_torchvisions_names_and_order(arch):
         theirs = torchvision.models.get_model(arch, weights=None).state_dict()
     shapes = [(name, value.shape) for name, value in theirs.items() if not name.startswith("fc.")]
     assert [(name, value.shape) for name, value in own.items()] == shapes
-
-
-def test_the_stride_changes_the_resolution_and_no_weight(resnet18):
-    """Stride 1 in layer4 alone: up to layer3 the net is torchvision's."""
-    net = CAMNet("resnet18", 3)
-    net.backbone.load_state_dict(resnet18.state_dict(), strict=False)
-    net.eval()
-    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        theirs = own = images
-        for stage in STAGES[:-1]:
-            theirs = getattr(resnet18, stage)(theirs)
-            own = getattr(net.backbone, stage)(own)
-    assert torch.equal(own, theirs)
-    convolutions = [m for m in net.backbone.layer4.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert {convolution.stride for convolution in convolutions} == {(1, 1)}
 
 
 def test_refuses_an_unknown_design():

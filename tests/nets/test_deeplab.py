@@ -101,10 +101,3 @@ def test_a_classifiers_backbone_is_taken(tmp_path):
     assert all(torch.equal(value, wanted[key]) for key, value in net.backbone.state_dict().items())
     with pytest.raises(ValueError, match="do not fit resnet18"):
         DeepLabV2("resnet18", weights=path)
-
-
-def test_a_whole_segmentation_network_is_no_start(tmp_path):
-    path = tmp_path / "segmentation.safetensors"
-    small_net().save(path, {"class_names": list("abc")})
-    with pytest.raises(ValueError, match=r"Unexpected key.*branches\.0"):
-        small_net(weights=path)

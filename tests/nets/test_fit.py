@@ -28,6 +28,7 @@ SEGMENT_SMALL = SegmentationSettings.scenes(
 
 class Classifier:
     file, before = "classifier.safetensors", 1  # images read before the first step
+    trainer, settings, beside = staticmethod(train_classifier), SMALL, ()
 
     def __init__(self, _):
         pass
@@ -36,37 +37,27 @@ class Classifier:
         return fresh(seed)
 
     def train(self, folder=None, images=None, net=None, workers=0, **changes) -> Training:
-        settings = SMALL.replace(**changes)
-        images = images or Squares()
-        return train_classifier(net or self.net(), images, settings, folder, workers=workers)
+        given = net or self.net(), images or Squares(), *self.beside
+        return self.trainer(*given, self.settings.replace(**changes), folder, workers=workers)
 
 
 class Irn(Classifier):
-    file = "irn.safetensors"
+    file, trainer, settings = "irn.safetensors", staticmethod(train_irn), IRN_SMALL
 
     def __init__(self, folder):
-        self.labels = write_labels_of(Squares(), folder / "labels")
+        self.beside = (write_labels_of(Squares(), folder / "labels"),)
 
     def net(self, seed=0):
         return IRN(fresh(), seed=seed)
 
-    def train(self, folder=None, images=None, net=None, workers=0, **changes) -> Training:
-        settings = IRN_SMALL.replace(**changes)
-        given = net or self.net(), images or Squares(), self.labels
-        return train_irn(*given, settings, folder, workers=workers)
-
 
 class Segmentation(Classifier):
     file, before = "segmentation.safetensors", 10
+    trainer, settings, beside = staticmethod(train_segmentation), SEGMENT_SMALL, (None,)
 
     def net(self, seed=0):
         with seeded(seed):
             return DeepLabV2.scenes(num_classes=3)
-
-    def train(self, folder=None, images=None, net=None, workers=0, **changes) -> Training:
-        settings = SEGMENT_SMALL.replace(**changes)
-        given = net or self.net(), images or Squares(), None
-        return train_segmentation(*given, settings, folder, workers=workers)
 
 
 @pytest.fixture(params=[Classifier, Irn, Segmentation], ids=lambda kind: kind.__name__)

@@ -115,11 +115,3 @@ def reader(browser, site) -> Reader:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield Reader(context.new_page(), site)
     context.close()
-
-
-@pytest.fixture
-def phone(browser, site) -> Reader:
-    """A tab as narrow as a small phone."""
-    context = browser.new_context(viewport={"width": 360, "height": 740})
-    yield Reader(context.new_page(), site)
-    context.close()

@@ -86,17 +86,10 @@ CHAPTERS: dict[str, type[Settings]] = {
 
 
 def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
-    """Settings and run of a chapter; shows the settings in force as a table.
+    """Settings and run of a chapter, from its ``globals()``; shows the settings in force.
 
-    On scenes and digits torch computes on one thread, which is enough for the small nets, and
-    repeatable.
-
-    Args:
-        chapter: its name, such as ``"voc_rib"``.
-        namespace: its ``globals()``, with the parameters.
-
-    Returns:
-        Its settings, and its run, whose clock starts; None for a chapter that leaves no result.
+    The run, whose clock starts, is None for a chapter that leaves no result. On scenes and digits
+    torch computes on one thread, which is enough for the small nets, and repeatable.
 
     Raises:
         SettingsError: parameters that the chapter does not know or refuses.
@@ -124,10 +117,7 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
 
 
 def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
-    """The run's result, written to its ``output_dir``; says which images were left out and why.
-
-    Arguments and errors are those of ``Run.finish``; a net among the inputs is digested.
-    """
+    """``Run.finish``, with a net among the inputs digested; says what was left out, and why."""
     digests = {
         name: weights_digest(each) if isinstance(each, torch.nn.Module) else each
         for name, each in fields.pop("inputs", {}).items()

@@ -43,16 +43,9 @@ def cam_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> in
 
 
 def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> dict[str, int]:
-    """FLOPs of the adaptation to an image that does not stop early, by part.
+    """FLOPs of the parts of an adaptation that does not stop early; their sum is the image's.
 
-    Args:
-        model: the net.
-        size: (H, W) of the image in pixels.
-        settings: how; the other images are crops, so ``crop_size`` must not be 0.
-
-    Returns:
-        Of the parts ``frozen_target``, ``moving_target``, ``frozen_batch``, ``moving_batch``
-        and ``backward``; their sum is the image's.
+    The image has (H, W) pixels; the others are crops, so ``crop_size`` must not be 0.
     """
     looks = max(settings.iterations + settings.last_map, 1)
     updates = settings.num_updates
@@ -75,11 +68,8 @@ def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> di
 def stage_flops(size: tuple[int, int] = (375, 500)) -> dict[str, int]:
     """FLOPs of each stage with the settings for VOC, for one image of (H, W) pixels or one step.
 
-    Returns:
-        ``classifier_step``: 16 crops of 512 through a ResNet-50; ``cam_image``: the CAM at all
-        scales and flips; ``rib_image_paper``, ``rib_image_released``: the adaptation with K = 10;
-        ``irn_step``: the trunk's part of a step of IRN, by far most of it; ``deeplab_step`` and
-        ``deeplab_image``: DeepLab-v2 with a ResNet-101, the image at all test scales.
+    A classifier's step sees 16 crops of 512; of IRN's step only the trunk's part counts, by far
+    most of it; an image's CAM and DeepLab's answer are made at all scales and flips.
     """
     paper, released = RIBSettings.paper(), RIBSettings.released()
     irn, recipe = IRNSettings.rib(), SegmentationSettings.voc()

@@ -85,10 +85,9 @@ class VOCMasksSettings(StartSettings):
         return super().preset(group, given)
 
     @model_validator(mode="after")
-    def _what_goes_together(self):
+    def _voc_has_maps(self):
         if self.dataset == "voc" and not self.maps_run:
             raise SettingsError("maps_run = '' with dataset = 'voc': name a folder of voc_rib")
-        self._check_start(not self.maps_run or self.net.weights == "theta_0")
         return self
 
     def irn_for(self, kind: str) -> IRNSettings:
@@ -134,23 +133,20 @@ def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:
 def maps_of(
     settings: VOCMasksSettings, images: ImageSet, device: torch.device, folder: str | Path
 ) -> dict[str, Path]:
-    """Folders of the images' maps, by kind: of the run that is named, or made in ``folder``.
-
-    Raises:
-        FileNotFoundError: that run has no maps.
-        ValueError: its maps are of other images.
-    """
+    """Folders of the images' maps, by kind: of the run that is named, or made in ``folder``."""
+    run = Path(settings.maps_run or folder)
+    found = {kind: run / maps for kind, maps in FOLDERS.items()}
     if settings.maps_run:
-        found = {kind: Path(settings.maps_run) / place for kind, place in FOLDERS.items()}
-        for place in found.values():
-            maps_digest(place, images)  # refuses those of other images
+        for maps in found.values():
+            maps_digest(maps, images)  # refuses those of other images
         return found
     model = load_classifier(settings.classifier_path, num_classes=len(images.class_names))
-    folder, how = Path(folder), {"cam": settings.maps.replace(iterations=0), "rib": settings.maps}
-    for kind in KINDS:
-        where = (folder / FOLDERS[kind]).parent
-        localization_maps(model.to(device), images, how[kind], where, workers=settings.workers)
-    return {kind: folder / place for kind, place in FOLDERS.items()}
+    how = {"cam": settings.maps.replace(iterations=0), "rib": settings.maps}
+    for kind, maps in found.items():
+        localization_maps(
+            model.to(device), images, how[kind], maps.parent, workers=settings.workers
+        )
+    return found
 
 
 def irn_net(
@@ -161,12 +157,10 @@ def irn_net(
     folder: str | Path,
     device: torch.device,
 ) -> Training:
-    """The IRN for one kind of maps: one that is named or comes along, or trained here.
+    """The IRN for one kind of maps: one that is named or comes along, or trained on the labels.
 
-    A training on confident labels is kept in ``folder`` and goes on from there after a kill.
-
-    Raises:
-        ValueError: a net on another trunk, or one that was trained with other parameters.
+    A training is kept in ``folder`` and goes on from there after a kill. ValueError: the net that
+    is named was trained on another trunk or with other parameters.
     """
     trunk = settings.trunk(len(images.class_names)).to(device)
     path, irn = settings.trained_irn(kind), settings.irn_for(kind)
@@ -178,8 +172,8 @@ def irn_net(
     here = {name: value for name, value in irn.for_training().items() if name not in SHARED}
     if "identity" in record and (other := differences(record["identity"], here)):
         raise ValueError(
-            f"{path} was trained otherwise: {other}. Give the parameters that it was trained with, "
-            f"or train one here: without net.irn_{kind}, for scenes with net.retrain = True"
+            f"{path} was trained otherwise: {other}. Give those parameters, or leave out "
+            f"net.irn_{kind} (scenes: net.retrain = True) to train one here"
         )
     return Training(load_irn(path, trunk).to(device).eval(), record, loaded=True)
 
@@ -248,11 +242,6 @@ class VOCSegmentationSettings(StartSettings):
             "segment": SegmentationSettings.scenes(),
         }[group]
 
-    @model_validator(mode="after")
-    def _a_start(self):
-        self._check_start(self.net.weights == "theta_0")
-        return self
-
     @property
     def packaged(self) -> bool:
         """Whether the networks that come with the package are those of these settings."""
@@ -287,9 +276,9 @@ class VOCSegmentationSettings(StartSettings):
 def masks_for(
     settings: VOCSegmentationSettings, kind: str, images: ImageSet, folder: str | Path
 ) -> Path | None:
-    """The masks of one kind: of the run that is named, or the package's, written below ``folder``.
+    """The masks of one kind: the named run's, the package's written below ``folder``, or None.
 
-    None for the truth, which the images have.
+    None is for the truth, which the images have.
     """
     if kind == TRUTH:
         return None
@@ -299,12 +288,9 @@ def masks_for(
 
 
 def with_masks(images: ImageSet, folders: Iterable[Path | None]) -> tuple[ImageSet, dict[str, str]]:
-    """The images that have a mask in every folder, so that all networks learn from the same.
+    """The images with a mask in every folder (None: the truth), and id -> why one is left out.
 
-    Beside them, id -> why another was left out. A folder is None for the truth.
-
-    Raises:
-        ValueError: more than one image in twenty has no mask: these are masks of other images.
+    So all networks learn from the same. ValueError: more than one image in twenty has no mask.
     """
     lacking = {}
     for folder in filter(None, folders):
@@ -313,10 +299,9 @@ def with_masks(images: ImageSet, folders: Iterable[Path | None]) -> tuple[ImageS
             if name not in there:
                 lacking.setdefault(name, f"there is no mask of it in {folder}")
     if len(lacking) > len(images) / 20:
-        name, why = next(iter(lacking.items()))
         raise ValueError(
-            f"{len(lacking)} of the {len(images)} images have no mask; of {name}, for example, "
-            f"{why}. Take the split and num_images that the masks were made with"
+            f"{len(lacking)} of the {len(images)} images have no mask; of the first, "
+            f"{next(iter(lacking.values()))}. Take the split and num_images of the masks' run"
         )
     if not lacking:
         return images, lacking

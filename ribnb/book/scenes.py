@@ -118,11 +118,10 @@ class SceneRIBSettings(SceneSettings):
 def toy_data(
     settings: ToySettings, seed: int, num_held_out: int = 100, device: torch.device | str = "cpu"
 ) -> dict[str, Batch]:
-    """The scenes of one seed, each entry as ``DigitScenes.batch`` gives it.
+    """The scenes of one seed, each entry as ``DigitScenes.batch`` gives it; regions on the CPU.
 
-    ``"train"``: ``settings.num_images`` scenes, 10 % of them with a shape. ``"test"``: 500 of the
-    same kind from held-out digits. ``"with_shape"``: ``num_held_out`` of these that all have one.
-    Images and labels are on the device, the regions on the CPU.
+    Of ``"train"`` and ``"test"`` (500 of held-out digits), 10 % have a shape; of ``"with_shape"``,
+    ``num_held_out`` more of held-out digits, all.
     """
     if settings.digits == "mnist" and settings.download and not has_mnist(settings.data_root):
         download_mnist(settings.data_root)
@@ -155,8 +154,7 @@ def scene_nets(
 ) -> list[tuple[CAMNet, SceneImages, float]]:
     """For each seed its net, its held-out scenes, and the net's mAP on them in [0, 1].
 
-    A net comes with the package or, with ``retrain``, is trained here; with an ``output_dir`` the
-    training is kept there and goes on after a kill.
+    With ``retrain`` the net is trained here; in an ``output_dir`` this goes on after a kill.
     """
     triples = []
     for seed in settings.seeds:

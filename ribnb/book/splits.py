@@ -49,7 +49,7 @@ def torchvision_weights(arch: str, weights: str) -> Any:
 
 
 class DataSettings(Settings):
-    """The group ``data``: what is said of the images beside split and number."""
+    """The group ``data``: more about the images than split and number."""
 
     labels_from: Literal["annotations", "masks"] = setting("annotations", "the images' labels")
 
@@ -109,13 +109,15 @@ class SplitSettings(Settings):
             )
         return scored
 
-    def theta_0_path(self, name: str, named: str) -> Path:
-        """Where theta_0 lies: ``named``, the setting ``name``'s value, or what comes along."""
+    @property
+    def classifier_path(self) -> Path:
+        """Where theta_0 lies: the file that is named, or the package's for this seed's scenes."""
+        named = self.net.classifier if isinstance(self, StartSettings) else self.classifier
         if named:
             return Path(named)
         if self.dataset == "voc" or self.seed not in TRAINED:
             raise SettingsError(
-                f"{name} = '' with dataset = {self.dataset!r} and seed = {self.seed}: name a "
+                f"no classifier for dataset = {self.dataset!r} and seed = {self.seed}: name a "
                 "classifier.safetensors, which the chapter voc_classifier leaves in its "
                 f"output_dir. Only scenes of the seeds {', '.join(map(str, TRAINED))} have one here"
             )
@@ -145,34 +147,24 @@ class StartSettings(SplitSettings):
             return None
         return CRFSettings.scenes() if self.dataset == "scenes" else self.crf_on_voc
 
-    @property
-    def classifier_path(self) -> Path:
-        """Where theta_0 lies."""
-        return self.theta_0_path("net.classifier", self.net.classifier)
-
-    def _check_start(self, theta_0_is_used: bool) -> None:
+    @model_validator(mode="after")
+    def _a_start(self):
         """Now, since the nets are built long after the chapter's start."""
-        if theta_0_is_used:
+        if self.net.weights == "theta_0":
             self.classifier_path  # noqa: B018, refuses what is not there
-        elif self.net.classifier:
-            raise SettingsError(
-                f"net.classifier = {self.net.classifier!r} would not be used: the net starts from "
-                f"net.weights = {self.net.weights!r}, not from 'theta_0'"
-            )
         torchvision_weights(self.net.arch, self.net.weights)
+        return self
 
     def _comes_along(self, named: str, learned: Mapping, in_package: Mapping) -> bool:
         """Whether the package's nets, which learned as ``in_package``, are those of this run.
 
         They are not where it rests on another run's folder, which is ``named``.
         """
-        own = named or self.data_root or self.net.classifier or self.net.retrain
+        if named or self.data_root or self.net.classifier or self.net.retrain:
+            return False
         start = self.dataset, self.net.arch, self.net.weights
-        return (
-            not own
-            and start == ("scenes", "scenes", "theta_0")
-            and all(learned[name] == in_package[name] for name in learned.keys() - SHARED)
-        )
+        same = all(learned[name] == in_package[name] for name in learned.keys() - SHARED)
+        return same and start == ("scenes", "scenes", "theta_0")
 
 
 class ClassifierNetSettings(Settings):
@@ -252,10 +244,7 @@ class VOCClassifierSettings(ShardSettings):
 def trained_classifier(
     settings: VOCClassifierSettings, folder: str | Path, device: torch.device
 ) -> Training:
-    """Train the classifier, or load what this training left, or the one that is named.
-
-    The training is kept in ``folder`` and goes on from there after a kill.
-    """
+    """The classifier that is named, or trained in ``folder``, where it goes on after a kill."""
     validation = settings.validation_images()
     num_classes = len(validation.class_names)
     if not settings.classifier:
@@ -299,13 +288,8 @@ class VOCRIBSettings(ShardSettings):
         """The same views, and no step."""
         return self.rib.replace(iterations=0)
 
-    @property
-    def classifier_path(self) -> Path:
-        """Where theta_0 lies."""
-        return self.theta_0_path("classifier", self.classifier)
-
     def theta_0(self, num_classes: int) -> CAMNet:
-        """The classifier; see ``load_classifier``."""
+        """The classifier."""
         return load_classifier(self.classifier_path, num_classes=num_classes)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 import torch
 from chapters import Book
@@ -26,7 +27,7 @@ SMALL = {  # chapter -> parameters for a run of seconds; a group's may stand bes
     "voc_rib": {"num_images": 8, "iterations": 2},
     "voc_masks": {"num_images": 8, "retrain": True, "epochs": 1, "batch_size": 4},
     "voc_segmentation": {
-        **{"num_images": 8, "num_validation": 5, "retrain": True, "steps": 4, "batch_size": 4},
+        **{"num_images": 8, "num_validation": 5, "steps": 4, "batch_size": 4},
         **{"supervision": ["rib_irn", "truth"], "crf": False},
     },
 }
@@ -35,6 +36,16 @@ READERS = {  # chapters that read the results of others and leave none
     "paper_and_code": {"resamples": 20, "seed": 4},
     "scoreboard": {},
 }
+LEFT = {  # chapter -> the parameter that names what an earlier chapter left
+    "voc_masks": {"maps_run": "voc_rib"},
+    "voc_segmentation": {"masks": "voc_masks"},
+}
+
+
+def small_on(runs: Path, chapter: str, **changes) -> dict:
+    """Small parameters of a chapter on what the earlier ones left in their folders in ``runs``."""
+    left = {name: str(runs / earlier) for name, earlier in LEFT.get(chapter, {}).items()}
+    return {**SMALL[chapter], **left, **changes}
 
 
 def code_cells(notebook: Path) -> list:
@@ -48,7 +59,9 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
     Without ``to_its_end`` the exercises after the result are left out. The result is given, with
     what the chapter prints as ``"printed"``. Parameters of a group may stand beside the others.
     """
-    given = {"output_dir": str(folder or ""), **in_groups(chapter, parameters)}
+    given = in_groups(chapter, parameters)
+    if folder:
+        given["output_dir"] = str(folder)
     injected = "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in given.items())
     namespace = {"__name__": "__main__", "In": [injected]}
     threads, printed = torch.get_num_threads(), io.StringIO()
@@ -67,6 +80,7 @@ def run_chapter(chapter: str, folder: Path | None, to_its_end: bool = False, **p
                 if "maps" in cell.metadata.get("tags", []) and "shard" in parameters:
                     break  # as a shard's run ends
     finally:
+        plt.close("all")
         torch.set_num_threads(threads)
         matplotlib.use(backend)
     return namespace.get("result", {}) | {"printed": printed.getvalue()}

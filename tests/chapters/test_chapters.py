@@ -3,7 +3,6 @@
 import ast
 import copy
 import re
-from pathlib import Path
 
 import nbformat
 import papermill
@@ -12,7 +11,7 @@ import torch
 import yaml
 from chapters import Book
 from conftest import ROOT
-from split_runs import code_cells, result_of
+from split_runs import code_cells, run_chapter
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS
 from ribnb.core.settings import SECTIONS, flat, for_chapter, merged, nested, read_settings_file
@@ -25,7 +24,6 @@ from ribnb.method.pooling import gndrp
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.digit_net import DigitNet
 from ribnb.nets.weights import CHECKPOINTS
-from ribnb.runs.execution import execute_chapter
 
 BOOK = Book()
 REAL = ROOT.parent / "shared" / "data"
@@ -131,23 +129,16 @@ def test_the_loop_as_written_in_its_chapter_is_adapt():
 # The claims, on real digits ---------------------------------------------------------------
 
 
-@pytest.fixture
-def real_run(tmp_path, monkeypatch):
-    """Run a chapter on MNIST's files and give its metrics."""
+def on_mnist(chapter: str, **parameters) -> dict:
+    """The chapter's metrics, up to its result."""
     if not (REAL / "MNIST").is_dir():
         pytest.skip("no ../shared/data/MNIST beside this")
-    monkeypatch.chdir(tmp_path)
-
-    def run(chapter: str, **parameters) -> dict:
-        given = {"digits": "mnist", "data_root": str(REAL), "output_dir": str(tmp_path / "run")}
-        execute_chapter(BOOK.notebook(chapter), tmp_path / "out.ipynb", given | parameters)
-        return result_of(tmp_path / "run")["metrics"]
-
-    return run
+    given = {"digits": "mnist", "data_root": str(REAL), "seeds": 2, **parameters}
+    return run_chapter(chapter, None, **given)["metrics"]
 
 
-def test_on_mnist_the_last_layer_drops_the_shape(real_run):
-    metrics = real_run("toy_bottleneck", seeds=2)
+def test_on_mnist_the_last_layer_drops_the_shape():
+    metrics = on_mnist("toy_bottleneck")
     digit, shape, background = (metrics["hgr"][region] for region in REGIONS)
     assert metrics["accuracy"] > 0.95
     assert shape[4] - shape[5] >= 0.2
@@ -155,8 +146,8 @@ def test_on_mnist_the_last_layer_drops_the_shape(real_run):
     assert max(background) < 0.1
 
 
-def test_on_mnist_the_rib_loss_brings_the_shape_back(real_run):
-    metrics = real_run("rib_loss", seeds=2, num_adapted=15, iterations=4)
+def test_on_mnist_the_rib_loss_brings_the_shape_back():
+    metrics = on_mnist("rib_loss", num_adapted=15, iterations=4)
 
     def best_rise(loss: str) -> float:
         shape, background = (metrics[loss][region] for region in REGIONS[1:])
@@ -167,29 +158,14 @@ def test_on_mnist_the_rib_loss_brings_the_shape_back(real_run):
     assert best_rise("rib") > best_rise("bce")
 
 
-# What a chapter refuses, under plain papermill ---------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("chapter", "given", "message"),
-    [
-        # papermill only warns of it and would go on with the defaults
-        ("rib_loss", {"learning_rat": 1}, "has no parameter 'learning_rat'; did you mean 'learni"),
-        ("toy_bottleneck", {"output_dir": "taken/run"}, "cannot write to output_dir = 'taken/run'"),
-        (
-            "rib_loss",
-            {"digits": "mnist", "data_root": "none"},
-            r"no MNIST in none.MNIST.raw(.|\n)*python data_scripts/get_mnist.py none",
-        ),
-    ],
-)
-def test_what_cannot_work_is_said_before_training(tmp_path, monkeypatch, chapter, given, message):
-    monkeypatch.chdir(tmp_path)
-    Path("taken").write_text("a file")
+def test_under_plain_papermill_a_wrong_name_is_refused_before_training(tmp_path):
+    """Papermill itself only warns of it and would go on with the defaults."""
+    path, output = BOOK.notebook("rib_loss"), tmp_path / "out.ipynb"
+    message = "has no parameter 'learning_rat'; did you mean 'learni"
     with pytest.raises(papermill.PapermillExecutionError, match=message):
         papermill.execute_notebook(
-            str(BOOK.notebook(chapter)), "out.ipynb", parameters=given, progress_bar=False
+            str(path), str(output), parameters={"learning_rat": 1}, progress_bar=False
         )
-    training = [cell for cell in code_cells(Path("out.ipynb")) if "train_digit_net(" in cell.source]
+    training = [cell for cell in code_cells(output) if "train_digit_net(" in cell.source]
     assert training
     assert not any(cell.metadata.papermill.status == "completed" for cell in training)

@@ -30,14 +30,9 @@ def book(tmp_path) -> chapters.Book:
     second = 'margin: float = 600.0\nresults: str = ""'
     for name, default in (("first", "iterations: int = 10"), ("second", second)):
         cells = [new_markdown_cell(f"# {name}"), new_code_cell(default, metadata=parameters)]
-        nbformat.write(
-            new_notebook(cells=cells, metadata=kernel()), tmp_path / f"book/{name}.ipynb"
-        )
+        notebook = new_notebook(cells=cells, metadata={"kernelspec": dict(chapters.KERNEL)})
+        nbformat.write(notebook, tmp_path / f"book/{name}.ipynb")
     return chapters.Book(tmp_path)
-
-
-def kernel() -> dict:
-    return {"kernelspec": dict(chapters.KERNEL)}
 
 
 class Executor:
@@ -98,17 +93,20 @@ ALT = {"tags": ["parameters"], "mystnb": {"image": {"alt": "x"}}}
         (lambda book: edit_cell(book, "first", metadata=ALT), ["first"]),
         (lambda book: edit_cell(book, "first", execution_count=7), []),
         (lambda book: edit_file(book, "ribnb/losses.py"), ["first", "second"]),
-        (lambda book: edit_file(book, "ribnb/data/strokes.py"), ["first", "second"]),
         (lambda book: edit_file(book, "book/results/1/result.json"), ["second"]),
-        (lambda book: edit_file(book, "book/results/image_scores.npz"), ["second"]),
         (lambda book: edit_file(book, "book/settings/a.yml"), ["second"]),
     ],
 )
-def test_a_change_runs_the_chapters_again_that_depend_on_it(book, executor, change, again):
+def test_a_change_runs_the_chapters_again_that_depend_on_it(
+    book, executor, change, again, monkeypatch
+):
     chapters.run(book, {}, executor)
     change(book)
     chapters.run(book, {}, executor)
     assert [name for name, _ in executor.executed[2:]] == again
+    monkeypatch.setattr(chapters, "version", lambda package: "99.0")
+    chapters.run(book, {}, executor)
+    assert len(executor.executed) == 4 + len(again), "another torch changes every chapter"
 
 
 def test_results_elsewhere_run_the_chapters_that_read_them_again(book, executor, tmp_path):
@@ -120,13 +118,6 @@ def test_results_elsewhere_run_the_chapters_that_read_them_again(book, executor,
     (tmp_path / "elsewhere" / "run" / "result.json").write_text("{}")
     chapters.run(book, given, executor)
     assert executor.executed[2:] == [("second", given)]
-
-
-def test_another_torch_runs_every_chapter_again(book, executor, monkeypatch):
-    chapters.run(book, {}, executor)
-    monkeypatch.setattr(chapters, "version", lambda package: "99.0")
-    chapters.run(book, {}, executor)
-    assert len(executor.executed) == 4
 
 
 def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
@@ -142,9 +133,7 @@ def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
     ("settings", "message"),
     [
         ({"iterations": 3, "margin": 1.0}, "No chapter has all of these parameters: iterations, m"),
-        ({"iteratons": 3}, "'iteratons'; did you mean 'iterations'"),
         ({"chapters": {"firts": {"iterations": 3}}}, "'firts'; did you mean 'first'"),
-        ({"chapters": {"second": {"iterations": 3}}}, "second has no parameter 'iterations'"),
     ],
 )
 def test_settings_that_no_chapter_can_take_are_refused(book, executor, settings, message):
@@ -252,31 +241,30 @@ def registry(tmp_path):
         yield server
 
 
-def no_npm(folder: Path) -> None:
-    raise OSError("npm is not on the PATH")
+@pytest.fixture
+def ways(registry):
+    """To fetch it: the first does not work."""
+
+    def no_npm(folder: Path) -> None:
+        raise OSError("npm is not on the PATH")
+
+    return no_npm, lambda folder: mathjax.fetch_by_url(folder, registry.url)
 
 
-def by_url(registry):
-    def fetch(folder: Path) -> None:
-        mathjax.fetch_by_url(folder, registry.url)
-
-    return fetch
-
-
-def test_the_package_is_fetched_once_and_only_its_parts_unpacked(tmp_path, registry):
+def test_the_package_is_fetched_once_and_only_its_parts_unpacked(tmp_path, ways):
     expected, vendor = mathjax.integrity(tmp_path / "mathjax.tgz"), tmp_path / "vendor"
-    file = mathjax.package(vendor, (no_npm, by_url(registry)), expected)
+    file = mathjax.package(vendor, ways, expected)
     assert mathjax.package(vendor, (), expected) == file
     mathjax.unpack(file, tmp_path / "html")
     unpacked = {p.relative_to(tmp_path / "html").as_posix() for p in contents(tmp_path / "html")}
     assert unpacked == {"tex-mml-chtml.js", "input/tex/extensions/ams.js"}
 
 
-def test_a_package_that_is_not_mathjax_or_not_there_is_refused(tmp_path, registry):
+def test_a_package_that_is_not_mathjax_or_not_there_is_refused(tmp_path, registry, ways):
     vendor = tmp_path / "vendor"
     with pytest.raises(SystemExit, match="SHA-512"):
-        mathjax.package(vendor, (by_url(registry),))
+        mathjax.package(vendor, ways)
     assert list(vendor.iterdir()) == []
     registry.content = None
     with pytest.raises(SystemExit, match=r"(?s)npm is not on the PATH.*404.*by hand"):
-        mathjax.package(vendor, (no_npm, by_url(registry)))
+        mathjax.package(vendor, ways)

@@ -2,11 +2,12 @@
 
 from ribnb.exercises.maps import (
     check_cam,
+    check_crf_kernels,
     check_gndrp,
     check_localization_map,
+    check_random_walk_step,
     check_released_gndrp,
 )
-from ribnb.exercises.masks import check_crf_kernels, check_random_walk_step
 from ribnb.exercises.nets import (
     check_high_gradient_ratio,
     check_logit_gradient,

@@ -20,8 +20,8 @@ def verdict(
     arguments: Sequence[Any],
     right: Tensor,
     mistakes: Mapping[str, Tensor],
-    example: str,
     axes: str = "",
+    example: str = "the check's example",
     more: Sequence[tuple[Sequence[Any], Tensor, str]] = (),
 ) -> bool:
     """Print what is wrong with an answer, or that it is right; return whether it is.
@@ -32,16 +32,21 @@ def verdict(
         arguments: of the example; tensors are copied, so that it may write into them.
         right: the right answer; if it has a gradient, the reader's must be the same.
         mistakes: what a mistake is, in words -> the answer that it gives.
-        example: what the arguments are, for a mistake that is not known.
         axes: names of the right answer's axes, such as ``"(H, W)"``.
+        example: what the arguments are, for a mistake that is not known.
         more: further arguments, with their right answer and what is wrong without it.
     """
+
+    def answer_to(given: Sequence[Any]) -> Any:
+        return fn(*(one.clone() if isinstance(one, Tensor) else one for one in given))
+
     try:
-        given = _call(fn, arguments)
-        fault = difference(given, right, mistakes, example, axes)
-        fault = fault or _gradient_fault(given, right, arguments)
-        for others, answer, words in more:
-            fault = fault or (difference(_call(fn, others), answer, {}, "") and words)
+        answer = answer_to(arguments)
+        fault = difference(answer, right, mistakes, axes, example)
+        if not fault and right.requires_grad:
+            fault = _gradient_fault(answer, right, arguments)
+        for others, its_right, words in more:
+            fault = fault or (difference(answer_to(others), its_right, {}) and words)
     except NotImplementedError:
         fault = "it is not written yet"
     except Exception as error:  # a reader's code may raise anything; show what and go on
@@ -50,20 +55,16 @@ def verdict(
     return not fault
 
 
-def _call(fn: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    return fn(*(one.clone() if isinstance(one, Tensor) else one for one in arguments))
-
-
 def difference(
-    given: Any, right: Tensor, mistakes: Mapping[str, Tensor], example: str, axes: str = ""
+    answer: Any, right: Tensor, mistakes: Mapping[str, Tensor], axes: str = "", example: str = ""
 ) -> str:
     """What is wrong with an answer, in words; an empty string if nothing is."""
-    if given is None:
+    if answer is None:
         return "it returns nothing yet: end it with a return"
     try:
-        value = torch.as_tensor(given).detach().float()
+        value = torch.as_tensor(answer).detach().float()
     except (TypeError, ValueError, RuntimeError):
-        return f"it returns a {type(given).__name__}; a tensor or a number is expected"
+        return f"it returns a {type(answer).__name__}; a tensor or a number is expected"
     if value.shape != right.shape and (right.ndim or value.numel() != 1):
         expected = f"{axes} = {tuple(right.shape)}" if axes else f"{tuple(right.shape)}"
         return f"it returns the shape {tuple(value.shape)}; expected {expected}"
@@ -78,13 +79,11 @@ def difference(
     return f"for {example} it is off by up to {(value - right).abs().max().item():.3g}"
 
 
-def _gradient_fault(given: Any, right: Tensor, arguments: Sequence[Any]) -> str:
-    if not right.requires_grad:
-        return ""
-    if not (isinstance(given, Tensor) and given.requires_grad):
+def _gradient_fault(answer: Any, right: Tensor, arguments: Sequence[Any]) -> str:
+    if not (isinstance(answer, Tensor) and answer.requires_grad):
         return "the value is right, but it has no gradient: compute with tensors, without .item()"
     (leaf,) = [one for one in arguments if isinstance(one, Tensor) and one.requires_grad]
-    slope, expected = (torch.autograd.grad(one.sum(), leaf)[0] for one in (given, right))
+    slope, expected = (torch.autograd.grad(one.sum(), leaf)[0] for one in (answer, right))
     return "" if _alike(slope, expected) else "the value is right, the gradient is not"
 
 

@@ -80,10 +80,8 @@ def test_each_run_has_its_row_and_what_is_missing_is_named(ablation, folder):
     rows = found.frame[["iterations", "seed"]].to_numpy().tolist()
     assert rows == [[k, seed] for k in FOUND for seed in SEEDS]
     assert found.frame["seed_miou"].isna().tolist() == [*[False] * 4, True, *[False] * 4]
-    (gap,) = found.missing()
-    assert gap.endswith("iterations = 2, seed 4")
-    assert not found.missing(0) and found.missing(1) == [gap]
-    assert found.points(iterations=2) == [1]
+    assert found.missing() == found.missing(1) == ["iterations = 2, seed 4"]
+    assert not found.missing(0) and found.points(iterations=2) == [1]
     assert [scores.miou() for scores in found.of(0)] == pytest.approx(found.frame["seed_miou"][:3])
 
 
@@ -98,9 +96,7 @@ def test_two_results_of_one_run_must_agree(ablation, folder):
     add(folder / "again", 1, 3, 50)
     assert not problems(folder)
     add(folder / "differs", 1, 3, 51)
-    why = problems(folder)
-    assert why.keys() == {"1_3", "again", "differs"}  # which one is right cannot be known
-    assert "differs/result.json" in why["1_3"] and "other metrics" in why["1_3"]
+    assert problems(folder).keys() == {"1_3", "again", "differs"}  # any of them may be right
     assert found_in(folder, ablation).lacks() == "mini lacks iterations = 1, seed 3"
 
 
@@ -188,12 +184,10 @@ def test_without_a_result_there_is_no_number_anywhere(folder, ablation):
     (folder / "2_4" / "result.json").unlink()
     found = found_in(folder, ablation)
     claim = compare("2 against 1", side(found, iterations=2), side(found, iterations=1))
-    assert claim.difference is None and claim.verdict == NO_RESULT
-    assert claim.missing == "mini lacks iterations = 2, seed 4"
-    assert best(found).scores == () and "seed 4" in best(found).missing
-    row = claims_table([claim]).iloc[0]
-    assert (row["by seed"], row["verdict"]) == ("–", NO_RESULT)
-    assert "seed 4" in row["difference [95 % interval]"]
+    assert claim.difference is None
+    assert best(found).scores == () and best(found).missing == claim.missing
+    row = claims_table([claim]).iloc[0].tolist()
+    assert row[2:] == ["mini lacks iterations = 2, seed 4", "–", NO_RESULT]
     assert claim.row() == {"label": "2 against 1"}
     assert "1 no result yet. Of 0 intervals" in tally([claim])
 

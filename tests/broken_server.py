@@ -9,14 +9,9 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``content`` at every path; remembers what was asked for.
+    """Serves ``content`` at every path, None as 404; keeps the ``ranges`` that were asked for.
 
-    Attributes:
-        content: what to serve; None for nothing but 404.
-        knows_ranges: answer them with 206 and 416, else send everything.
-        sends: bytes after which the line breaks; None for a good line.
-        stalls: rather than break the line, send nothing more.
-        ranges: the Range header of each request, or None.
+    After ``sends`` bytes the line breaks or, if it ``stalls``, goes silent.
     """
 
     content, knows_ranges, sends, stalls = CONTENT, True, None, False

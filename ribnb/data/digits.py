@@ -23,7 +23,6 @@ REGIONS = ("discriminative", "non_discriminative", "background")
 Source = Literal["embedded", "mnist"]
 SOURCES = get_args(Source)
 SPLITS = ("train", "test")
-CLASS_NAMES = ("2", "8")
 
 # fmt: off
 # MNIST's files by split, images first, with the SHA-256 that the addresses below serve.
@@ -52,8 +51,6 @@ _FRAME = 28  # MNIST's image size; the embedded digits are drawn into the same
 _ROWS, _COLUMNS = np.mgrid[-3:4, -3:4]
 # The small shape of each class: a diamond-like disc for 2, a square for 8.
 SHAPES = (np.abs(_ROWS) + np.abs(_COLUMNS) <= 3, np.ones((5, 5), bool))
-
-Handwriting = tuple[UInt8[ndarray, "N h w"], Int[ndarray, " N"]]
 
 
 class DigitScenes(Dataset):
@@ -161,7 +158,7 @@ def _draw(digit: UInt8[ndarray, "h w"], generator: np.random.Generator) -> UInt8
 
 def load_handwriting(
     source: str = "embedded", split: str = "train", data_root: str | Path = "data"
-) -> Handwriting:
+) -> tuple[UInt8[ndarray, "N h w"], Int[ndarray, " N"]]:
     """All 2s and 8s of one split of a source. No digit is in both splits.
 
     Args:
@@ -169,8 +166,6 @@ def load_handwriting(
             real handwriting; every fourth is held out for ``test``. ``"mnist"``: MNIST's files
             below ``data_root/MNIST/raw``, gzipped or not. With one of MNIST's own splits on
             disk, every fourth digit of it is held out; with both, they are what they are called.
-        split: ``"train"`` or ``"test"``.
-        data_root: where ``MNIST/raw`` lies.
 
     Returns:
         images (N, h, w), ink bright on black; labels (N,), 0 for a 2, 1 for an 8.
@@ -200,8 +195,8 @@ def load_handwriting(
             "nor train-images-idx3-ubyte with its labels, with or without .gz. Get it with "
             f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
         )
-    wanted = np.isin(digits, [int(name) for name in CLASS_NAMES])
-    images, labels = images[wanted], (digits[wanted] == int(CLASS_NAMES[1])).astype(np.int64)
+    wanted = np.isin(digits, (2, 8))
+    images, labels = images[wanted], (digits[wanted] == 8).astype(np.int64)
     held_out = np.arange(len(labels)) % 4 == 3
     chosen = both | (held_out if split == "test" else ~held_out)
     return images[chosen], labels[chosen]
@@ -218,11 +213,7 @@ def mnist_files(data_root: str | Path, split: str) -> list[Path]:
 
 
 def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
-    """Fetch one of MNIST's splits into ``data_root/MNIST/raw``, unless it is there already.
-
-    Raises:
-        OSError: no address answers; the message says what to fetch by hand and where to put it.
-    """
+    """Fetch one of MNIST's splits into ``data_root/MNIST/raw``, unless it is there already."""
     raw = Path(data_root) / "MNIST" / "raw"
     return mnist_files(data_root, split) or [
         download_file([base + name for base in MNIST_ADDRESSES], raw / name, sha256)
@@ -236,11 +227,7 @@ def has_mnist(data_root: str | Path) -> bool:
 
 
 def read_idx(path: Path) -> UInt8[ndarray, "..."]:
-    """The array in an idx file of unsigned bytes, gzipped or not.
-
-    Raises:
-        ValueError: not such a file, or not of the size that its header announces.
-    """
+    """The array in an idx file of unsigned bytes, gzipped or not; else a ValueError."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             data = file.read()

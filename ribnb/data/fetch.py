@@ -23,11 +23,8 @@ def download_file(urls: Sequence[str], path: Path, sha256: str, timeout: float =
     again. The file gets its name only once its sum is right. A file that is there already is
     neither fetched again nor checked.
 
-    Args:
-        urls: addresses of the same file, in order of preference.
-        path: where it shall lie; folders are made.
-        sha256: of the file, 64 hexadecimal digits in lower case.
-        timeout: seconds without a byte after which an address is given up.
+    ``sha256`` has 64 hexadecimal digits; after ``timeout`` seconds without a byte an address is
+    given up.
 
     Raises:
         OSError: no address works; the message names each with its fault and what to do by hand.

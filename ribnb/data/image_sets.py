@@ -26,7 +26,7 @@ class Part:
 
     @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:
-        """Those of the part's images; chosen once, for they are asked for image by image."""
+        """Chosen once, for they are asked for image by image."""
         return self.images.labels[self.indices]
 
     def image(self, index: int) -> Image.Image:
@@ -41,29 +41,17 @@ class Part:
 def spread_out(images: ImageSet, count: int) -> ImageSet:
     """``count`` images at equal distances in the list; all for 0, or if there are not more.
 
-    Lists of VOC are sorted by year, so that the first ones would be other photographs than the
-    rest.
-
-    Raises:
-        ValueError: a negative count.
+    VOC's lists are sorted by year, so that the first ones would be other photographs.
     """
-    if count < 0:
-        raise ValueError(f"the number of images must be at least 0 (all); got {count}")
     if count == 0 or count >= len(images):
         return images
     return Part(images, [index * len(images) // count for index in range(count)])
 
 
 def readable(images: ImageSet, count: int, labelled: bool = False) -> list[int]:
-    """Indices of the first images whose file and mask can be read, to look at.
+    """Indices of the first ``count`` images whose file and mask can be read, to look at.
 
-    Args:
-        images: an image set with masks.
-        count: how many at most.
-        labelled: only those that show some class.
-
-    Raises:
-        ValueError: there is none; says why.
+    With ``labelled`` only those that show some class; a ValueError if there is none.
     """
     found: list[int] = []
     why = "none shows a class"

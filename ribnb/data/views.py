@@ -38,12 +38,8 @@ def multi_scale_views(
 ) -> list[Float[Tensor, "2 3 h w"]]:
     """The image at each of the scales, resized bicubically, with its left-right flip.
 
-    Args:
-        image: of mode RGB.
-        scales: sides in units of the image's, each rounded to whole pixels.
-        flip: False gives (1, 3, h, w), without the flip.
-
-    Lee et al. 2021 do not say which views are used; these are the authors' code's.
+    Without ``flip`` each is (1, 3, h, w). Lee et al. 2021 do not say which views are used; these
+    are the authors' code's.
     """
     views = []
     for scale in scales:
@@ -88,14 +84,9 @@ class RandomView(nn.Module):
 class Views(Dataset):
     """An image set through a view: item ``(epoch, i)`` is (view of image i, its labels).
 
-    The view is a tensor (3, h, w), the labels a float tensor (C,). What the view draws depends
+    The view is a tensor (3, h, w), the labels a float tensor (C,). What ``view`` draws depends
     on the seed, the epoch and i alone: neither the other items nor the number of worker processes
     change it, and the global generator is left as it was.
-
-    Args:
-        images: an image set.
-        view: what makes a tensor of an image: ``to_tensor``, a ``RandomView``.
-        seed: of the draws.
     """
 
     def __init__(
@@ -124,12 +115,9 @@ class LabelledViews(Dataset):
     depends on the seed, the epoch and i alone.
 
     Args:
-        images: an image set.
         mask: index -> (H, W) uint8.
         crop_size: side of the view in pixels; 0 keeps the size.
         scales: smallest and largest factor, between which one is drawn evenly.
-        flip: mirror one image in two.
-        seed: of the draws.
         rows_first: draw the crop's place along y before that along x, in the image as it is after
             mirroring, as IRN's training does; else x before y, and mirror what was cropped.
     """
@@ -205,7 +193,6 @@ class ShuffledBatches(Sampler):
     Args:
         num_images: N.
         batch_size: images a step, over all processes.
-        seed: of the orders.
         epochs: passes over the images.
         steps: how many, in place of ``epochs``.
         part: (i, n): every n-th image of each batch, from the i-th.
@@ -256,11 +243,7 @@ class ShuffledBatches(Sampler):
 def stack(
     items: list[tuple[Tensor, Tensor]],
 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B C"]]:
-    """The views and the labels of a batch's items.
-
-    Raises:
-        ValueError: views of different sizes.
-    """
+    """The views and the labels of a batch's items; a ValueError for views of different sizes."""
     views, labels = zip(*items, strict=True)
     if len({view.shape for view in views}) > 1:
         raise ValueError("the views of a batch must have one size: set crop_size")

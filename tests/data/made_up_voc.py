@@ -93,8 +93,6 @@ def made_official(archives, addresses=("", "")) -> None:
             archive=Path(path).name,
             addresses=(address,),
             sha256=hashlib.sha256(content).hexdigest(),
-            size=len(content),
-            unpacked=len(content),
         )
         setattr(voc_get, name, source)
 

@@ -50,17 +50,8 @@ def test_a_whole_folder_is_good(voc, tmp_path, quick):
     assert not any(row.faulty for row in rows.values())
 
 
-def image_of(voc):
-    return voc / "JPEGImages" / f"{NAME}.jpg"
-
-
 def mask_of(voc):
     return voc / "SegmentationClassAug" / f"{NAME}.png"
-
-
-def no_labels(voc):
-    (voc / "labels.npz").unlink()
-    (voc / "Annotations" / f"{NAME}.xml").unlink()
 
 
 def broken_annotation(voc):
@@ -74,11 +65,9 @@ def cut_mask(voc):
 
 # What is done, the row that names it, column and words there, and whether headers tell it.
 WRONG = {
-    "no image": (lambda voc: image_of(voc).unlink(), "train_aug", "missing", "no image", True),
     "no mask": (lambda voc: mask_of(voc).unlink(), "train_aug", "missing", "no mask", True),
-    "no labels": (no_labels, "train_aug", "missing", "no labels", True),
     "no picture": (
-        lambda voc: image_of(voc).write_bytes(b"<html>"),
+        lambda voc: (voc / "JPEGImages" / f"{NAME}.jpg").write_bytes(b"<html>"),
         *("JPEGImages", "unreadable", "cannot identify", True),
     ),
     "cut mask": (cut_mask, "SegmentationClassAug", "unreadable", "", False),

@@ -1,7 +1,6 @@
 """Downloads from a server of our own that breaks lines, stalls, and serves wrong bytes."""
 
 import hashlib
-import socket
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from ribnb.data.fetch import download_file
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SCRIPT = ROOT / "data_scripts" / "get_mnist.py"
+DEAD = "http://127.0.0.1:1/file"  # nothing answers there
 
 
 @pytest.fixture
@@ -22,26 +22,8 @@ def server():
 
 
 @pytest.fixture
-def dead() -> str:
-    """An address at which nothing answers."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    return f"http://127.0.0.1:{port}/file"
-
-
-@pytest.fixture
 def path(tmp_path):
     return tmp_path / "raw" / "file.gz"
-
-
-@pytest.fixture
-def part(path):
-    """What a broken download left behind: the first 3,000 bytes."""
-    path.parent.mkdir()
-    part = path.with_name("file.gz.part")
-    part.write_bytes(CONTENT[:3000])
-    return part
 
 
 def test_fetches_a_file_into_a_folder_that_it_makes(server, path):
@@ -71,9 +53,9 @@ def test_a_broken_download_is_continued_and_only_the_rest_is_asked_for(server, p
         (b"<html>" * 500, {}),  # the beginning of another file
     ],
 )
-def test_whatever_a_part_is_and_the_server_can_the_file_is_right(
-    server, path, part, have, settings
-):
+def test_whatever_a_part_is_and_the_server_can_the_file_is_right(server, path, have, settings):
+    path.parent.mkdir()
+    part = path.with_name("file.gz.part")
     part.write_bytes(have)
     vars(server).update(settings)
     download_file([server.url], path, SHA256)
@@ -88,9 +70,9 @@ def test_another_address_continues_what_a_silent_one_began(server, path):
     assert server.ranges == ["bytes=4000-"]
 
 
-def test_addresses_that_serve_nothing_good_are_passed_over(server, path, dead):
+def test_addresses_that_serve_nothing_good_are_passed_over(server, path):
     with serving(content=b"<html>moved</html>") as wrong, serving(content=None) as absent:
-        download_file([dead, wrong.url, absent.url, server.url], path, SHA256)
+        download_file([DEAD, wrong.url, absent.url, server.url], path, SHA256)
     assert path.read_bytes() == CONTENT
 
 
@@ -102,24 +84,24 @@ def test_goes_round_again_as_long_as_megabytes_come(server, path):
     assert server.ranges == [None, "bytes=1200000-", "bytes=2400000-"]
 
 
-def test_if_no_address_works_the_message_says_what_to_do_by_hand(server, dead, path):
+def test_if_no_address_works_the_message_says_what_to_do_by_hand(server, path):
     server.content = b"<html>not found</html>"
     with pytest.raises(OSError, match="could not download") as caught:
-        download_file([dead, server.url], path, SHA256)
+        download_file([DEAD, server.url], path, SHA256)
     message = str(caught.value)
-    assert f"{dead}: " in message
+    assert f"{DEAD}: " in message
     assert f"{server.url}: sent another file: SHA-256 is " in message
     assert f"put it at {path} (SHA-256 {SHA256})" in message
     assert list(path.parent.iterdir()) == []
 
 
-def test_the_command_of_mnist_fetches_a_split_or_fails_in_words(
-    tmp_path, server, dead, monkeypatch, capsys
+def test_the_command_of_mnist_fetches_a_split_or_says_why_not(
+    tmp_path, server, monkeypatch, capsys
 ):
     files = {"train-images-idx3-ubyte.gz": SHA256, "train-labels-idx1-ubyte.gz": SHA256}
     monkeypatch.setitem(sys.modules["ribnb.data.digits"].MNIST_FILES, "train", files)
     raw = tmp_path / "MNIST" / "raw"
-    monkeypatch.setattr("ribnb.data.digits.MNIST_ADDRESSES", (dead + "/",))
+    monkeypatch.setattr("ribnb.data.digits.MNIST_ADDRESSES", (DEAD + "/",))
     assert run_script(monkeypatch, SCRIPT, tmp_path) == 1
     assert f"put it at {raw / 't10k-images-idx3-ubyte.gz'}" in capsys.readouterr().err
     monkeypatch.setattr("ribnb.data.digits.MNIST_ADDRESSES", (server.url + "/",))

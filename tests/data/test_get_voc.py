@@ -153,22 +153,13 @@ def test_what_is_downloaded_is_continued_by_the_next_call_and_removed_once_unpac
     assert whole(root)
 
 
-def test_what_cannot_be_unpacked_is_refused_and_leaves_nothing(
-    root, archives, tmp_path, monkeypatch
-):
+def test_what_cannot_be_unpacked_is_refused_and_leaves_nothing(root, archives, tmp_path):
     cut = tmp_path / "cut.tar"
     cut.write_bytes(archives[0].read_bytes()[:20_000])
     with pytest.raises(OSError, match=rf"{cut} is not the official archive, or damaged"):
         get_voc(root, cut)
     with pytest.raises(FileNotFoundError, match=r"none\.tar"):
         get_voc(root, tmp_path / "none.tar")
-    small = shutil.disk_usage("/")._replace(free=10)
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(OSError, match=r"GB are needed .* Make room"),
-    ):
-        patch.setattr("shutil.disk_usage", lambda _: small)
-        get_voc(root, archives[0])
     assert list(root.iterdir()) == []
     shutil.copy(archives[0], root / "VOC.tar")  # put there by hand
     assert get_voc(root, sbd_archive=archives[1]) == []
@@ -213,20 +204,14 @@ def test_killed_at_any_moment_the_next_call_finishes(root, archives, place, afte
     assert read_split(root, "train_aug") == TRAIN_AUG
 
 
-DAMAGE = {
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:200]),
-    "class": lambda path: made_up.write_mat(path, THEIRS + 1),
-    "fraction": lambda path: made_up.write_mat(path, THEIRS + 0.5),
-    "size": lambda path: made_up.write_mat(path, THEIRS[:, :3]),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_mask_of_sbd_is_named_and_the_rest_is_made(root, voc, archives, damage):
+@pytest.mark.parametrize("mask", [None, THEIRS + 1, THEIRS + 0.5, THEIRS[:, :3]])
+def test_a_damaged_mask_of_sbd_is_named_and_the_rest_is_made(root, voc, archives, mask):
     get_voc(root, archives[0], with_sbd=False)
     path, name = made_up.make_sbd(root) / "cls" / f"{TRAIN_AUG[1]}.mat", TRAIN_AUG[1]
     content = path.read_bytes()
-    DAMAGE[damage](path)
+    path.write_bytes(content[:200])
+    if mask is not None:
+        made_up.write_mat(path, mask)
     (problem,) = get_voc(root)
     assert problem.startswith(f"{name}: ")
     assert str(path) in problem

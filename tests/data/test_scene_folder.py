@@ -129,11 +129,11 @@ def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
     assert write_scenes(tmp_path, NUM, (96, 128), SEED) == 0
 
 
-@pytest.mark.parametrize("changed", [{"seed": 4}, {"size": 64}, {"num_images": 25}])
-def test_a_folder_of_other_scenes_is_left_alone(root, changed):
+def test_a_folder_of_other_scenes_is_left_alone(root):
     before = contents(root)
-    with pytest.raises(FileExistsError, match="holds scenes made otherwise"):
-        write_scenes(root, **{"num_images": NUM, "size": (96, 128), "seed": SEED, **changed})
+    for num_images, size, seed in ((NUM, (96, 128), 4), (NUM, 64, SEED), (25, (96, 128), SEED)):
+        with pytest.raises(FileExistsError, match="holds scenes made otherwise"):
+            write_scenes(root, num_images, size, seed)
     assert contents(root) == before
 
 
@@ -141,10 +141,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "JPEGImages").mkdir(parents=True)
     with pytest.raises(FileExistsError, match=r"holds files but no scenes\.json"):
         write_scenes(tmp_path, 4)
-    (tmp_path / "scenes.json").write_text("{")
-    with pytest.raises(FileExistsError, match=r"scenes\.json is damaged"):
-        write_scenes(tmp_path, 4)
-    assert {path.name for path in tmp_path.iterdir()} == {"JPEGImages", "scenes.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["JPEGImages"]
 
 
 def test_the_script_writes_width_by_height_or_says_what_is_wrong(tmp_path, monkeypatch, capsys):

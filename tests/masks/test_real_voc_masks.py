@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from conftest import SAMPLE, SAMPLE_IDS
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
-from small_voc import SAMPLE, SAMPLE_IDS
 
 from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, images_digest, write_maps

@@ -13,14 +13,13 @@ from ribnb.data.scenes.colours import hsv
 _HILLS = (0.35, 0.35, 0.3)  # probability of no, one and two ranges of hills
 _SUN, _SPECKS, _GRATING = 0.3, 0.35, 0.4  # probability of each
 
-Picture = Float[ndarray, "3 height width"]
 
-
-def draw_background(generator: np.random.Generator, height: int, width: int) -> Picture:
+def draw_background(
+    generator: np.random.Generator, height: int, width: int
+) -> Float[ndarray, "3 height width"]:
     """A sky that blends two colours, perhaps with a sun, hills and specks; all under soft noise.
 
-    Returns:
-        float32, about in [0, 1], not clipped.
+    Its values are about in [0, 1], not clipped.
     """
     picture = _sky(generator, height, width)
     if generator.random() < _SUN:

@@ -201,11 +201,9 @@ class SceneClass:
     """One class: its head or marker is always its own, the rest only usually.
 
     Attributes:
-        name: in the manner of VOC's, without spaces.
         head: draws the part that names the class.
         colour: hue, saturation and value of the body, each in [0, 1].
         texture: see ``ribnb.data.scenes.colours.Coat``.
-        build: the body's proportions.
         skin: hue, saturation and value of the head; markers have no use for it. Unlike
             ``colour``, or a net that looks for the head would find the body as well.
     """

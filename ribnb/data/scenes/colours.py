@@ -45,8 +45,7 @@ class Coat:
     """What covers a body; a function of places x, y (h, w) that gives colours (3, h, w).
 
     Attributes:
-        tones: the plain colours.
-        second: the colour of the pattern on them.
+        second: the colour of the pattern on the plain tones.
         texture: "plain" or one of ``_PATTERNS``.
         shift: moves the pattern, units of the object.
         scale: pixels a unit.

@@ -7,17 +7,7 @@ from __future__ import annotations
 
 from math import pi
 
-from ribnb.data.scenes.colours import (
-    BLACK,
-    PINK,
-    RED,
-    SKY,
-    SLATE,
-    STEEL,
-    WHITE,
-    YELLOW,
-    Tones,
-)
+from ribnb.data.scenes.colours import BLACK, PINK, RED, SKY, SLATE, STEEL, WHITE, YELLOW, Tones
 from ribnb.data.scenes.sketch import Sketch
 
 CREAM, IVORY, TAN = (0.98, 0.94, 0.84), (0.96, 0.92, 0.78), (0.90, 0.72, 0.50)

@@ -40,14 +40,8 @@ _ROOM = 2**30  # bytes of scenes that are kept in memory
 SETTINGS_NAME = "scenes.json"
 
 # Where each file of an image lies and how it ends.
-_FILES = {
-    "JPEGImages": ".jpg",
-    "SegmentationClass": ".png",
-    "SegmentationObject": ".png",
-    "SegmentationPart": ".png",
-    "Saliency": ".png",
-    "Annotations": ".xml",
-}
+_MASKS = ("SegmentationClass", "SegmentationObject", "SegmentationPart", "Saliency")
+_FILES = {"JPEGImages": ".jpg", **dict.fromkeys(_MASKS, ".png"), "Annotations": ".xml"}
 _CHUNK = 16  # scenes that a worker takes at a time
 
 # Images of VOC 2012 with SBD's masks, as the paper's authors and everybody else split them.
@@ -71,8 +65,7 @@ class SceneImages(Dataset):
         class_names: of the ``num_classes`` classes, C in all.
 
     Raises:
-        ValueError: a number of images below 1, a seed below 0, an unknown split, a size or a
-            number of classes that ``render_scene`` refuses.
+        ValueError: an argument out of range.
     """
 
     def __init__(
@@ -157,13 +150,12 @@ def write_scenes(
 ) -> int:
     """Write a data set of scenes into a folder, laid out as VOC 2012 is below ``VOC2012``.
 
-    ``JPEGImages``, ``SegmentationClass`` and ``SegmentationObject`` (palette PNG, 255 on a thin
-    border), ``Annotations`` and ``ImageSets`` are VOC's. ``SegmentationPart`` (1 head or marker,
-    2 body), ``Saliency`` (grey PNG, 255 where a saliency detector would see something),
-    ``classes.txt`` and ``scenes.json``, which says what made it, are ours. The splits have VOC's
-    proportions: of 12,031 images val gets 1,449 and train_aug the others; the first 1,464 of
-    these are train. Image k of train_aug is image k of ``SceneImages(split="train")``, image k of
-    val that of ``split="val"``, but for JPEG's losses.
+    Beside VOC's folders there are ``SegmentationPart`` (1 head or marker, 2 body), ``Saliency``
+    (grey PNG, 255 where a saliency detector would see something), ``classes.txt`` and
+    ``scenes.json``, which says what made it. The splits have VOC's proportions: of 12,031 images
+    val gets 1,449 and train_aug the others; the first 1,464 of these are train. Image k of
+    train_aug is image k of ``SceneImages(split="train")``, image k of val that of
+    ``split="val"``, but for JPEG's losses.
 
     The bytes depend on neither ``workers`` nor ``root``. A call that was broken off goes on
     where it stopped when it is repeated; only one call may write into a folder at a time.
@@ -182,7 +174,6 @@ def write_scenes(
     Raises:
         ValueError: an argument out of range.
         FileExistsError: the folder holds another data set.
-        OSError: the folder cannot be written to.
     """
     height, width = check_scenes(size, num_classes)
     scene_seed(seed, "train", 0)  # refuses a wrong seed
@@ -207,11 +198,7 @@ def write_scenes(
 
 
 def split_ids(num_images: int) -> dict[str, list[str]]:
-    """Image ids by split, in VOC's proportions: train_aug, train (its start), val, trainval.
-
-    Raises:
-        ValueError: fewer than 2 images.
-    """
+    """Image ids by split, in VOC's proportions: train_aug, train (its start), val, trainval."""
     if num_images < 2:
         raise ValueError(
             f"num_images must be at least 2, so that train and val get one each; got {num_images}"
@@ -231,10 +218,7 @@ def _claim(root: Path, settings: dict[str, int]) -> None:
     root.mkdir(parents=True, exist_ok=True)
     path = root / SETTINGS_NAME
     if path.is_file():
-        try:
-            kept = json.loads(path.read_text())
-        except ValueError as error:
-            raise FileExistsError(f"{path} is damaged ({error}); choose another folder") from error
+        kept = json.loads(path.read_text())
         if kept != settings:
             raise FileExistsError(
                 f"{root} holds scenes made otherwise ({differences(kept, settings)}); choose "
@@ -242,8 +226,7 @@ def _claim(root: Path, settings: dict[str, int]) -> None:
             )
     elif any(root.iterdir()):
         raise FileExistsError(
-            f"{root} holds files but no {SETTINGS_NAME}: it was not made by this script, which "
-            "will not write among them; choose an empty or a new folder"
+            f"{root} holds files but no {SETTINGS_NAME}; choose an empty or a new folder"
         )
     for folder in (*_FILES, "ImageSets/Segmentation", "ImageSets/Main"):
         (root / folder).mkdir(parents=True, exist_ok=True)

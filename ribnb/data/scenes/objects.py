@@ -59,13 +59,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Placed:
-    """A drawn object.
+    """A drawn object: the pixels of the image that it and its head cover.
 
-    Attributes:
-        choice: what it is.
-        sketch: the drawing.
-        region, head: (H, W) pixels of the image that it and its head cover.
-        size, head_size: how many they are, with those outside of the image.
+    ``size`` and ``head_size`` count them with those outside of the image.
     """
 
     choice: Choice
@@ -81,9 +77,7 @@ def place_objects(
 ) -> tuple[list[Placed], UInt8[ndarray, "H W"]]:
     """Draw one to three objects of the first ``num_classes`` classes, later ones on top.
 
-    Returns:
-        The objects, and (H, W) uint8: 0 where there is none, else the number, from 1, of the one
-        in sight.
+    The second result is 0 where there is none, else the number, from 1, of the one in sight.
     """
     count = 1 + int(np.searchsorted(np.cumsum(COUNTS[:-1]), generator.random(), side="right"))
     unit = min(math.sqrt(height * width), _WIDEST * min(height, width)) / _REFERENCE

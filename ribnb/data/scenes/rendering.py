@@ -19,7 +19,6 @@ from ribnb.data.scenes.objects import Choice, Placed, overlap, place_objects
 CLASS_NAMES = tuple(each.name for each in SCENE_CLASSES)
 DRAWING = 1  # to be raised by one whenever the same seed gives another scene
 SPLITS = ("train", "val", "test")
-SMALLEST = 64  # pixels on a side
 
 _VOC_BORDER, _VOC_SIDE = 5, math.sqrt(500 * 375)  # width of the border at VOC's size, pixels
 _NOISE = 0.05  # standard deviation of the pixel noise
@@ -77,7 +76,7 @@ class Scene:
 
     @property
     def saliency(self) -> UInt8[ndarray, "H W"]:
-        """255 where a saliency detector would see something, 0 where not; see ``draw_saliency``."""
+        """What a saliency detector would see; see ``draw_saliency``."""
         return draw_saliency(self.instances, [item.prominence for item in self.objects])
 
 
@@ -87,13 +86,9 @@ def render_scene(
     """Draw one scene. The same arguments give the same bytes, in any process and order.
 
     Args:
-        seed: one number or several, each at least 0, for ``numpy.random.default_rng``, which
-            does not see zeros at the end.
+        seed: for ``numpy.random.default_rng``, which does not see zeros at the end.
         size: side in pixels, or (height, width), at least 64 each.
         num_classes: objects are of the first so many of ``CLASS_NAMES``, 2 to 20.
-
-    Raises:
-        ValueError: a seed, size or number of classes that is out of range.
     """
     height, width = check_scenes(size, num_classes)
     generator = np.random.default_rng(seed)
@@ -112,14 +107,10 @@ def render_scene(
 
 
 def check_scenes(size: int | tuple[int, int], num_classes: int) -> tuple[int, int]:
-    """Height and width of a size.
-
-    Raises:
-        ValueError: the size or the number of classes is out of range, see ``render_scene``.
-    """
+    """Height and width of a size; a ValueError for what ``render_scene`` cannot draw."""
     height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < SMALLEST:
-        raise ValueError(f"size must be at least {SMALLEST} pixels a side; got {height} x {width}")
+    if min(height, width) < 64:
+        raise ValueError(f"size must be at least 64 pixels a side; got {height} x {width}")
     if not 2 <= num_classes <= len(CLASS_NAMES):
         raise ValueError(f"num_classes must lie in [2, {len(CLASS_NAMES)}]; got {num_classes}")
     return height, width
@@ -230,10 +221,6 @@ def draw_saliency(
     Like a detector's it is sharp and not the truth: straight edges lie where they should, with one
     pixel of partial value on either side, but corners are rounded, and parts that are thinner
     than half a window (9 pixels in a scene of 96 x 96, in proportion at other sizes) are gone.
-
-    Args:
-        instances: 0 background, the number from 1 of the object, 255 on the border.
-        prominence: of each object, see ``SceneObject``.
     """
     salient = np.flatnonzero(np.array(prominence) > _COMPARABLE * max(prominence)) + 1
     region = np.isin(instances, salient)

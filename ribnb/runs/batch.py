@@ -50,8 +50,11 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/kfd")  # of GPUs
 
 
-class BatchSettings(Settings):
-    """Which stages and ablations are run, for which seeds, and in how many shards."""
+class BatchSettings(Settings, strict=False):
+    """Which stages and ablations are run, for which seeds, and in how many shards.
+
+    Not strict, since Snakemake hands on the numbers in a mapping of --config as texts.
+    """
 
     folder: str = setting("", "for all its runs; none: runs/ and the settings file's name")
     stages: tuple[Stage, ...] | None = setting(
@@ -228,9 +231,8 @@ def read_batch(
         FileNotFoundError, SettingsError: what is wrong, with the file, before anything runs.
     """
     values = read_settings_file(path) if path else {}
-    changed = {name: _number(value) for name, value in (changes or {}).items()}
     with said_of(f"{path}: {BATCH}" if path else BATCH):
-        settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **changed})
+        settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **(changes or {})})
     plan = _Plan(values, settings, chapters, path)
     stages = {}
     if settings.stages or (path and not settings.ablations):
@@ -301,10 +303,3 @@ class _Plan:
         data = (Job(DATA, {"command": self.settings.data}),) if self.settings.data else ()
         shards = self.settings.shards if chapter == SHARDED else 1
         return Job(chapter, given, its, made, data, shards)
-
-
-def _number(value: Any) -> Any:
-    """A value as it was typed: Snakemake hands on the numbers in a mapping of --config as texts."""
-    if isinstance(value, list):
-        return [_number(one) for one in value]
-    return int(value) if isinstance(value, str) and value.isdecimal() else value

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ribnb.core.files import git_commit, whole_file, write_json
+from ribnb.core.files import provenance, whole_file, write_json
 from ribnb.core.settings import Settings
 from ribnb.runs.results import RESULT, find_results
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
@@ -60,12 +60,8 @@ def pack(
         problems = [f"{name} {why}" for name, why in left_out.items()]
         raise FileNotFoundError("\n".join([*problems, f"no {RESULT} to pack below {folder}"]))
     packages = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-    environment = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "git_commit": git_commit(),
-        "packages": dict(sorted(packages.items(), key=lambda each: each[0].lower())),
-    }
+    packages = dict(sorted(packages.items(), key=lambda each: each[0].lower()))
+    environment = {**provenance(), "platform": platform.platform(), "packages": packages}
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack_") as temporary:
         bag = Path(temporary).resolve() / folder.name  # a copy: bagit moves what it is given

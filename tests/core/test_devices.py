@@ -20,8 +20,7 @@ def gpus(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "best"),
-    [(2, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")],
+    ("cuda", "mps", "best"), [(2, True, "cuda"), (0, True, "mps"), (0, False, "cpu")]
 )
 def test_auto_takes_the_best_there_is(gpus, cuda, mps, best):
     gpus(cuda, mps)
@@ -30,7 +29,7 @@ def test_auto_takes_the_best_there_is(gpus, cuda, mps, best):
         assert resolve_device(name) == torch.device(name)
 
 
-@pytest.mark.parametrize("name", ["tpu", "CPU", "cuda:-1", "cuda:1,2"])
+@pytest.mark.parametrize("name", ["tpu", "cuda:-1"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name):
     with pytest.raises(ValueError, match="must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'"):
         resolve_device(name)
@@ -44,8 +43,8 @@ def test_a_device_that_is_not_there_is_refused(gpus):
 
 
 def test_the_record_names_the_processor_and_its_threads():
-    assert device_name(torch.device("cpu")).startswith("CPU (")
-    assert f"{torch.get_num_threads()} threads" in device_name(torch.device("cpu"))
+    name = device_name(torch.device("cpu"))
+    assert name.startswith("CPU (") and f"{torch.get_num_threads()} threads" in name
 
 
 # Precision --------------------------------------------------------------------------------
@@ -82,24 +81,16 @@ def test_only_tf32_rounds_and_after_it_all_is_as_before(untouched, precision, be
     assert switches() == [*before]
 
 
-@pytest.mark.parametrize(
-    ("precision", "dtype"),
-    [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
-)
-def test_autocast_runs_convolutions_in_the_asked_precision(precision, dtype):
+@pytest.mark.parametrize("outer", [False, True])
+def test_autocast_runs_convolutions_in_the_asked_precision_also_within_another(outer):
     layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
-    with autocast(precision, CPU):
-        assert layer(images).dtype == dtype
-    assert layer(images).dtype == torch.float32
+    dtypes = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=outer):
+        for precision, dtype in dtypes.items():
+            with autocast(precision, CPU):
+                assert layer(images).dtype == dtype
+        assert layer(images).dtype == (torch.bfloat16 if outer else torch.float32)
     assert layer.weight.dtype == torch.float32
-
-
-def test_float32_is_float32_also_within_another_autocast():
-    layer, images = nn.Conv2d(3, 2, 1), torch.ones(1, 3, 4, 4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        with autocast("float32", CPU):
-            assert layer(images).dtype == torch.float32
-        assert layer(images).dtype == torch.bfloat16
 
 
 def test_weights_changed_between_two_autocasts_are_seen():

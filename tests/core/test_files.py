@@ -25,10 +25,8 @@ def some_maps(num_classes=2, height=9, width=14) -> Maps:
 
 def same(one: Maps, other: Maps) -> bool:
     """Bit for bit."""
-    return all(
-        (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-        for a, b in zip(one, other, strict=True)
-    )
+    arrays = zip(one, other, strict=True)
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in arrays)
 
 
 def only_files(folder) -> list[str]:
@@ -106,12 +104,9 @@ def test_until_it_is_whole_the_file_has_another_name(tmp_path, monkeypatch):
 
 def refused(path) -> bool:
     """Whether `read_maps` says that this is no map file, naming it."""
-    try:
+    with pytest.raises(ValueError, match=f"^{path} is no"):
         read_maps(path)
-    except ValueError as error:
-        assert str(error).startswith(f"{path} is no")
-        return True
-    return False
+    return True
 
 
 def test_no_part_of_a_file_counts_as_whole(tmp_path):
@@ -124,17 +119,10 @@ def test_no_part_of_a_file_counts_as_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [
-        {"high_res": np.zeros((1, 9, 14))},
-        {"class_ids": np.zeros(3)},
-        {"high_res": np.zeros((2, 9)), "strided": np.zeros((2, 3))},
-        {"strided": np.zeros((2, 2, 4))},
-    ],
+    "wrong", [{"class_ids": np.zeros(3)}, {"high_res": np.zeros((2, 9))}, {"strided": np.ones(2)}]
 )
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path, wrong):
-    arrays = {**some_maps()._asdict(), **wrong}
-    np.savez(tmp_path / "one.npz", **arrays)
+    np.savez(tmp_path / "one.npz", **{**some_maps()._asdict(), **wrong})
     assert refused(tmp_path / "one.npz")
 
 

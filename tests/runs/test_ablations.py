@@ -44,10 +44,8 @@ def refusals(read, where) -> list[str]:
 
 def test_every_case_meets_every_combination(tmp_path):
     ablation = read_ablation(written(tmp_path, GOOD), CHAPTERS)
-    assert (ablation.name, ablation.chapter, ablation.question) == ("some", "voc_rib", "why?")
-    assert ablation.seeds == (3, 4)
-    assert len(ablation.points) == 2 * 2 * 3
-    assert len({str(point) for point in ablation.points}) == 12
+    assert (ablation.name, ablation.question, ablation.seeds) == ("some", "why?", (3, 4))
+    assert len({str(point) for point in ablation.points}) == len(ablation.points) == 2 * 2 * 3
     last = ablation.points[-1]
     assert last.label == {"case": "stop", "pooling": "gap", "iterations": 5}
     rib = {"margin_rule": "stop", "pooling": "gap", "iterations": 5}
@@ -56,11 +54,10 @@ def test_every_case_meets_every_combination(tmp_path):
 
 
 def test_files_are_read_in_the_order_of_their_names(tmp_path):
-    for name in ("b.yml", "a.yml", "c.yml"):
+    for name in ("b.yml", "a.yml"):
         written(tmp_path, GOOD.replace("some", name[0]), name)
     written(tmp_path, "no ablation", "notes.txt")
-    assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "b", "c"]
-    assert list(read_ablations([tmp_path / "c.yml", tmp_path / "b.yml"], CHAPTERS)) == ["b", "c"]
+    assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "b"]
 
 
 # What is refused. Each change to GOOD: (old, new) -> what is said. ------------------------

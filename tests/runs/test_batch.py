@@ -178,7 +178,6 @@ def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch": {"shard": 2}}, r"s.yml: batch: .*no parameter 'shard'; did you mean 'shards'"),
         ({"batch": {"stages": ["voc_rib"]}}, r"s.yml: batch: stages = .*each needs the one"),
         ({"num_image": 3}, r"s.yml: voc_classifier: .*'num_image'; did you mean 'num_images'"),
         ({"batch": {"ablations": ["none"]}}, r"there is no file of parameters .*none.yml"),

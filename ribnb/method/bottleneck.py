@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -43,8 +43,17 @@ def gradient_maps(
     Lee et al. 2021, Figure 1(b).
     """
     images = images.detach().clone().requires_grad_(True)
-    with evaluation(model), _record_sums(model, before_activation) as sums, torch.enable_grad():
+    sums: list[Tensor] = []
+
+    def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sums.append((output if before_activation else inputs[0]).sum())
+
+    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    with ExitStack() as hooks, evaluation(model), torch.enable_grad():
+        for layer in layers:  # what enters layer k + 1 is T_k
+            hooks.callback(layer.register_forward_hook(record).remove)
         logits = model(images)
+    sums.pop(-1 if before_activation else 0)  # the logits; the image
     known = range(logits.shape[1])
     if targets.shape != (len(images),) or not all(t in known for t in targets.tolist()):
         raise ValueError(
@@ -131,21 +140,3 @@ def region_ratios(
         name: (high & masks).sum(dim=(2, 3)) / masks.sum(dim=(1, 2))
         for name, masks in regions.items()
     }
-
-
-@contextmanager
-def _record_sums(model: nn.Module, before_activation: bool) -> Iterator[list[Tensor]]:
-    """Collect sum(T_1) ... sum(T_{L-1}), of what enters layers 2 ... L, while the model runs."""
-    sums: list[Tensor] = []
-
-    def record(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        sums.append((output if before_activation else inputs[0]).sum())
-
-    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
-    handles = [layer.register_forward_hook(record) for layer in layers]
-    try:
-        yield sums
-    finally:
-        for handle in handles:
-            handle.remove()
-    sums.pop(-1 if before_activation else 0)  # the logits; the image

@@ -76,31 +76,25 @@ class MapSum:
         quarter = (height - 1) // 4 + 1, (width - 1) // 4 + 1
         self.targets = [(padded, (height, width)), (quarter, quarter)]
         self.settings = settings
-        self.by_scale: list[Tensor] = []
-        self.normalized: list[Tensor] = []
+        self.totals: list[Tensor] = []
 
     def add(self, cams: Sequence[Float[Tensor, "n h w"]]) -> None:
         """One step's maps, one for each scale that ran, at least 0."""
         if self.settings.normalize_maps:
-            step = [normalize(_resized_sum(cams, *target)) for target in self.targets]
-            self.normalized = _added(self.normalized, step)
-        else:
-            self.by_scale = _added(self.by_scale, cams)
+            cams = [normalize(_resized_sum(cams, *target)) for target in self.targets]
+        # after a flood only scale 1 ran: the others count as 0
+        self.totals = [a + b for a, b in zip_longest(self.totals, cams, fillvalue=0)]
 
     def finish(self) -> tuple[Float[Tensor, "n H W"], Float[Tensor, "n h w"]]:
         """M on the CPU at full and at a quarter of the resolution, each class over its maximum."""
-        sums = self.normalized or [_resized_sum(self.by_scale, *target) for target in self.targets]
+        sums = self.totals
+        if not self.settings.normalize_maps:
+            sums = [_resized_sum(sums, *target) for target in self.targets]
         if self.settings.variant == "released":
             sums = [total / (total.amax(dim=(1, 2), keepdim=True) + EPSILON) for total in sums]
         else:
             sums = [normalize(total) for total in sums]
         return sums[0].cpu(), sums[1].cpu()
-
-
-def _added(totals: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
-    """Sum of two lists item by item; the shorter one counts as 0 beyond its end."""
-    pairs = zip_longest(totals, maps)
-    return [b if a is None else a if b is None else a + b for a, b in pairs]
 
 
 def _resized_sum(

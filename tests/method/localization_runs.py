@@ -33,16 +33,3 @@ def undisturbed_maps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     run(folder)
     return maps_in(folder)
-
-
-class Interrupted(Noise):
-    """Its n-th image is interrupted by Ctrl-C."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.after = after
-
-    def image(self, index):
-        if len(self.shown) == self.after:
-            raise KeyboardInterrupt
-        return super().image(index)

@@ -122,21 +122,8 @@ def has_views(views, target) -> bool:
 
 
 @WORKERS
-def test_gives_each_target_its_views_and_batches_in_order(workers):
-    inputs, targets = AdaptationInputs(Noise(), few_steps()), [2, 0, 7, 3]
-    feed = Feed(inputs, targets, workers)
-    for target in targets:
-        assert has_views(feed.views(target), target)
-        batches = list(feed.batches())
-        assert len(batches) == 2
-        assert all(equal(batch, inputs, target, step) for step, batch in enumerate(batches))
-    feed.close()
-    assert feed.unreadable == {}
-
-
-@WORKERS
 def test_a_target_that_stops_early_does_not_disturb_the_next(workers):
-    """Whether it took its views only, or some of its batches, or all."""
+    """Whether it took its views only, or some of its batches, or all; all in order."""
     inputs = AdaptationInputs(Noise(), few_steps(iterations=6))
     feed = Feed(inputs, range(9), workers)
     for target in range(9):
@@ -156,23 +143,6 @@ def test_nothing_is_read_of_what_has_stopped_or_failed(broken):
         with pytest.raises(OSError) if target in broken else contextlib.nullcontext():
             feed.views(target)
         assert images.shown == list(range(target + 1))
-
-
-def test_ctrl_c_does_not_reach_the_workers():
-    """They would end in the middle of an item, with a traceback of their own."""
-    inputs = AdaptationInputs(Noise(), few_steps())
-    feed = Feed(inputs, range(9), 2)
-    feed.views(0)
-    batches = feed.batches()
-    found = [next(batches)]  # now both workers have begun
-    for worker in multiprocessing.active_children():
-        os.kill(worker.pid, signal.SIGINT)
-    found += batches
-    assert all(equal(batch, inputs, 0, step) for step, batch in enumerate(found))
-    for target in range(1, 9):
-        assert has_views(feed.views(target), target)
-        assert len(list(feed.batches())) == 2
-    feed.close()
 
 
 def start_and_die(monkeypatch, alive) -> None:

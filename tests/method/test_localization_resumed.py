@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from localization_runs import WORKERS, Interrupted, no_bar, run, times, undisturbed_maps  # noqa: F401
+from localization_runs import WORKERS, no_bar, run, times, undisturbed_maps  # noqa: F401
 from small_split import Noise, maps_in
 
 # Resuming ---------------------------------------------------------------------------------
@@ -50,18 +50,6 @@ def test_what_a_kill_left_half_written_does_not_matter(tmp_path, undisturbed):
     assert run(tmp_path).written == Noise().ids
     assert maps_in(tmp_path) == undisturbed
     assert run(tmp_path).kept == 9
-
-
-def test_ctrl_c_leaves_whole_files_and_the_run_goes_on(tmp_path, undisturbed):
-    for after in (20, 1, 13):
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path, Interrupted(after))
-        there = maps_in(tmp_path)
-        assert there.items() <= undisturbed.items()
-        assert len(list((tmp_path / "maps").iterdir())) == len(there)
-    report = run(tmp_path)
-    assert report.kept == len(there) > 2
-    assert maps_in(tmp_path) == undisturbed
 
 
 def slowly(file, **arrays):

@@ -165,18 +165,6 @@ def test_a_broken_state_is_named_and_training_starts_anew(kind, folder, damage):
     assert same(training.net, kind.train().net)
 
 
-@ONE
-def test_a_net_that_was_damaged_or_does_not_say_whose_it_is_is_refused(kind, folder):
-    training = kind.train(folder)
-    path = folder / kind.file
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=f"{path} is not a whole"):
-        kind.train(folder)
-    training.net.save(path, {"class_names": COLOURS})
-    with pytest.raises(ValueError, match="is of another training"):
-        kind.train(folder)
-
-
 def test_neither_workers_nor_the_global_generator_change_anything(kind):
     here = kind.train()
     torch.manual_seed(9)

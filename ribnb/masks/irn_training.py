@@ -141,7 +141,6 @@ def train_irn(
         device=device,
         precision=settings.precision,
         at_end=lambda _: _center_displacement(net, images, settings.precision, device),
-        advice=f"Lower learning_rate = {settings.learning_rate}",
         label="training IRN",
     )
     return replace(training, record={**training.record, "skipped": skipped})

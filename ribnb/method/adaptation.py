@@ -19,7 +19,7 @@ from ribnb.method.pooling import POOLINGS, gap
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet, folded
 
-Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
+Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]  # the other images and their labels
 
 
 @dataclass

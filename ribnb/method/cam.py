@@ -34,13 +34,8 @@ def class_activation_maps(
     Returns:
         (B, C, h, w) at least 0, in units of the logit; not divided by the maximum.
 
-    Raises:
-        ValueError: images that are not (B, 3, H, W).
-
     Lee et al. 2021 build on these maps; their sum over the steps is the localisation map M.
     """
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must have the shape (B, 3, H, W); got {tuple(images.shape)}")
     with evaluation(model), torch.no_grad():
         return model.class_maps(images).relu()
 

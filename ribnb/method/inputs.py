@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from ribnb.core.devices import seeded, worker_init
 from ribnb.core.voc import ImageSet
 from ribnb.data.views import RandomView, multi_scale_views, stack
+from ribnb.method.adaptation import Batch
 from ribnb.method.settings import RIBSettings
 
-Batch = tuple[Tensor, Tensor]  # images (b, 3, H, W), labels (b, C)
 VIEWS = -1  # in the place of a step: the item is the target's views
 
 

@@ -181,8 +181,6 @@ def train_classifier(
         channels_last=True,
         each_pass=score if validation is not None and settings.validate_each_epoch else None,
         at_end=None if validation is None else score,
-        advice=f"Lower learning_rate = {settings.learning_rate} or raise warm_up_steps = "
-        f"{settings.warm_up_steps}",
     )
     if validation is None or training.record.get("validation_images") == digest:
         return training

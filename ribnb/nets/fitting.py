@@ -88,7 +88,6 @@ def fit(
     channels_last: bool = False,
     each_pass: Callable[[dict[str, Any]], None] | None = None,
     at_end: Callable[[dict[str, Any]], None] | None = None,
-    advice: str = "Lower the learning rate",
     label: str = "training",
 ) -> Training:
     """Train a net, go on with a training that was killed, or load the net if it was trained before.
@@ -115,7 +114,6 @@ def fit(
         channels_last: the memory format of images in the net; faster for large convolutions.
         each_pass, at_end: take the record, after each pass but the last and when the net is
             trained and in eval mode, and may add to it.
-        advice: what to do about a loss that is not finite.
         label: stands in front of the progress bar.
 
     Raises:
@@ -147,8 +145,8 @@ def fit(
         value, mean = processes.mean(mean, items)
         if not math.isfinite(value):
             raise FloatingPointError(
-                f"the loss is {value} at step {step + 1} of {ends[-1]}. {advice}, and train in "
-                "another folder"
+                f"the loss is {value} at step {step + 1} of {ends[-1]}. Lower learning_rate, and "
+                "train in another folder"
             )
         optimizer.zero_grad()
         mean.backward()

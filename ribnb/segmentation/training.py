@@ -180,9 +180,6 @@ def train_segmentation(
         "images": image_set_digest(images, labels=False),
         **_masks_identity(images, masks_dir),
     }
-    advice = f"Lower learning_rate = {settings.learning_rate}"
-    if settings.frozen_batch_norm:
-        advice += ", start from a trained backbone or set frozen_batch_norm = False"
     norms = [one for one in net.modules() if isinstance(one, _BatchNorm)]
     still = norms if settings.frozen_batch_norm else []
     for norm in still:
@@ -204,7 +201,6 @@ def train_segmentation(
         precision=settings.precision,
         still=still,
         channels_last=True,
-        advice=advice,
     )
 
 

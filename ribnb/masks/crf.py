@@ -7,6 +7,7 @@ approximated on a permutohedral lattice.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -68,11 +69,9 @@ class CRFSettings(Settings):
 
 def crf_available() -> bool:
     """Whether the library of the dense CRF can be loaded."""
-    try:
-        require_crf()
-    except ImportError:
-        return False
-    return True
+    with contextlib.suppress(ImportError):
+        return bool(require_crf())
+    return False
 
 
 def require_crf() -> ModuleType:

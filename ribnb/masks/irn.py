@@ -108,16 +108,12 @@ class IRNSettings(Settings):
 
     @classmethod
     def scenes(cls, of: str = "rib", **changes: Any) -> IRNSettings:
-        """For scenes of 96 x 96 pixels and the net ``"scenes"``, with changes.
+        """For scenes of 96 x 96 pixels, maps ``"rib"`` or ``"baseline"``, and the net ``"scenes"``.
 
         Thresholds were chosen on training scenes of the seeds 10 and 11, for each kind of maps by
         itself, with confident labels that a dense CRF had refined (``CRFSettings.scenes()``).
         Without a CRF the labels of such coarse maps are wrong beside every object, and so is what
         is learned from them: expect no more than the seeds give.
-
-        Args:
-            of: whose maps, ``"rib"`` or ``"baseline"``.
-            changes: set on top.
         """
         recipe = {
             "radius": 5,
@@ -254,14 +250,9 @@ def walked_scores(
 ) -> Float[ndarray, "n H W"]:
     """Scores of an image's classes after the walk, in [0, 1]: divided by the largest of all.
 
-    The maps go to the boundary map's positions and to the power of the settings, walk, and come
-    back to the image's size. A position is as wide as the net's stride, so that the last one may
-    reach beyond the image, as in IRN's code.
-
-    Args:
-        maps: of the image, with n classes.
-        boundary: B, in [0, 1], on the device to walk on if that is a CUDA GPU.
-        settings: of the walk.
+    The maps go to the boundary map's positions and to the power of the settings, walk (on a CUDA
+    GPU if the boundary map is there), and come back to the image's size. A position is as wide as
+    the net's stride, so that the last one may reach beyond the image, as in IRN's code.
     """
     size, values = tuple(boundary.shape), maps.strided
     if values.shape[1:] != size:  # they were stored at another resolution

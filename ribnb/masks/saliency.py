@@ -59,12 +59,8 @@ def saliency_mask(maps: Maps, image: Float32[ndarray, "H W"]) -> Mask:
     Where all maps are 0, the strongest class is that of the nearest pixel where one is not. If
     there is none, no class can be told, and the image is background; so it is without any class.
 
-    Args:
-        maps: of the image's classes.
-        image: the saliency map, in [0, 1].
-
-    Raises:
-        ValueError: a saliency map of another size than the maps, or out of its range.
+    ``image`` is the saliency map; ValueError for one of another size than the maps, or that does
+    not lie in [0, 1].
     """
     size = maps.high_res.shape[1:]
     if image.shape != size:

@@ -127,14 +127,13 @@ def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
         miou = scores.miou(name)
         expected |= {f"{key}.{name}": miou for key in OF_MASKS}
         if name in METRICS:
-            cut = scores.thresholds.get(name, np.nan)
-            expected |= zip(METRICS[name], (miou, cut), strict=True)
+            expected |= zip(METRICS[name], (miou, scores.thresholds.get(name, np.nan)), strict=True)
     recorded = flat(result["metrics"])
     if not expected.keys() & recorded.keys():
         return f"{beside}: it has no mIoU of {', '.join(scores.confusions)} to compare with"
-    for key, value in {**expected, "images": len(scores.ids)}.items():
-        own = recorded.get(key, value)
-        near = isinstance(own, int | float) and abs(own - value) <= TOLERANCE
-        if key in recorded and not near:  # a NaN is not
+    expected["images"] = len(scores.ids)
+    for key in expected.keys() & recorded.keys():
+        own, value = recorded[key], expected[key]
+        if not isinstance(own, int | float) or not abs(own - value) <= TOLERANCE:  # a NaN is not
             return f"{beside}: {key} is {own}, there {value}: they are not of one run; {AGAIN}"
     return ""

@@ -206,8 +206,7 @@ def segment(
     arch = arch or ("resnet101" if variant == "voc" else "scenes")
     if weights == IMAGENET and arch == "scenes":
         raise ValueError(
-            f"--weights {IMAGENET}: ImageNet has no weights of the net scenes; name the "
-            "classifier.safetensors of its classifier, or random"
+            "ImageNet has no weights of the net scenes; give --weights classifier.safetensors"
         )
     start = None if weights == "random" else weights
     if weights == IMAGENET:

@@ -205,10 +205,7 @@ def train_segmentation(
 
 
 def parameter_groups(net: DeepLabV2, settings: SegmentationSettings) -> list[dict[str, Any]]:
-    """The net's moving parameters by their learning rate, over that of the backbone's weights.
-
-    A group's ``factor`` multiplies the scheduled rate. Biases have no weight decay.
-    """
+    """The net's moving parameters by the ``factor`` of their rate; biases have no weight decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
@@ -233,15 +230,10 @@ def _mask(images: ImageSet, masks_dir: str | Path | None, index: int) -> UInt8[n
 
 
 def _masks_identity(images: ImageSet, masks_dir: str | Path | None) -> dict[str, Any]:
-    """Look at every mask; what identifies them all, ready for JSON.
+    """Look at every mask; a digest of all pixels and who made them, ready for JSON.
 
-    Returns:
-        ``masks``: 12 hexadecimal digits of all pixels; ``masks made by``: ``"the truth"`` or
-        the stage; for a folder with a ``masks.json`` its entries, as ``masks.settings.x``.
-
-    Raises:
-        ValueError: masks that are missing, damaged, of another size than their image or of an
-            unknown class, or without a labelled pixel in all of them; some are named.
+    ValueError for masks that are missing, damaged, of another size than their image or of an
+    unknown class, or without a labelled pixel in all of them; some are named.
     """
     where, number = masks_dir or TRUTH, len(images)
     faults, state, labelled = [], hashlib.sha256(), False
@@ -264,13 +256,13 @@ def _masks_identity(images: ImageSet, masks_dir: str | Path | None) -> dict[str,
         )
     if not labelled:
         raise ValueError(f"no pixel is labelled in all {number} masks of {where}")
-    origin: dict[str, Any] = {"masks made by": TRUTH}
-    if masks_dir is not None and not (Path(masks_dir) / MASKS.record).exists():
-        origin = {"masks made by": f"a folder without {MASKS.record}"}
-    elif masks_dir is not None:
-        record = read_record(masks_dir, MASKS)
-        origin = {"masks made by": record.get("stage"), **flat({"masks": record})}
-    return {"masks": state.hexdigest()[:12], **origin}
+    found = {"masks": state.hexdigest()[:12], "masks made by": TRUTH}
+    if masks_dir is None:
+        return found
+    if not (Path(masks_dir) / MASKS.record).exists():
+        return {**found, "masks made by": f"a folder without {MASKS.record}"}
+    record = read_record(masks_dir, MASKS)
+    return {**found, "masks made by": record.get("stage"), **flat({"masks": record})}
 
 
 def _size(images: ImageSet, index: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from segment_tools import write_masks
+from small_masks import write_masks
 from small_results import in_groups
 from small_training import same
 

@@ -43,8 +43,6 @@ def test_each_setting_belongs_to_one_stage_but_for_the_precision():
 
 
 def test_thresholds_and_scales_in_the_wrong_order_are_refused():
-    with pytest.raises(SettingsError, match=r"background_threshold = 0\.5 must not be above"):
-        IRNSettings(background_threshold=0.5)
     with pytest.raises(SettingsError, match=r"scale_min = 2\.0 must not be above"):
         IRNSettings(scale_min=2)
 
@@ -110,14 +108,6 @@ def test_positions_stay_where_they_are_if_the_last_reach_beyond_the_image():
     np.testing.assert_allclose(part, whole[:, :15, :13], rtol=1e-6)
 
 
-def test_scores_are_divided_by_the_largest_of_all_classes():
-    high_res = np.zeros((2, 16, 16), np.float32)
-    high_res[0, :, :8], high_res[1, :, 8:] = 1, 0.5
-    scores = walked_scores(maps_of(high_res), torch.zeros(8, 8), SETTINGS)
-    assert scores.max() == scores[0].max() == 1
-    assert scores[1].max() < 0.55
-
-
 def test_a_class_wins_where_it_is_strongest_and_beats_the_background():
     high_res = np.zeros((2, 8, 24), np.float32)
     high_res[0, :, :8], high_res[1, :, 8:16], high_res[1, :, 16:] = 1, 0.8, 0.3
@@ -128,6 +118,8 @@ def test_a_class_wins_where_it_is_strongest_and_beats_the_background():
     assert (mask[:, :7] == 1).all()
     assert (mask[:, 11:15] == 7).all()
     assert (mask[:, 19:] == 0).all()
+    scores = walked_scores(maps_of(high_res), walls, still)  # divided by the largest of all classes
+    assert scores.max() == scores[0].max() == 1 and scores[1].max() < 0.9
 
 
 def test_the_power_comes_before_the_walk():

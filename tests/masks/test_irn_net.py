@@ -60,20 +60,17 @@ def test_the_mean_displacement_is_taken_off(net):
     assert torch.allclose((before - after)[0, 1], torch.tensor(-2.0), atol=1e-5)
 
 
-def noise_image(width=40, height=32):
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return Image.fromarray(noise)
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8))
 
 
 def test_a_boundary_map_is_the_flipped_image_s_flipped(net):
-    image = noise_image()
-    boundary = boundary_map(net, image)
+    boundary = boundary_map(net, NOISE)
     assert boundary.shape == (16, 20)
     assert 0 <= boundary.min() < boundary.max() <= 1
-    turned = boundary_map(net, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    turned = boundary_map(net, NOISE.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     assert torch.allclose(boundary, turned.flip(-1), atol=1e-6)
     with torch.no_grad():
-        alone = net(to_tensor(image)[None])[0][0].sigmoid()
+        alone = net(to_tensor(NOISE)[None])[0][0].sigmoid()
     assert not torch.allclose(boundary, alone, atol=1e-4)
 
 
@@ -100,6 +97,6 @@ def test_another_trunk_is_refused(net, tmp_path):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_boundaries_on_a_gpu_are_the_cpu_s(net):
-    here = boundary_map(net, noise_image())
-    there = boundary_map(IRN(classifier()).eval().cuda(), noise_image())
+    here = boundary_map(net, NOISE)
+    there = boundary_map(IRN(classifier()).eval().cuda(), NOISE)
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-3)

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from irn_split import write_labels_of
+from small_masks import write_labels_of
 from small_split import Noise
 from small_split import net as classifier
 
+from ribnb.core.voc import write_mask
 from ribnb.data.views import to_tensor
 from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
@@ -132,8 +133,8 @@ def test_images_without_usable_labels_are_left_out_by_name(labelled, tmp_path):
     images, folder = labelled
     (folder / "n001.png").unlink()
     (folder / "n002.png").write_bytes(b"half")
-    write_labels_of(images, folder, lambda _: np.full((24, 32), 255), only=("n005",))
-    write_labels_of(images, folder, lambda _: np.full((24, 32), 9), only=("n006",))
+    write_mask(folder / "n005.png", np.full((24, 32), 255, np.uint8))
+    write_mask(folder / "n006.png", np.full((24, 32), 9, np.uint8))
     found = trained((images, folder), epochs=1)
     assert found.skipped.keys() == {"n001", "n002", "n005", "n006"}
     assert "there is no mask" in found.skipped["n001"]

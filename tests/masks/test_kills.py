@@ -13,16 +13,15 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from irn_split import write_labels_of, write_maps_of
 from safetensors.torch import load_file
-from segment_tools import Blocks, few, small_net
+from small_masks import Blocks, few, small_net, write_labels_of, write_maps_of
 from small_split import Noise
 from small_split import net as classifier
 
 from ribnb.core.voc import read_mask
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.export import export_irn
-from ribnb.masks.irn import IRNSettings, irn_labels, irn_masks
+from ribnb.masks.irn import IRNSettings, irn_masks
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.irn_training import train_irn
 from ribnb.nets.deeplab import DeepLabV2
@@ -31,13 +30,7 @@ from ribnb.segmentation.training import train_segmentation
 
 REFINE = CRFSettings.scenes() if crf_available() else None
 IMAGES = Noise(labels=[[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]] * 8, sizes=((64, 48), (50, 70)))
-IRN_SETTINGS = IRNSettings.scenes(
-    epochs=12, batch_size=8, crop_size=48, radius=4, foreground_threshold=0.6
-)
-
-
-def labels(given, folder):
-    irn_labels(IMAGES, given / "run" / "maps", folder, IRN_SETTINGS, REFINE)
+IRN_SETTINGS = IRNSettings.scenes(epochs=12, batch_size=8, crop_size=48, radius=4)
 
 
 def irn_training(given, folder):
@@ -64,8 +57,7 @@ def prediction(given, folder):
 
 STAGES = [
     # stage, a pattern of the files that it leaves on its way, what only a finished one has; every
-    # mask stage fills its folder as labels and walk do
-    pytest.param(labels, "*.png", None, id="labels"),
+    # mask stage fills its folder as the walk does
     pytest.param(irn_training, "training.pt", "irn.safetensors", id="IRN"),
     pytest.param(walk, "*.png", None, id="walk"),
     pytest.param(export, "*.npy", None, id="export"),

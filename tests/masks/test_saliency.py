@@ -4,8 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from irn_split import write_maps_of
 from PIL import Image
+from small_masks import write_maps_of
 from small_split import Noise
 
 from ribnb.core.files import Maps
@@ -39,16 +39,9 @@ def test_without_labels_or_with_empty_maps_all_is_background():
         assert saliency_mask(maps, everywhere).tolist() == [[0] * 6]
 
 
-@pytest.mark.parametrize(
-    ("saliency", "message"),
-    [
-        (HALF[:, :5], r"saliency map is \(1, 5\), the image \(1, 6\)"),
-        (HALF * 255, r"must lie in \[0, 1\]"),
-        (HALF * np.nan, r"must lie in \[0, 1\]"),
-    ],
-)
-def test_what_is_no_saliency_of_the_image_is_refused(saliency, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("saliency", [HALF * 255, HALF * np.nan])
+def test_what_is_no_saliency_map_is_refused(saliency):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         saliency_mask(TWO, saliency)
 
 
@@ -75,9 +68,6 @@ def test_saliency_maps_that_are_missing_or_damaged_are_named(tmp_path):
     assert report.failed.keys() == reasons.keys()
     assert all(why in report.failed[name] for name, why in reasons.items())
     assert not read_mask(out / "n004.png").any()  # an image without labels
-    (tmp_path / "copy").mkdir()
-    with pytest.raises(ValueError, match=r"saliency is .*saliency' there, .*copy' here"):
-        saliency_masks(images, maps_dir, saliency_of(images, tmp_path / "copy"), out)
 
 
 # Files ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from irn_split import made_up_maps, write_maps_of
+from small_masks import made_up_maps, write_maps_of
 from small_split import Noise
 from small_split import net as classifier
 
@@ -226,10 +226,11 @@ def test_masks_of_another_net_are_refused_and_the_net_s_mode_is_left_as_it_was(
 
 def test_what_cannot_be_done_makes_nothing(tmp_path, images, maps_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    given = images, maps_dir, tmp_path / "out"
     with pytest.raises(ImportError, match="pydensecrf2"):
-        crf_masks(images, maps_dir, tmp_path / "out", 0.4, CRF)
+        crf_masks(*given, 0.4, CRF)
     with pytest.raises(ValueError, match="thresholds must be"):
-        seed_masks(images, maps_dir, tmp_path / "out", 1.4)
+        seed_masks(*given, 1.4)
     assert not (tmp_path / "out").exists()
 
 
@@ -239,13 +240,11 @@ def test_several_threads_give_the_same_files(tmp_path, images, maps_dir):
     assert files_in(tmp_path / "1") == files_in(tmp_path / "2")
 
 
-@pytest.mark.parametrize("name", ["seeds", "crf", "labels", "saliency"])
+@pytest.mark.parametrize("name", ["seeds", "labels", "saliency"])
 def test_another_process_is_handed_the_job_without_the_scenes_that_were_drawn(
     tmp_path, name, monkeypatch
 ):
     """The job is pickled with every few images: 20 drawn scenes are over 1 MB."""
-    if name == "crf" and not crf_available():
-        pytest.skip("no pydensecrf2 here")
     images, jobs = Part(SceneImages(20, seed=10), range(20)), []
     maps_dir = write_maps_of(images, tmp_path / "run")
     monkeypatch.setattr(stages, "over_images", lambda make, *_, **__: jobs.append(make))

@@ -118,13 +118,11 @@ def on_path(start, end):
 
 def dense_affinity(boundary, radius):
     """a_ij of all pairs of positions, one by one; 0 from the radius on, 1 with itself."""
-    height, width = boundary.shape
-    places = [(y, x) for y in range(height) for x in range(width)]
+    places = [*np.ndindex(boundary.shape)]
     affinity = np.eye(len(places))
-    for i, start in enumerate(places):
-        for j, end in enumerate(places):
-            if i != j and np.hypot(start[0] - end[0], start[1] - end[1]) < radius:
-                affinity[i, j] = 1 - max(boundary[place] for place in on_path(start, end))
+    for (i, start), (j, end) in itertools.permutations(enumerate(places), 2):
+        if math.dist(start, end) < radius:
+            affinity[i, j] = 1 - max(boundary[place] for place in on_path(start, end))
     return affinity
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from segment_tools import small_net
+from small_masks import small_net
 from torch import nn
 
 from ribnb.core.devices import seeded

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from irn_split import write_labels_of
+from small_masks import write_labels_of
 from small_training import COLOURS, SMALL, Killed, Squares, fresh, same
 from torch import nn
 

@@ -55,12 +55,14 @@ def result_of(of: ImageScores) -> dict:
 # On disk ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factor", [1, 300, 70_000, 2**33])
+@pytest.mark.parametrize("factor", [1, 2**33])
 def test_what_is_saved_is_read_back_however_large_the_images(tmp_path, factor):
-    large = {name: factor * of for name, of in matrices().items()}
-    scores(confusions=large).save(tmp_path)
+    # masks have no threshold
+    own = scores(confusions={name: factor * of for name, of in matrices().items()})
+    own.thresholds.pop("cam")
+    own.save(tmp_path)
     read = load_image_scores(tmp_path)
-    assert same(read, scores(confusions=large))
+    assert same(read, own)
     assert all(of.dtype == np.int64 for of in read.confusions.values())  # sums cannot overflow
 
 
@@ -105,13 +107,6 @@ def test_a_whole_file_whose_parts_do_not_fit_is_refused(tmp_path, changed, messa
     np.savez(tmp_path / FILE, **{**arrays, **changed})
     with pytest.raises(ValueError, match=message):
         load_image_scores(tmp_path)
-
-
-def test_masks_have_no_threshold(tmp_path):
-    own = scores(thresholds={"seeds": 0.3})
-    own.save(tmp_path)
-    assert load_image_scores(tmp_path).thresholds == {"seeds": 0.3}
-    assert load_image_scores(tmp_path).confusions.keys() == THRESHOLDS.keys()
 
 
 # Against the result -----------------------------------------------------------------------

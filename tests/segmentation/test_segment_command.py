@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from segment_tools import CLASSES, Blocks, write_masks
-from small_training import same
+from small_masks import Blocks, write_masks
+from small_training import COLOURS, same
 
 from ribnb.__main__ import main as ribnb
 from ribnb.core.voc import read_mask
@@ -45,7 +45,7 @@ def data(tmp_path):
     images, root = Uneven(), tmp_path / "data"
     for folder in ("JPEGImages", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in COLOURS))
     for index, name in enumerate(images.ids):
         images.image(index).save(root / "JPEGImages" / f"{name}.jpg")
     for split, ids in {"train": images.ids, "val": images.ids[2:5]}.items():
@@ -56,7 +56,7 @@ def data(tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(7)
         classifier = CAMNet("scenes", 3)
-    classifier.save(tmp_path / "classifier.safetensors", {"class_names": CLASSES})
+    classifier.save(tmp_path / "classifier.safetensors", {"class_names": COLOURS})
     return root
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from segment_tools import Blocks, few, small_net, train, write_masks
+from small_masks import Blocks, few, small_net, train, write_masks
 from small_training import same
 from torch import nn
 
@@ -121,15 +121,6 @@ def test_a_batch_norm_moves_unless_it_is_frozen(frozen):
     assert sorted(moved) == ([] if frozen else sorted(before))
 
 
-def test_parameters_that_the_caller_froze_stay():
-    net = small_net().requires_grad_(False)
-    net.branches[2].requires_grad_(True)
-    train(net=net)
-    other = small_net()
-    assert torch.equal(net.backbone.layer4[0].conv1.weight, other.backbone.layer4[0].conv1.weight)
-    assert not torch.equal(net.branches[2].weight, other.branches[2].weight)
-
-
 def test_one_image_is_learnt_by_heart():
     images = Part(SceneImages(4, seed=10), [1])
     settings = few(
@@ -141,11 +132,6 @@ def test_one_image_is_learnt_by_heart():
     mask = images.mask(0)
     predicted = predict(trained.net, images.image(0), settings).argmax(0)
     assert (predicted == mask)[mask != 255].mean() > 0.97
-
-
-def test_a_net_of_other_classes_is_refused():
-    with pytest.raises(ValueError, match=r"the net has 2 classes.*have 3: red, green, blue"):
-        train(net=small_net(num_classes=2))
 
 
 # The masks that it learns from -------------------------------------------------------------
@@ -206,12 +192,11 @@ def test_a_mask_that_cannot_be_used_is_named_before_the_training(tmp_path, spoil
 
 
 def test_masks_without_a_label_or_without_a_folder_are_refused(tmp_path):
-    images = Blocks()
     with pytest.raises(ValueError, match=r"7 of 7 images have no mask to train on in .*nowhere"):
-        train(images, masks_dir=tmp_path / "nowhere")
+        train(masks_dir=tmp_path / "nowhere")
+    images = Blocks()
+    images.mask = lambda index: np.full_like(Blocks().mask(index), 255)
     masks = write_masks(tmp_path / "masks", images)
-    for index, name in enumerate(images.ids):
-        write_mask(masks / f"{name}.png", np.full_like(images.mask(index), 255))
     with pytest.raises(ValueError, match="no pixel is labelled in all 7 masks"):
         train(images, masks_dir=masks)
 

@@ -71,8 +71,7 @@ class DigitScenes(Dataset):
         canvas: side length H = W in pixels.
 
     Raises:
-        ValueError: a number of images below 1, a canvas that is too small, a rate outside
-            [0, 1], an unknown source or split.
+        ValueError: an argument out of range.
         FileNotFoundError: MNIST is not there.
 
     Lee et al. 2021, Figure 1(a).
@@ -161,11 +160,10 @@ def load_handwriting(
 ) -> tuple[UInt8[ndarray, "N h w"], Int[ndarray, " N"]]:
     """All 2s and 8s of one split of a source. No digit is in both splits.
 
-    Args:
-        source: ``"embedded"``: the UCI optical digits that scikit-learn ships, 8 x 8 pixels of
-            real handwriting; every fourth is held out for ``test``. ``"mnist"``: MNIST's files
-            below ``data_root/MNIST/raw``, gzipped or not. With one of MNIST's own splits on
-            disk, every fourth digit of it is held out; with both, they are what they are called.
+    ``"embedded"`` are the UCI optical digits that scikit-learn ships, 8 x 8 pixels of real
+    handwriting; every fourth is held out for ``test``. ``"mnist"`` are MNIST's files below
+    ``data_root/MNIST/raw``, gzipped or not. With one of MNIST's own splits on disk, every fourth
+    digit of it is held out; with both, they are what they are called.
 
     Returns:
         images (N, h, w), ink bright on black; labels (N,), 0 for a 2, 1 for an 8.
@@ -191,8 +189,7 @@ def load_handwriting(
         images, digits = map(read_idx, files[split] if both else next(iter(files.values())))
     else:
         raise FileNotFoundError(
-            f"no MNIST in {Path(data_root) / 'MNIST' / 'raw'}: neither t10k-images-idx3-ubyte "
-            "nor train-images-idx3-ubyte with its labels, with or without .gz. Get it with "
+            f"no MNIST in {Path(data_root) / 'MNIST' / 'raw'}: get it with "
             f"'python data_scripts/get_mnist.py {data_root}' or set download = True"
         )
     wanted = np.isin(digits, (2, 8))

@@ -31,7 +31,7 @@ def voc_folder(root: str | Path) -> Path:
     """The VOC2012 folder at or below ``root``.
 
     Raises:
-        FileNotFoundError: neither is one.
+        FileNotFoundError: there is none.
     """
     root = Path(root)
     for folder in (root, root / "VOCdevkit" / "VOC2012", root / "VOC2012"):
@@ -144,8 +144,8 @@ class VOCImages:
         """Which classes each image shows.
 
         Raises:
-            OSError: an annotation or a mask is missing or cannot be read; names the image.
-            ValueError: one that is damaged, or a ``labels.npz`` that is, or is of other classes.
+            OSError, ValueError: an annotation or a mask is missing or damaged, and named; or
+                ``labels.npz`` is damaged or of other classes.
         """
         if self.labels_from == "masks":
             numbers = range(1, len(self.class_names) + 1)
@@ -279,12 +279,7 @@ def _check_labels(ids: ndarray, labels: ndarray, class_names: ndarray) -> None:
 def image_labels(
     folder: Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
 ) -> UInt8[Tensor, "N C"]:
-    """Which classes each image shows, by its file in Annotations; difficult objects count.
-
-    Raises:
-        FileNotFoundError: an image without annotation.
-        ValueError: an annotation that cannot be read, or of an unknown class.
-    """
+    """Which classes each image shows, by its file in Annotations; difficult objects count."""
     labels = torch.zeros(len(ids), len(class_names), dtype=torch.uint8)
     for row, image_id in enumerate(ids):
         path = folder / "Annotations" / f"{image_id}.xml"

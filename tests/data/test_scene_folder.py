@@ -49,13 +49,10 @@ def test_torchvision_reads_it(devkit):
     for _, target in VOCDetection(devkit, year="2012", image_set="trainval"):
         note = target["annotation"]
         assert note["size"] == {"width": "128", "height": "96", "depth": "3"}
-        assert note["segmented"] == "1" and note["folder"] == "VOC2012"
         assert note["filename"].removesuffix(".jpg") in ids
         for item in note["object"]:
             assert item["name"] in CLASS_NAMES[:6]
-            assert item["pose"] in ("Left", "Right")
             assert {item[key] for key in ("truncated", "occluded", "difficult")} <= {"0", "1"}
-            assert list(item["bndbox"]) == ["xmin", "ymin", "xmax", "ymax"]
 
 
 @pytest.mark.parametrize(("split", "drawn_as"), [("train_aug", "train"), ("val", "val")])

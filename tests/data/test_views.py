@@ -56,18 +56,11 @@ class Pictures:
         return mask
 
 
-class Single(Pictures):
+def single(image, mask) -> Pictures:
     """One image and its mask."""
-
-    def __init__(self, image, mask):
-        super().__init__()
-        self.both = image, mask
-
-    def image(self, index):
-        return self.both[0]
-
-    def mask(self, index):
-        return self.both[1]
+    pictures = Pictures()
+    pictures.image, pictures.mask = lambda index: image, lambda index: mask
+    return pictures
 
 
 def seen(view: RandomView, image: Image.Image, seed: int) -> torch.Tensor:
@@ -198,7 +191,7 @@ def test_around_a_small_image_the_view_is_mean_colour_and_ignored(rows_first):
 @ORDER
 def test_every_part_of_a_large_image_is_seen_and_half_of_the_views_are_mirrored(rows_first):
     column = np.tile(np.arange(50, dtype=np.uint8), (50, 1))
-    source = Single(Image.fromarray(np.zeros((50, 50, 3), np.uint8)), column)
+    source = single(Image.fromarray(np.zeros((50, 50, 3), np.uint8)), column)
     drawn = [mask[0] for _, mask in draws(200, 24, (1, 1), True, rows_first, source)]
     assert {int(row.min()) for row in drawn} == set(range(27))
     assert 70 < sum(int(row[0]) > int(row[-1]) for row in drawn) < 130
@@ -207,7 +200,7 @@ def test_every_part_of_a_large_image_is_seen_and_half_of_the_views_are_mirrored(
 
 
 def test_a_mask_of_another_size_is_named():
-    source = Single(Pictures().image(0), Pictures().mask(0)[:, :30])
+    source = single(Pictures().image(0), Pictures().mask(0)[:, :30])
     with pytest.raises(ValueError, match="mask of n000 is 30 x 31 pixels, the image is 40 x 31"):
         draws(1, 24, (1, 1), source=source)
 

@@ -163,9 +163,7 @@ def write_scenes(
     Args:
         root: is made if it does not exist.
         num_images: 2 or more.
-        size: side in pixels, or (height, width).
-        seed: scenes of another seed are others.
-        num_classes: 2 to 20.
+        size, seed, num_classes: as of ``SceneImages``.
         workers: processes.
 
     Returns:

@@ -35,8 +35,7 @@ class Sketch:
         scale: pixels a unit.
         angle: rotation, radians, clockwise on the screen.
         mirrored: whether the object looks to the left.
-        reach: radius around the origin that holds the whole object, units; what lies farther
-            out is cut off.
+        reach: radius around the origin, units; what lies farther out is cut off.
 
     Attributes:
         rgb: (3, h, w) float32 in [0, 1].
@@ -135,9 +134,7 @@ class Sketch:
 
     def _light(self, far, v, line, ink, slope):
         """Factor on the colours: dark at the outline, brighter above than below."""
-        light = None
-        if slope:
-            light = 1 - v * np.float32(slope)
+        light = 1 - v * np.float32(slope) if slope else None
         if line:
             edge = far + np.float32(max(line * self.scale, _THINNEST) + 0.5)
             np.minimum(np.maximum(edge, 0, out=edge), 1, out=edge)

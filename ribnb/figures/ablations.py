@@ -51,7 +51,7 @@ def setting_curves(
     """
     import seaborn as sns  # takes a second
 
-    _refuse_twice(frame, y, [x, by] if by else [x])
+    note = _over_seeds(frame, y, [x, by] if by else [x])
     groups = frame[by] if by else pd.Series("RIB", frame.index)
     known = looks(dict.fromkeys(groups))
     figure, axis = plt.subplots(figsize=(6.6, 4))
@@ -73,9 +73,7 @@ def setting_curves(
         whole_ticks(axis, values)
     axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
     axis.margins(y=0.1)
-    gaps = frame[y].isna().sum()
-    note = f"; {gaps} of {len(frame)} runs have no result" if gaps else ""
-    legend_below(figure, axis, f"line: mean, band: ± std {_over(frame)}, dots: seeds{note}")
+    legend_below(figure, axis, f"dots: seeds, line: mean, band: {note}")
     return figure
 
 
@@ -83,17 +81,15 @@ def setting_curves(
 def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Figure:
     """A cell for each pair of settings: the mean over seeds as colour and number, ± std.
 
-    Cells without a result are hatched; those with fewer seeds than others say how many. ``x``,
-    ``y`` and ``value`` are columns: a setting to the right, one upwards, and the metric.
+    Cells without a result are hatched. ``x``, ``y`` and ``value`` are columns: a setting to the
+    right, one upwards, and the metric.
     """
     import seaborn as sns  # takes a second
 
-    _refuse_twice(frame, value, [x, y])
-    table = frame.pivot_table(value, y, x, ["mean", "std", "count"], dropna=False)
-    mean, std, count = (table[name] for name in ("mean", "std", "count"))
-    most, words = count.max(axis=None), mean.map("{:.1f}".format)
-    words += std.map(lambda one: "" if np.isnan(one) else f"\n±{one:.1f}")
-    words += count.map(lambda one: f" ({one:.0f})" if one < most else "")
+    note = _over_seeds(frame, value, [x, y])
+    table = frame.pivot_table(value, y, x, ["mean", "std"], dropna=False)
+    mean, std = table["mean"], table["std"]
+    words = mean.map("{:.1f}".format) + std.map("\n±{:.1f}".format).replace("\n±nan", "")
     size = max(4.6, 0.82 * mean.shape[1] + 2.2), max(2.8, 0.62 * mean.shape[0] + 1.5)
     figure, axis = plt.subplots(figsize=size)
     ends = np.nan_to_num([mean.min(axis=None), mean.max(axis=None)])
@@ -104,12 +100,7 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
     axis.grid(False)
     axis.tick_params(rotation=0)
     axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
-    note = f"mean ± std {_over(frame)}"
-    if gaps := mean.isna().sum(axis=None):
-        note += f"; hatched: no result ({gaps} of {mean.size} cells)"
-    if (count[count > 0] < most).any(axis=None):
-        note += "; in brackets: of so many seeds only"
-    legend_below(figure, axis, note)
+    legend_below(figure, axis, f"mean {note}")
     return figure
 
 
@@ -154,7 +145,7 @@ def cost_and_quality(frame: pd.DataFrame, cost: str, value: str, label: str, tit
     The dotted line joins the best that each cost buys: nothing left of a point on it is better.
     ``cost``, ``value`` and ``label`` are columns: less is better, more is better, settings' names.
     """
-    _refuse_twice(frame, value, [label])
+    note = _over_seeds(frame, value, [label])
     points = frame.groupby(label).agg(cost=(cost, "mean"), mean=(value, "mean"), std=(value, "std"))
     shown = points.dropna(subset="mean").fillna(0).sort_values("cost", kind="stable")
     figure, axis = plt.subplots(figsize=(7.2, 4.4))
@@ -169,9 +160,7 @@ def cost_and_quality(frame: pd.DataFrame, cost: str, value: str, label: str, tit
         at, mean, std = shown.loc[name]
         axis.errorbar(at, mean, std, fmt=look.marker, color=look.color, elinewidth=1, label=name)
     axis.set(xlabel=cost, ylabel=_name(value), title=title)
-    missing = ", ".join(points.index.difference(shown.index))
-    note = f"; no result: {missing}" if missing else ""
-    legend_below(figure, axis, f"from the cheapest; mean ± std {_over(frame)}{note}")
+    legend_below(figure, axis, f"from the cheapest; mean {note}")
     return figure
 
 
@@ -180,16 +169,15 @@ def _name(column: str) -> str:
     return NAMES.get(column, column.replace("_", " "))
 
 
-def _refuse_twice(frame: pd.DataFrame, value: str, keys: list[str]) -> None:
-    """ValueError for two results of one point and seed: what differs is never averaged."""
+def _over_seeds(frame: pd.DataFrame, value: str, keys: list[str]) -> str:
+    """Small print: over how many seeds, and how many runs have no result.
+
+    Two results of one point and seed are a ValueError: what differs is never averaged.
+    """
     runs = frame.dropna(subset=value)[[*keys, "seed"]]
     if runs.duplicated().any():
         point = runs[runs.duplicated()].iloc[0].to_dict()
-        raise ValueError(
-            f"two runs have {point}: they differ in another setting, or one is there twice; "
-            "choose the runs of one setting first"
-        )
-
-
-def _over(frame: pd.DataFrame) -> str:
-    return f"over {frame['seed'].nunique()} seeds"
+        raise ValueError(f"two runs have {point}: choose the runs of one setting first")
+    gaps = len(frame) - len(runs)
+    missing = f"; {gaps} of {len(frame)} runs have no result" if gaps else ""
+    return f"± std over {frame['seed'].nunique()} seeds{missing}"

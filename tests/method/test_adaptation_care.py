@@ -73,6 +73,16 @@ def test_the_released_code_stops_after_the_step_whose_logits_exceed_the_margin()
     assert torch.equal(traced.high_res, found.high_res)
 
 
+def test_the_released_code_caps_no_logit():
+    """Those of other images may exceed the margin: only the target's stop the loop."""
+    settings = settings_of("released", scales=(1,), pooling="gap", margin=5)
+    batches = [(30 * images, labels) for images, labels in some_batches(3)]
+    found = run(settings, batches=batches, trace=True)
+    logits = found.steps[0].batch_logits[batches[0][1] == 1]
+    assert logits.max() > 5 > abs(found.target_losses[0])
+    assert found.losses[0] == pytest.approx(-found.target_losses[0] - logits.sum().item())
+
+
 def test_logits_that_fall_far_stop_the_released_code_too():
     """It looks at the sum's absolute value."""
     net = small_net()
@@ -100,6 +110,11 @@ def test_a_flood_stops_before_the_other_scales_and_the_batch(variant):
     assert traced.steps[1].flooded == torch.stack(high).any(dim=0).float().mean().item()
     assert traced.steps[1].target_logits is traced.steps[1].learning_rates is None
     assert torch.equal(traced.high_res, found.high_res)
+
+
+def test_without_a_flood_level_there_is_no_flood():
+    settings = settings_of("released", flood_share=0.0, flood_level=None)
+    assert run(settings).stopped_at is None
 
 
 @VARIANT

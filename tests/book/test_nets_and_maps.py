@@ -74,12 +74,8 @@ def test_a_classifier_is_trained_once_or_named(tmp_path):
 
 def test_released_leaves_its_frozen_stages_as_they_were():
     """Which parameters the training may move; that it moves no others is the training's test."""
-    settings = VOCClassifierSettings(
-        dataset="voc",
-        data_root="data",
-        variant="released",
-        net={"arch": "resnet18", "weights": "random"},
-    )
+    net = {"arch": "resnet18", "weights": "random"}
+    settings = VOCClassifierSettings(dataset="voc", data_root="data", variant="released", net=net)
     named = settings.first_net(6).named_parameters()
     moving = {name.split(".")[1] for name, weight in named if weight.requires_grad}
     assert moving == {"layer3", "layer4", "weight"}  # the last is the class layer's
@@ -106,10 +102,9 @@ def trained_irn(run, tmp_path_factory):
 
 
 def test_maps_of_both_kinds_are_made_and_found_as_a_run(run):
-    for index in range(len(IMAGES)):
-        cam, rib = maps_at(run / "cam/maps", IMAGES, index), maps_at(run / "maps", IMAGES, index)
-        assert cam.class_ids.tolist() == rib.class_ids.tolist()
-        assert (rib.high_res != cam.high_res).any()
+    cam, rib = (maps_at(run / folder, IMAGES, 1) for folder in ("cam/maps", "maps"))
+    assert cam.class_ids.tolist() == rib.class_ids.tolist()
+    assert (rib.high_res != cam.high_res).any()
     records = [json.loads((run / one / "maps.json").read_text()) for one in ("cam", ".")]
     assert [one["settings"]["iterations"] for one in records] == [0, 10]
     times = {path: path.stat().st_mtime_ns for path in run.rglob("*.npz")}

@@ -131,7 +131,7 @@ class ShardSettings(SplitSettings):
 
     @property
     def part(self) -> tuple[int, int]:
-        """The shard as (i, n)."""
+        """``shard`` as (i, n)."""
         return parse_shard(self.shard)
 
 

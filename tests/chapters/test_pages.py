@@ -17,7 +17,8 @@ CHAPTERS = BOOK.chapters()
 
 # The text of a page less code, where a dollar or a brace is what it is.
 PROSE = """() => {
-    const article = document.querySelector("article").cloneNode(true);
+    const page = document.querySelector("article") || document.body;  // the search has none
+    const article = page.cloneNode(true);
     article.querySelectorAll("pre, code, script, style").forEach(e => e.remove());
     return article.textContent;
 }"""

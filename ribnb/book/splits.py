@@ -152,6 +152,11 @@ class StartSettings(SplitSettings):
         """Now, since the nets are built long after the chapter's start."""
         if self.net.weights == "theta_0":
             self.classifier_path  # noqa: B018, refuses what is not there
+        elif self.net.classifier and getattr(self, "maps_run", "given"):  # no maps are made with it
+            raise SettingsError(
+                f"net.classifier = {self.net.classifier!r} would not be used: the net starts from "
+                f"net.weights = {self.net.weights!r}. Leave it out, or take theta_0"
+            )
         torchvision_weights(self.net.arch, self.net.weights)
         return self
 

@@ -88,7 +88,7 @@ def test_what_is_saved_is_loaded(net, tmp_path):
 
 def test_another_trunk_is_refused(net, tmp_path):
     path = tmp_path / "irn.safetensors"
-    net.save(path)
+    net.save(path, {})
     with pytest.raises(ValueError, match=f"{path} was trained on .*trunk is '.*there, '.*here"):
         load_irn(path, classifier(seed=1))
     with pytest.raises(ValueError, match=r"arch is 'scenes' there, 'resnet18' here"):

@@ -46,7 +46,7 @@ SPREAD = --numprocesses 2 --dist loadfile
 
 test: install lint ## Run all tests
 	@sh book/tools/system.sh chromium
-	$(BIN)/pytest $(SPREAD)
+	$(BIN)/pytest $(SPREAD) --no-loadscope-reorder tests/runs tests/chapters tests # the slow ones first
 	RIBNB_PROGRESS=off $(BIN)/pytest $(SPREAD) --nbval --nbval-current-env \
 		--nbval-cell-timeout=1200 book
 

@@ -7,9 +7,9 @@ from scipy.ndimage import gaussian_filter
 from small_training import Squares
 
 from ribnb.core.devices import seeded
-from ribnb.core.files import Maps, images_digest, write_maps
+from ribnb.core.files import Maps, write_maps
 from ribnb.core.runner import MAPS, MASKS, RecordedFolder
-from ribnb.core.voc import write_mask
+from ribnb.core.voc import images_digest, write_mask
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.training import SegmentationSettings, Training, train_segmentation
 

@@ -27,8 +27,9 @@ from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.adaptation import Adaptation, adapt
-from ribnb.method.cam import MapSum, normalize
+from ribnb.method.cam import MapSum
 from ribnb.method.inputs import AdaptationInputs
+from ribnb.method.pooling import normalize
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet, SceneBackbone
 from ribnb.nets.classifier import (

@@ -24,8 +24,6 @@ from numpy import ndarray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ribnb.core.voc import ImageSet
-
 PACKAGES = ("ribnb", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 
@@ -67,25 +65,6 @@ def write_json(path: str | Path, value: Any) -> None:
 def digest(value: Any) -> str:
     """12 hexadecimal digits that change with a value, which JSON must be able to hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def images_digest(images: ImageSet) -> str:
-    """12 hexadecimal digits of the ids and labels of an image set."""
-    return digest([list(images.ids), images.labels.tolist()])
-
-
-def image_set_digest(images: ImageSet, labels: bool = True) -> str:
-    """12 hexadecimal digits that tell what a net learned from, with its labels or without.
-
-    They are of ids and classes and, with the labels, of those and of the first image's size. The
-    pixels stay out: JPEG decoders differ by machine.
-    """
-    named = [list(images.ids), list(images.class_names)]
-    if not labels:
-        return digest(named)
-    text = json.dumps([*named, images.image(0).size])
-    present = images.labels.numpy().astype(np.uint8).tobytes()
-    return hashlib.sha256(text.encode() + present).hexdigest()[:12]
 
 
 def weights_digest(weights: nn.Module | Mapping[str, Tensor]) -> str:

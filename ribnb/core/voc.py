@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +12,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
-from ribnb.core.files import write_whole
+from ribnb.core.files import digest, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,25 @@ class ImageSet(Protocol):
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Image.Image: ...
+
+
+def images_digest(images: ImageSet) -> str:
+    """12 hexadecimal digits of the ids and labels of an image set."""
+    return digest([list(images.ids), images.labels.tolist()])
+
+
+def image_set_digest(images: ImageSet, labels: bool = True) -> str:
+    """12 hexadecimal digits that tell what a net learned from, with its labels or without.
+
+    They are of ids and classes and, with the labels, of those and of the first image's size. The
+    pixels stay out: JPEG decoders differ by machine.
+    """
+    named = [list(images.ids), list(images.class_names)]
+    if not labels:
+        return digest(named)
+    text = json.dumps([*named, images.image(0).size])
+    present = images.labels.numpy().astype(np.uint8).tobytes()
+    return hashlib.sha256(text.encode() + present).hexdigest()[:12]
 
 
 def voc_palette() -> UInt8[ndarray, "256 3"]:

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import as_device, autocast
-from ribnb.core.files import digest, image_set_digest, images_digest
+from ribnb.core.files import digest
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record
-from ribnb.core.voc import IGNORED, ImageSet, read_mask
+from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, images_digest, read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.views import LabelledViews, ShuffledBatches, to_tensor
 from ribnb.masks.irn import IRNSettings

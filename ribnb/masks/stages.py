@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from ribnb.core.files import images_digest, read_maps
+from ribnb.core.files import read_maps
 from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
-from ribnb.core.voc import ImageSet
+from ribnb.core.voc import ImageSet, images_digest
 from ribnb.method.localization import maps_digest
 from ribnb.nets.weights import CHECKPOINTS
 from ribnb.scores.confusion import read_map

@@ -2,11 +2,11 @@
 
 from ribnb.method.adaptation import Adaptation, Step, adapt
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio, region_ratios
-from ribnb.method.cam import MapSum, class_activation_maps, normalize
+from ribnb.method.cam import MapSum, class_activation_maps
 from ribnb.method.inputs import AdaptationInputs
 from ribnb.method.localization import MapsReport, localization_maps, maps_digest, read_steps
 from ribnb.method.losses import rib_loss
-from ribnb.method.pooling import gap, gndrp
+from ribnb.method.pooling import gap, gndrp, normalize
 from ribnb.method.settings import RIBSettings
 
 __all__ = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ribnb.core.devices import evaluation
+from ribnb.method.pooling import normalize
+from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
-
-if TYPE_CHECKING:
-    from ribnb.method.settings import RIBSettings
 
 EPSILON = 1e-5  # what the authors' code adds to the maximum
 
@@ -38,16 +36,6 @@ def class_activation_maps(
     """
     with evaluation(model), torch.no_grad():
         return model.class_maps(images).relu()
-
-
-def normalize(cam: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:
-    """A CAM between 0 and 1: its positive part divided by its maximum over the positions.
-
-    A map without a positive value becomes 0 everywhere. A NaN stays NaN.
-    """
-    positive = cam.relu()
-    maximum = positive.amax(dim=(-2, -1), keepdim=True)
-    return positive / torch.where(maximum <= 0, 1.0, maximum)
 
 
 class MapSum:

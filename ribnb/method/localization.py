@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ribnb.core.files import Maps, digest, images_digest, weights_digest, write_json
+from ribnb.core.files import Maps, digest, weights_digest, write_json
 from ribnb.core.runner import MAPS, RecordedFolder, Report, over_images, read_record, shard_of
-from ribnb.core.voc import ImageSet
+from ribnb.core.voc import ImageSet, images_digest
 from ribnb.method.adaptation import Adaptation, Course, adapt
 from ribnb.method.inputs import AdaptationInputs, Feed
 from ribnb.method.settings import RIBSettings

@@ -1,21 +1,26 @@
-"""From a map to one number for each channel: GAP and GNDRP."""
+"""From a map to one number for each channel: GAP and GNDRP, and what GNDRP holds against tau."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ribnb.method.cam import normalize
-
-if TYPE_CHECKING:
-    from ribnb.method.settings import RIBSettings
-
 Variant = Literal["paper", "released"]
 VARIANTS = get_args(Variant)
+
+
+def normalize(cam: Float[Tensor, "*B h w"]) -> Float[Tensor, "*B h w"]:
+    """A CAM between 0 and 1: its positive part divided by its maximum over the positions.
+
+    A map without a positive value becomes 0 everywhere. A NaN stays NaN.
+    """
+    positive = cam.relu()
+    maximum = positive.amax(dim=(-2, -1), keepdim=True)
+    return positive / torch.where(maximum <= 0, 1.0, maximum)
 
 
 def gap(features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C"]:
@@ -71,7 +76,7 @@ def gndrp(
     return total / kept.sum(dim=(2, 3)).clamp_min(1)
 
 
-def _by_own_cam(class_maps: Float[Tensor, "B C h w"], settings: RIBSettings) -> Tensor:
+def _by_own_cam(class_maps: Float[Tensor, "B C h w"], settings: Any) -> Tensor:
     """GNDRP by each row's own CAM."""
     maps = class_maps.detach()
     if settings.pooling_variant == "paper":
@@ -81,8 +86,8 @@ def _by_own_cam(class_maps: Float[Tensor, "B C h w"], settings: RIBSettings) -> 
     return gndrp(class_maps, cam, settings.threshold, settings.pooling_variant)
 
 
-# What ``RIBSettings.pooling`` may be: class maps (B, C, h, w), settings -> logits (B, C).
-POOLINGS: dict[str, Callable[[Tensor, RIBSettings], Tensor]] = {
+# What ``RIBSettings.pooling`` may be: class maps (B, C, h, w), those settings -> logits (B, C).
+POOLINGS: dict[str, Callable[[Tensor, Any], Tensor]] = {
     "gndrp": _by_own_cam,
     "gap": lambda class_maps, _: gap(class_maps),
 }

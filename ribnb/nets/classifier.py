@@ -20,10 +20,9 @@ from ribnb.core.devices import (
     float32_mode,
     worker_init,
 )
-from ribnb.core.files import image_set_digest
 from ribnb.core.progress import progress
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.core.voc import ImageSet
+from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import RandomView, ShuffledBatches, Views, to_tensor
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.fitting import Training, fit, logit_loss, shuffled

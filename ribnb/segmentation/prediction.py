@@ -22,10 +22,10 @@ from PIL import Image
 from torch import Tensor
 
 from ribnb.core.devices import as_device, autocast, evaluation, float32_mode, seeded
-from ribnb.core.files import image_set_digest, weights_digest
+from ribnb.core.files import weights_digest
 from ribnb.core.progress import progress
 from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report
-from ribnb.core.voc import ImageSet
+from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import multi_scale_views
 from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings, crf_probabilities, require_crf

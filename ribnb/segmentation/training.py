@@ -19,11 +19,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ribnb.core.devices import Precision, as_device
-from ribnb.core.files import image_set_digest
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record
 from ribnb.core.settings import Settings, SettingsError, flat, setting
-from ribnb.core.voc import IGNORED, ImageSet, read_mask
+from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Processes, Training, fit, shuffled

@@ -18,9 +18,8 @@ from ribnb.core.settings import SECTIONS, flat, for_chapter, merged, nested, rea
 from ribnb.data.digits import REGIONS
 from ribnb.method import RIBSettings, adapt
 from ribnb.method.bottleneck import gradient_maps
-from ribnb.method.cam import normalize
 from ribnb.method.losses import rib_loss
-from ribnb.method.pooling import gndrp
+from ribnb.method.pooling import gndrp, normalize
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.digit_net import DigitNet
 from ribnb.nets.weights import CHECKPOINTS

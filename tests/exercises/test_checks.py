@@ -21,9 +21,8 @@ from ribnb.exercises import (
     tools,
 )
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio
-from ribnb.method.cam import normalize
 from ribnb.method.losses import rib_loss
-from ribnb.method.pooling import gndrp
+from ribnb.method.pooling import gndrp, normalize
 
 CHECKS = [getattr(exercises, name) for name in exercises.__all__]
 

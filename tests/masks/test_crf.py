@@ -114,6 +114,17 @@ def test_only_the_values_given_are_chosen():
 
 
 @needs_crf
+def test_a_label_has_its_confidence_and_the_others_share_the_rest_equally():
+    image, probabilities = noisy_edge(30, 40)
+    mask = probabilities.argmax(axis=0).astype(np.uint8)
+    settings = CRFSettings(confidence=0.6, iterations=3, near_weight=0)
+    given = np.where(mask == np.arange(3)[:, None, None], 0.6, 0.2)
+    right = crf_probabilities(image, given, settings).argmax(axis=0)
+    assert np.array_equal(crf_mask(image, mask, range(3), settings), right)
+    assert (right != mask).any()
+
+
+@needs_crf
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1)])
 def test_images_of_any_size(size):
     image, probabilities = noisy_edge(*size)

@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ribnb.core.devices import seeded
-from ribnb.core.files import Maps, images_digest, write_maps
-from ribnb.core.voc import read_mask, write_mask
+from ribnb.core.files import Maps, write_maps
+from ribnb.core.voc import images_digest, read_mask, write_mask
 from ribnb.data.voc import VOCImages
 from ribnb.masks import crf_masks, irn_masks, seed_masks
 from ribnb.masks.crf import CRFSettings, crf_available

@@ -16,7 +16,7 @@ from plain_adaptation import (
     some_views,
 )
 
-from ribnb.method.cam import normalize
+from ribnb.method.pooling import normalize
 
 
 class Counted:

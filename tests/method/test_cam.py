@@ -6,8 +6,8 @@ import pytest
 import torch
 from small_split import net as alive
 
-from ribnb.method.cam import class_activation_maps, normalize
-from ribnb.method.pooling import gap
+from ribnb.method.cam import class_activation_maps
+from ribnb.method.pooling import gap, normalize
 
 
 @pytest.fixture

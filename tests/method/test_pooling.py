@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from ribnb.method.cam import normalize
-from ribnb.method.pooling import VARIANTS, gap, gndrp
+from ribnb.method.pooling import VARIANTS, gap, gndrp, normalize
 
 # A head at the top left that the CAM has found, and a body below it that it has not.
 CAM = torch.tensor(

@@ -102,6 +102,15 @@ def test_outlines_lie_in_the_middle_of_vocs_rim(size, width):
     assert counts[1] > 200 and counts[3] > 200, "the rim took the outline away"
 
 
+def test_the_middle_of_a_rim_is_background():
+    truth = np.zeros(SMALL, np.uint8)
+    truth[:, :50], truth[:, 50] = 1, 255
+    for reach, right in ((50, 100), (51, 100), (52, 0)):  # its own outline, 1 and 2 pixels off
+        predicted = np.zeros(SMALL, np.uint8)
+        predicted[:, :reach] = 1
+        assert score(predicted, truth) == right
+
+
 def test_crossing_rims_are_no_area():
     """Four squares parted by a cross of one pixel: all of its middle counts."""
     truth = np.kron(np.array([[1, 2], [3, 4]], np.uint8), np.ones((50, 50), np.uint8))

@@ -110,7 +110,7 @@ class VOCMasksSettings(StartSettings):
         return path if self.packaged_seeds else None
 
     def trunk(self, num_classes: int) -> CAMNet:
-        """The net that IRN's branches sit on; raises OSError for weights that cannot be had."""
+        """The net that IRN's branch sits on; raises OSError for weights that cannot be had."""
         arch, weights = self.net.arch, self.net.weights
         if weights == "theta_0":
             return load_classifier(self.classifier_path, arch, num_classes)

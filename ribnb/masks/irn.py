@@ -74,10 +74,7 @@ class IRNSettings(Settings):
     crop_size: int = setting(512, "side of a random crop, pixels; 0: whole images", ge=0)
     batch_size: int = setting(32, "images a step", ge=1)
     epochs: int = setting(3, "passes over the images", ge=1)
-    learning_rate: float = setting(0.1, "of the boundary branch, at the start", gt=0)
-    displacement_factor: float = setting(
-        10.0, "the displacement branch's rate over the boundary branch's", gt=0
-    )
+    learning_rate: float = setting(0.1, "at the start", gt=0)
     momentum: float = setting(1e-4, "of SGD; 1e-4 is what reaches it in IRN's code", ge=0, le=1)
     weight_decay: float = setting(1e-4, "of all weights", ge=0)
     poly_power: float = setting(0.9, "of the polynomial decay of the rate", ge=0)
@@ -121,7 +118,6 @@ class IRNSettings(Settings):
             "batch_size": 16,
             "epochs": 8,
             "momentum": 0.9,
-            "displacement_factor": 1.0,
         }
         return cls(**{**recipe, **_SCENE_PRESETS[of], **changes})
 
@@ -131,7 +127,7 @@ class IRNSettings(Settings):
         return 2**self.walk_exponent
 
     def rate(self, step: int, steps: int) -> float:
-        """The boundary branch's learning rate at a step, from 0, of ``steps``."""
+        """The learning rate at a step, from 0, of ``steps``."""
         return self.learning_rate * (1 - step / steps) ** self.poly_power
 
     def for_labels(self) -> dict[str, Any]:
@@ -221,7 +217,7 @@ def irn_masks(
     record = {
         "stage": "IRN",
         "settings": settings.for_walk(),
-        "net": {"branches": weights_digest(net.branches), "trunk": weights_digest(net.trunk)},
+        "net": {"branch": weights_digest(net.branch), "trunk": weights_digest(net.trunk)},
     }
     net.to(as_device(device))
 

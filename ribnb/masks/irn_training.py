@@ -1,4 +1,4 @@
-"""Training IRN's branches on the confident labels of a split."""
+"""Training IRN's boundary branch on the confident labels of a split."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ribnb.core.devices import as_device, autocast
+from ribnb.core.devices import as_device
 from ribnb.core.files import digest
 from ribnb.core.progress import progress
 from ribnb.core.runner import MASKS, read_record
 from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, images_digest, read_mask
 from ribnb.data.image_sets import Part
-from ribnb.data.views import LabelledViews, ShuffledBatches, to_tensor
+from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.walk import PairKinds, affinities, pair_kinds, pair_offsets, partners
+from ribnb.masks.walk import PairKinds, affinities, pair_kinds
 from ribnb.nets.fitting import Training, fit, shuffled
 
 _TINY = 1e-5  # keeps logarithms finite
@@ -41,22 +41,6 @@ def affinity_loss(affinity: Float[Tensor, "B P h w"], kinds: PairKinds) -> Float
     )
 
 
-def displacement_losses(
-    displacement: Float[Tensor, "B 2 h w"], kinds: PairKinds, radius: float
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """L_D of foreground and of background pairs: mean absolute errors, in positions.
-
-    Two positions i and j of one object point to one middle, so that D_i - D_j = x_j - x_i. In
-    the background neighbours point nowhere in particular: D_i - D_j = 0.
-
-    Ahn et al. 2019, equations 6 and 7.
-    """
-    offsets = torch.from_numpy(pair_offsets(radius)).to(displacement)
-    found = displacement[:, :, None] - partners(displacement, radius)
-    errors = (found - offsets.T[:, :, None, None]).abs().mean(dim=1)
-    return _mean(errors, kinds.foreground), _mean(found.abs().mean(dim=1), kinds.background)
-
-
 def train_irn(
     net: IRN,
     images: ImageSet,
@@ -66,11 +50,9 @@ def train_irn(
     device: str | torch.device = "cpu",
     workers: int = 0,
 ) -> Training:
-    """Train a net's branches on confident labels, or load them if this was done; see ``fit``.
+    """Train a net's branch on confident labels, or load it if this was done; see ``fit``.
 
-    Order and views of the images depend on the seed, the epoch and the image alone. At the end the
-    mean displacement over the training images is stored in the net, which takes it off from then
-    on.
+    Order and views of the images depend on the seed, the epoch and the image alone.
 
     Args:
         labels_dir: of ``irn_labels``. An image without labels, or without two confident pixels,
@@ -108,21 +90,15 @@ def train_irn(
     steps = len(keys)
 
     def loss(forward: Callable, views: Tensor, labels: Tensor) -> tuple[Tensor, int]:
-        logits, displacement = (output.float() for output in forward(views))
-        kinds = pair_kinds(at_positions(labels, logits.shape[1:]), settings.radius)
-        boundary = affinity_loss(affinities(logits.sigmoid(), settings.radius), kinds)
-        parts = boundary, *displacement_losses(displacement, kinds, settings.radius)
-        return sum(parts) / 2, len(views)  # as in IRN's code, whose learning rate is meant for that
+        boundary = forward(views).float().sigmoid()
+        kinds = pair_kinds(at_positions(labels, boundary.shape[1:]), settings.radius)
+        found = affinity_loss(affinities(boundary, settings.radius), kinds)
+        return found / 2, len(views)  # as in IRN's code, whose learning rate is meant for that
 
-    slow, fast = net.branches.boundary, net.branches.displacement
-    groups = [
-        {"params": slow.parameters(), "factor": 1.0},
-        {"params": fast.parameters(), "factor": settings.displacement_factor},
-    ]
     training = fit(
         net,
         torch.optim.SGD(
-            groups,
+            net.branch.parameters(),
             lr=settings.learning_rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
@@ -140,7 +116,6 @@ def train_irn(
         },
         device=device,
         precision=settings.precision,
-        at_end=lambda _: _center_displacement(net, images, settings.precision, device),
         label="training IRN",
     )
     return replace(training, record={**training.record, "skipped": skipped})
@@ -172,19 +147,6 @@ def at_positions(labels: Tensor, size: tuple[int, int]) -> Tensor:
         for count, side in zip(size, labels.shape[1:], strict=True)
     )
     return labels[:, rows[:, None], columns]
-
-
-@torch.no_grad()
-def _center_displacement(net: IRN, images: ImageSet, precision: str, device: torch.device) -> None:
-    """Store the mean displacement over the images, each of them whole and as it is."""
-    net.eval()
-    net.branches.mean_displacement.zero_()
-    total = torch.zeros(2, dtype=torch.float64)
-    for index in progress(range(len(images)), "mean displacement"):
-        with autocast(precision, device):
-            _, displacement = net(to_tensor(images.image(index))[None].to(device))
-        total += displacement[0].double().mean(dim=(1, 2)).cpu()
-    net.branches.mean_displacement.copy_(total / len(images))
 
 
 def _mean(values: Tensor, which: Tensor) -> Float[Tensor, ""]:

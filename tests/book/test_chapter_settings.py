@@ -150,7 +150,7 @@ HASHES = {  # stored results are known by these
     "rib": "a8602fa07d55",
     "voc_classifier": "156a488c30f3",
     "voc_rib": "8c2b3027f960",
-    "voc_masks": "d21eaa3615f8",
+    "voc_masks": "58da6c46589b",
     "voc_segmentation": "92c3a3c40063",
     "ablations": "cf9a2fe6e25d",
     "paper_and_code": "f3c260f95abf",

@@ -26,38 +26,24 @@ def net():
 
 @pytest.mark.parametrize(("arch", "stride"), [("scenes", 2), ("resnet18", 4)])
 def test_the_output_has_the_first_stage_s_resolution(arch, stride):
-    net = IRN(classifier(arch=arch), widths=(8, 8)).eval()
+    net = IRN(classifier(arch=arch), width=8).eval()
     with torch.no_grad():
-        boundary, displacement = net(torch.randn(2, 3, 61, 75))
-    expected = tuple(-(-side // stride) for side in (61, 75))
-    assert boundary.shape == (2, *expected)
-    assert displacement.shape == (2, 2, *expected)
+        boundary = net(torch.randn(2, 3, 61, 75))
+    assert boundary.shape == (2, *(-(-side // stride) for side in (61, 75)))
 
 
 def test_training_moves_no_weight_and_no_statistic_of_the_trunk():
     model = classifier()
     net = IRN(model).train()
-    assert net.branches.training and not any(one.training for one in net.trunk.modules())
+    assert net.branch.training and not any(one.training for one in net.trunk.modules())
     before, untouched = state(net.trunk), state(model)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0, weight_decay=0.1)
-    boundary, displacement = net(torch.randn(2, 3, 32, 32))
-    (boundary.sum() + displacement.sum()).backward()
+    net(torch.randn(2, 3, 32, 32)).sum().backward()
     optimizer.step()
     assert state(net.trunk) == before
     assert all(parameter.grad is None for parameter in net.trunk.parameters())
-    assert all(parameter.grad is not None for parameter in net.branches.parameters())
+    assert all(parameter.grad is not None for parameter in net.branch.parameters())
     assert state(model) == untouched
-
-
-def test_the_mean_displacement_is_taken_off(net):
-    images = torch.randn(1, 3, 32, 32)
-    with torch.no_grad():
-        before = net(images)[1]
-        net.branches.mean_displacement.copy_(torch.tensor([1.0, -2.0]))
-        after = net(images)[1]
-        net.branches.mean_displacement.zero_()
-    assert torch.allclose((before - after)[0, 0], torch.tensor(1.0), atol=1e-5)
-    assert torch.allclose((before - after)[0, 1], torch.tensor(-2.0), atol=1e-5)
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8))
@@ -70,18 +56,18 @@ def test_a_boundary_map_is_the_flipped_image_s_flipped(net):
     turned = boundary_map(net, NOISE.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     assert torch.allclose(boundary, turned.flip(-1), atol=1e-6)
     with torch.no_grad():
-        alone = net(to_tensor(NOISE)[None])[0][0].sigmoid()
+        alone = net(to_tensor(NOISE)[None])[0].sigmoid()
     assert not torch.allclose(boundary, alone, atol=1e-4)
 
 
 def test_what_is_saved_is_loaded(net, tmp_path):
     path, model = tmp_path / "irn.safetensors", classifier()
     net.save(path, {"history": [1.5]})
-    assert path.stat().st_size < 250_000  # the branches alone
+    assert path.stat().st_size < 50_000  # the branch alone
     model.class_layer.weight.data.add_(1)  # which is no part of the trunk
     loaded = load_irn(path, model)
     assert state(loaded) == state(net)
-    assert not loaded.branches.training
+    assert not loaded.branch.training
     metadata = checkpoint_metadata(path)
     assert (metadata["design"]["arch"], metadata["history"]) == ("scenes", [1.5])
 

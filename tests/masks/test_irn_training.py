@@ -10,11 +10,10 @@ from small_split import Noise
 from small_split import net as classifier
 
 from ribnb.core.voc import write_mask
-from ribnb.data.views import to_tensor
 from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.irn_training import affinity_loss, at_positions, displacement_losses, train_irn
-from ribnb.masks.walk import PairKinds, pair_kinds
+from ribnb.masks.irn_training import affinity_loss, at_positions, train_irn
+from ribnb.masks.walk import PairKinds
 
 SMALL = {
     "crop_size": 32,
@@ -23,7 +22,6 @@ SMALL = {
     "radius": 3,
     "learning_rate": 0.1,
     "momentum": 0.9,
-    "displacement_factor": 1.0,
 }
 
 
@@ -57,29 +55,6 @@ def test_the_affinity_loss_is_finite_at_the_ends_and_without_pairs():
     assert affinity_loss(affinity, PairKinds(nothing, nothing, nothing)).item() == 0
 
 
-def test_displacements_to_one_middle_cost_nothing():
-    """Every position of an object points to (2, 3); in the background all is the same."""
-    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")
-    middle = torch.stack([2 - y, 3 - x])[None]
-    labels = torch.full((1, 6, 7), 4, dtype=torch.uint8)
-    foreground, background = displacement_losses(middle, pair_kinds(labels, 3), 3)
-    assert foreground.item() == pytest.approx(0, abs=1e-6)
-    assert background.item() == 0
-    flat = torch.full((1, 2, 6, 7), 5.0)
-    labels[:] = 0
-    assert displacement_losses(flat, pair_kinds(labels, 3), 3)[1].item() == 0
-
-
-def test_displacement_losses_by_hand():
-    """One pair beside each other: D_i - D_j is (1, 3), x_j - x_i is (0, 1)."""
-    displacement = torch.tensor([[[[1.0, 0.0]], [[3.0, 0.0]]]])  # dy, dx
-    labels = torch.ones(1, 1, 2, dtype=torch.uint8)
-    foreground, background = displacement_losses(displacement, pair_kinds(labels, 1.5), 1.5)
-    assert (foreground.item(), background.item()) == ((1 + 2) / 2, 0)
-    nothing = pair_kinds(labels * 0, 1.5)
-    assert displacement_losses(displacement, nothing, 1.5)[1].item() == (1 + 3) / 2
-
-
 def test_labels_at_positions_are_those_of_the_nearest_pixels():
     labels = torch.arange(36, dtype=torch.uint8).view(1, 6, 6)
     assert at_positions(labels, (3, 3))[0].tolist() == [[7, 9, 11], [19, 21, 23], [31, 33, 35]]
@@ -102,18 +77,8 @@ def trained(labelled, folder=None, net=None, **changes):
 
 def test_training_lowers_the_loss(labelled):
     training = trained(labelled, epochs=6)
-    assert training.history[-1] < 0.95 * training.history[0]
-    assert not training.net.branches.training
-
-
-def test_afterwards_displacements_are_0_on_average(labelled):
-    images, _ = labelled
-    net = trained(labelled, epochs=1).net
-    assert net.branches.mean_displacement.abs().max() > 0
-    with torch.no_grad():
-        found = [net(to_tensor(images.image(index))[None])[1][0] for index in range(len(images))]
-    mean = torch.stack([one.mean(dim=(1, 2)) for one in found]).mean(dim=0)
-    assert mean.abs().max() < 1e-5
+    assert training.history[-1] < 0.98 * training.history[0]
+    assert not training.net.branch.training
 
 
 def test_other_labels_trunks_and_first_weights_are_refused(labelled, tmp_path):

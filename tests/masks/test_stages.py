@@ -219,7 +219,7 @@ def test_masks_of_another_net_are_refused_and_the_net_s_mode_is_left_as_it_was(
 ):
     net = IRN(classifier()).train()
     irn_masks(net, images, maps_dir, tmp_path / "out", FEW)
-    assert net.branches.training and not any(one.training for one in net.trunk.modules())
+    assert net.branch.training and not any(one.training for one in net.trunk.modules())
     with pytest.raises(ValueError, match="holds masks that were made otherwise"):
         irn_masks(IRN(classifier(), seed=1), images, maps_dir, tmp_path / "out", FEW)
 

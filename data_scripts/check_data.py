@@ -14,8 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ribnb.core.progress import progress
-from ribnb.core.runner import run_jobs
+from ribnb.core.runner import progress, run_jobs
 from ribnb.core.voc import LIST_COUNTS, read_mask
 from ribnb.data.voc import (
     LABELS_NAME,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ribnb.core.devices import seeded
 from ribnb.core.files import Maps, write_maps
-from ribnb.core.progress import progress
+from ribnb.core.runner import progress
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, write_mask
 from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist

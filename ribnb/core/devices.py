@@ -18,13 +18,15 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 PRECISIONS = get_args(Precision)
 
 
-def resolve_device(name: str = "auto") -> torch.device:
-    """The device meant by ``name``: "auto" picks CUDA, then MPS, then the CPU.
+def resolve_device(name: str | torch.device = "auto") -> torch.device:
+    """The device meant by ``name``, or as it is: "auto" picks CUDA, then MPS, then the CPU.
 
     Raises:
         ValueError: a name other than auto, cpu, mps, cuda or cuda:N, or a device that this
             machine does not have.
     """
+    if isinstance(name, torch.device):
+        return name
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise ValueError(f"device = {name!r}: it must be 'auto', 'cpu', 'mps', 'cuda' or 'cuda:N'")
     counts = {
@@ -41,11 +43,6 @@ def resolve_device(name: str = "auto") -> torch.device:
             "machine; device = 'auto' takes the best there is"
         )
     return device
-
-
-def as_device(device: str | torch.device) -> torch.device:
-    """The device, by name (see ``resolve_device``) or as it is."""
-    return resolve_device(device) if isinstance(device, str) else device
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -27,33 +27,25 @@ if TYPE_CHECKING:
 PACKAGES = ("ribnb", "torch", "torchvision", "numpy", "scipy", "scikit-learn")
 
 
-@contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to, renamed to it at the end.
+def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill a file, which appears under its name only when it is whole.
 
-    So a file under its final name is whole, whenever the process was killed or the power went
-    out. If writing raises, what was there before stays, and the temporary file is removed.
+    So it is whole whenever the process was killed or the power went out. If writing raises, what
+    was there before stays, and nothing else does; an OSError has the file's name.
     """
     path = Path(path)
     # the machine's name too: several machines may share the folder
     temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_whole(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a file, which appears under its name only when it is whole; an OSError
-    has its name."""
-    try:
-        with whole_file(path) as temporary, open(temporary, "wb") as file:
-            write(file)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:

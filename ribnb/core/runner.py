@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ribnb.core.files import read_maps, write_json, write_maps
-from ribnb.core.progress import progress
 from ribnb.core.settings import differences
 from ribnb.core.voc import read_mask, write_mask
 
 # What may go wrong with one image, and leaves the others alone.
 FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, MemoryError)
 WHOLE = "0/1"  # the shard that is all images
+PROGRESS = "RIBNB_PROGRESS"  # the environment's word for where bars go
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,22 @@ def run_jobs(
         return
     with pool:
         yield from pool.map(function, jobs, chunksize=chunk)
+
+
+def progress(steps: Iterable | None, label: str, total: int | None = None, done: int = 0) -> tqdm:
+    """``steps`` with a bar that vanishes at its end; without steps one to move by hand.
+
+    The ``done`` of ``total`` steps, which an earlier run made, do not count for the time left.
+
+    The environment variable RIBNB_PROGRESS says where: nowhere with ``off``, because a bar's
+    carriage returns would stay in a notebook's stored output; into a file with its path, for who
+    started this process to show.
+    """
+    where = os.environ.get(PROGRESS, "")
+    options = {"desc": label, "total": total, "initial": done, "leave": False}
+    if os.path.isabs(where):
+        options["file"] = open(where, "a", encoding="utf-8")  # noqa: SIM115, as long as the bar
+    return tqdm(steps, **options, disable=where == "off")
 
 
 # Shards -----------------------------------------------------------------------------------

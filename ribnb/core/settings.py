@@ -17,7 +17,6 @@ Every chapter gets ``dataset``, every one with a group ``rib`` that one, and the
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.constructor import SafeConstructor
 
 from ribnb.core.files import digest
 
@@ -168,12 +166,17 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted names, ``rib.margin``: the inverse of ``nested``."""
+def flat(values: Mapping[str, Any], lists: bool = False) -> dict[str, Any]:
+    """Values by dotted names, ``rib.margin``: the inverse of ``nested``.
+
+    ``lists`` names the entries of a list too, by their index from 0.
+    """
     result = {}
     for name, value in values.items():
+        if lists and isinstance(value, list):
+            value = dict(enumerate(value))
         if isinstance(value, Mapping):
-            result |= {f"{name}.{key}": inner for key, inner in flat(value).items()}
+            result |= {f"{name}.{key}": inner for key, inner in flat(value, lists).items()}
         else:
             result[name] = value
     return result
@@ -248,32 +251,17 @@ def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
 # Files of parameters ----------------------------------------------------------------------
 
 
-class _Constructor(SafeConstructor):
-    """ruamel's, for which only a plain decimal number is an int, and a date is text."""
-
-    def whole_number(self, node: Any) -> int | str:
-        plain = re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value)
-        return int(node.value) if plain else node.value
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.whole_number)
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-
-
 def read_settings_file(path: str | Path) -> dict[str, Any]:
     """What a YAML file holds: a mapping of names, and lists, of plain values.
 
-    ``8e-6`` is a number; ``no`` and ``off``, dates, ``010`` and image ids such as ``2007_000032``
-    are text. A file that is not there is a FileNotFoundError, anything but a mapping in YAML a
-    SettingsError with the line.
+    Values are those of YAML 1.2: ``8e-6`` is a number, ``no`` and ``off`` are text. A file that is
+    not there is a FileNotFoundError, anything but a mapping in YAML a SettingsError with the line.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of parameters {path}")
-    reader = YAML(typ="safe", pure=True)
-    reader.Constructor = _Constructor
     try:
-        values = reader.load(path.read_bytes())
+        values = YAML(typ="safe", pure=True).load(path.read_bytes())
     except (YAMLError, ValueError) as error:  # ValueError: no UTF-8
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from ribnb.core.progress import progress
+from ribnb.core.runner import progress
 
 _CHUNK = 1 << 20
 

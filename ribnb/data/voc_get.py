@@ -17,8 +17,7 @@ from numpy import ndarray
 from PIL import Image
 
 from ribnb.core.files import write_whole
-from ribnb.core.progress import progress
-from ribnb.core.runner import run_jobs
+from ribnb.core.runner import progress, run_jobs
 from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
 from ribnb.data.fetch import download_file, file_sha256
 from ribnb.data.voc import (

@@ -32,8 +32,7 @@ import torch
 from PIL import Image
 
 from ribnb.core.files import read_maps, write_whole
-from ribnb.core.progress import progress
-from ribnb.core.runner import Report
+from ribnb.core.runner import Report, progress
 from ribnb.core.voc import read_mask
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import model_validator
 from torch import Tensor
 
-from ribnb.core.devices import Precision, as_device, evaluation, float32_mode
+from ribnb.core.devices import Precision, evaluation, float32_mode, resolve_device
 from ribnb.core.files import Maps, weights_digest
 from ribnb.core.runner import Report
 from ribnb.core.settings import Settings, SettingsError, setting
@@ -219,7 +219,7 @@ def irn_masks(
         "settings": settings.for_walk(),
         "net": {"branch": weights_digest(net.branch), "trunk": weights_digest(net.trunk)},
     }
-    net.to(as_device(device))
+    net.to(resolve_device(device))
 
     def walk(maps: Maps, image: Image.Image) -> Mask:
         return walked_mask(maps, boundary_map(net, image, settings.precision), settings)

@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ribnb.core.devices import as_device
+from ribnb.core.devices import resolve_device
 from ribnb.core.files import digest
-from ribnb.core.progress import progress
-from ribnb.core.runner import MASKS, read_record
+from ribnb.core.runner import MASKS, progress, read_record
 from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, images_digest, read_mask
 from ribnb.data.image_sets import Part
 from ribnb.data.views import LabelledViews, ShuffledBatches
@@ -68,7 +67,7 @@ def train_irn(
 
     Ahn et al. 2019, section 4.2.
     """
-    device = as_device(device)
+    device = resolve_device(device)
     made = read_record(labels_dir, MASKS)
     if made.get("images") != images_digest(images):
         raise ValueError(

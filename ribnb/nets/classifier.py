@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader
 
 from ribnb.core.devices import (
     Precision,
-    as_device,
     autocast,
     evaluation,
     float32_mode,
+    resolve_device,
     worker_init,
 )
-from ribnb.core.progress import progress
+from ribnb.core.runner import progress
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import RandomView, ShuffledBatches, Views, to_tensor
@@ -135,7 +135,7 @@ def train_classifier(
 
     Lee et al. 2021 take this net over from IRN (Ahn et al. 2019).
     """
-    device = as_device(device)
+    device = resolve_device(device)
     for image_set in (images, validation):
         if image_set is not None:
             check_labels(net, image_set)
@@ -215,7 +215,7 @@ def mean_average_precision(
     from sklearn.metrics import average_precision_score  # takes a second
 
     check_labels(model, images)
-    device = as_device(device)
+    device = resolve_device(device)
     loader = DataLoader(
         Views(images, to_tensor),
         batch_size,

@@ -19,14 +19,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ribnb.core.devices import (
-    as_device,
     autocast,
     device_name,
     float32_mode,
     resolve_device,
     worker_init,
 )
-from ribnb.core.progress import progress
+from ribnb.core.runner import progress
 from ribnb.data.views import ShuffledBatches, stack
 from ribnb.nets.weights import TrainingFolder
 
@@ -121,7 +120,7 @@ def fit(
             net that is not whole.
         FloatingPointError: a loss that is not finite; the state after the last pass is kept.
     """
-    device, processes = as_device(device), Processes()
+    device, processes = resolve_device(device), Processes()
     store = TrainingFolder(folder, net, identity or {}) if folder else None
     net.to(device)
     if store and store.path.exists():

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model_weights
 
-from ribnb.core.files import provenance, weights_digest, whole_file
+from ribnb.core.files import provenance, weights_digest, write_whole
 from ribnb.core.settings import differences
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what comes with the package
@@ -71,8 +71,8 @@ class StoredNet(nn.Module):
         }
         text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(save(weights, text))  # save_file makes it unreadable to others
+        content = save(weights, text)  # save_file would make it unreadable to others
+        write_whole(path, lambda file: file.write(content))
 
     @classmethod
     def load(cls: type[Net], path: str | Path, **wanted: Any) -> Net:
@@ -241,8 +241,7 @@ class TrainingFolder:
             "weights": self.net.stored.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        with whole_file(self.state) as temporary:
-            torch.save(state, temporary)
+        write_whole(self.state, lambda file: torch.save(state, file))
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write the trained net with the record and its provenance; the state is removed."""

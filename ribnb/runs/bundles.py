@@ -17,9 +17,10 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
-from ribnb.core.files import provenance, whole_file, write_json
+from ribnb.core.files import provenance, write_json, write_whole
 from ribnb.core.settings import Settings
 from ribnb.runs.results import RESULT, find_results
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
@@ -72,8 +73,8 @@ def pack(
         information = {"Source-Organization": "ribnb", "Left-Out": sorted(left_out)}
         bagit.make_bag(str(bag), information, checksums=["sha256"])
         archive = shutil.make_archive(temporary + "/archive", "gztar", temporary, folder.name)
-        with whole_file(output) as whole:
-            Path(archive).rename(whole)
+        with open(archive, "rb") as whole:
+            write_whole(output, partial(shutil.copyfileobj, whole))
     return output, results, left_out
 
 

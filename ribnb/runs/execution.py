@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from ribnb.core.progress import VARIABLE
-from ribnb.core.runner import WHOLE, all_ended, parse_shard
+from ribnb.core.runner import PROGRESS, WHOLE, all_ended, parse_shard
 from ribnb.core.settings import nested, refuse_unknown
 from ribnb.runs.results import RESULT
 
@@ -62,10 +60,10 @@ def execute_chapter(
     output.parent.mkdir(parents=True, exist_ok=True)
     shard = parameters.get("shard", WHOLE) != WHOLE
     notebook = _until(path, "maps" if shard else "result") if shard or result_only else str(path)
-    with _progress_on_terminal():
-        papermill.execute_notebook(
-            notebook, str(output), parameters=parameters, progress_bar=False, log_output=False
-        )
+    _bars_on_terminal()
+    papermill.execute_notebook(
+        notebook, str(output), parameters=parameters, progress_bar=False, log_output=False
+    )
     return output
 
 
@@ -117,20 +115,11 @@ def _until(path: Path, tag: str) -> Any:
     raise ValueError(f"{path.name} has no cell tagged {tag!r}, with which this run would end")
 
 
-@contextmanager
-def _progress_on_terminal() -> Iterator[None]:
-    """Bars of a kernel that is started here go to this terminal, if it is one, whose path
-    ``ribnb.core.progress`` finds in the environment; never into the notebook."""
-    before = os.environ.get(VARIABLE)
+def _bars_on_terminal() -> None:
+    """Bars of kernels that are started here go to this terminal, if it is one, unless the
+    environment says otherwise; never into the notebook."""
     try:
         terminal = os.ttyname(sys.stderr.fileno())
     except (AttributeError, OSError):  # Windows; none
         terminal = "off"
-    os.environ[VARIABLE] = "off" if before == "off" else terminal
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
+    os.environ.setdefault(PROGRESS, terminal)

@@ -17,7 +17,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from ribnb.core.files import read_maps
-from ribnb.core.progress import progress
+from ribnb.core.runner import progress
 from ribnb.core.voc import ImageSet, read_mask
 from ribnb.scores.boundary import COUNTS, TrueOutlines, boundary_f
 from ribnb.scores.confusion import check_mask, map_confusions, mask_confusions

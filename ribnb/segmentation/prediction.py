@@ -21,10 +21,9 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from ribnb.core.devices import as_device, autocast, evaluation, float32_mode, seeded
+from ribnb.core.devices import autocast, evaluation, float32_mode, resolve_device, seeded
 from ribnb.core.files import weights_digest
-from ribnb.core.progress import progress
-from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report
+from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report, progress
 from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import multi_scale_views
 from ribnb.data.voc import VOCImages
@@ -50,7 +49,7 @@ def predict(
     its mode is left as it was. Of the settings ``test_scales``, ``test_flip`` and ``precision``
     count. FloatingPointError if the net's logits are not finite.
     """
-    device = as_device(device)
+    device = resolve_device(device)
     net.to(device)
     size, total = (image.height, image.width), 0.0
     views = multi_scale_views(image, settings.test_scales, settings.test_flip)
@@ -111,7 +110,7 @@ def segmentation_masks(
     if crf is not None:
         require_crf()
     check_classes(net, images)
-    start, device = time.perf_counter(), as_device(device)
+    start, device = time.perf_counter(), resolve_device(device)
     record = {
         "stage": "segmentation",
         "settings": settings.prediction(),

@@ -18,9 +18,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ribnb.core.devices import Precision, as_device
-from ribnb.core.progress import progress
-from ribnb.core.runner import MASKS, read_record
+from ribnb.core.devices import Precision, resolve_device
+from ribnb.core.runner import MASKS, progress, read_record
 from ribnb.core.settings import Settings, SettingsError, flat, setting
 from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, read_mask
 from ribnb.data.views import LabelledViews, ShuffledBatches
@@ -142,7 +141,7 @@ def train_segmentation(
 
     Chen et al. 2018 (TPAMI), section 4.1.
     """
-    device, processes = as_device(device), Processes()
+    device, processes = resolve_device(device), Processes()
     check_classes(net, images)
     # each takes a part of a batch, by which a batch norm that is not frozen would normalise
     if processes.count > (settings.batch_size if settings.frozen_batch_norm else 1):

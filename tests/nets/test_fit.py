@@ -1,6 +1,7 @@
 """`fit`, for a classifier, IRN and DeepLab alike: killed and resumed, loaded, refused."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,10 +102,10 @@ def test_a_training_killed_while_it_writes_keeps_the_state_before(kind, folder, 
     """And what the kill left half-written is gone at the end."""
     whole, save = kind.train(), torch.save
 
-    def half(state, path):
+    def half(state, file):
         if len(state["record"]["history"]) < 2:
-            return save(state, path)
-        path.with_name(".training.pt.1").write_bytes(b"half")
+            return save(state, file)
+        Path(file.name).with_name(".training.pt.1").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -22,8 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ribnb.core.files import write_whole
-from ribnb.core.progress import progress
-from ribnb.core.runner import run_jobs
+from ribnb.core.runner import progress, run_jobs
 from ribnb.core.settings import differences
 from ribnb.core.voc import write_mask
 from ribnb.data.scenes.rendering import (

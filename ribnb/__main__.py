@@ -112,8 +112,7 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
 @ribnb.command()
 @click.argument("folder", metavar="DIR")
 @click.option("--by", default="", callback=_names, metavar="NAMES", help=(
-    "what to show: settings as settings.rib.iterations, or the end of that name where it is the "
-    "only one; fields of the result, such as split"
+    "what to show: settings as settings.rib.iterations, fields of the result, such as split"
 ))  # fmt: skip
 @click.option("--metrics", callback=_names, metavar="NAMES", help="metrics to show, else all")
 @click.option("--where", multiple=True, callback=_pairs, metavar="NAME=VALUE", help=(
@@ -146,7 +145,7 @@ def table(
 @ribnb.command()
 @click.argument("files", nargs=-1, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
-    """Say what ablations' files, or a batch's settings file, would run, or all that is wrong.
+    """Say what ablations' files, or a batch's settings file, would run, or what is wrong.
 
     Without a file: the ablations of the book.
     """

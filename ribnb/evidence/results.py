@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from ribnb.core.settings import Settings
+from ribnb.core.settings import Settings, flat
 from ribnb.runs.ablations import Ablation
-from ribnb.runs.results import find_results, flat
+from ribnb.runs.results import find_results
 from ribnb.scores.image_scores import METRICS, ImageScores, load_image_scores
 from ribnb.scores.iou import THRESHOLDS
 
@@ -109,7 +109,8 @@ class Published:
             for seed in ablation.seeds:
                 key = ablation.chapter, ablation.settings(point, seed).hash()
                 result = self.results.get(key, {})
-                metrics = dict.fromkeys(MEASURED, math.nan) | flat(result.get("metrics", {}))
+                measured = flat(result.get("metrics", {}), lists=True)
+                metrics = dict.fromkeys(MEASURED, math.nan) | measured
                 origin = {name: result.get(name) for name in ORIGIN}
                 rows.append({**point.label, "seed": seed, **metrics, **origin})
                 if not result:
@@ -129,7 +130,7 @@ def _below(folder: str | Path, text: Any) -> str:
 
 def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
     """All that a run measured, but for its times."""
-    metrics = flat(result["metrics"])
+    metrics = flat(result["metrics"], lists=True)
     return {name: value for name, value in metrics.items() if not name.startswith("seconds")}
 
 

@@ -16,14 +16,13 @@ from typing import Any
 import pandas as pd
 
 from ribnb.core.runner import WHOLE
-from ribnb.core.settings import Settings
-from ribnb.core.settings import flat as flat_settings
+from ribnb.core.settings import Settings, flat
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
 from ribnb.evidence.claims import Claim, Side, best, compare, side
 from ribnb.evidence.differences import Difference
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.evidence.stages import NONE, ROWS, Source
-from ribnb.runs.results import RESULT, book_folder, flat
+from ribnb.runs.results import RESULT, book_folder
 from ribnb.scores.image_scores import FILE, METRICS, load_image_scores
 
 NETS = (3, 4, 5)  # seeds of the scenes' runs, each with a classifier of its own
@@ -105,7 +104,7 @@ class Board:
         """Ours on VOC, a cell for each setting that somebody ran."""
         kind, groups = self.chapters[source[0]], {}
         results = [result for result in self.vocs(source[0]) if not why_not_voc(result)]
-        settings = [flat_settings(kind.identity_of(result["settings"])) for result in results]
+        settings = [flat(kind.identity_of(result["settings"])) for result in results]
         values = pd.DataFrame(settings).drop(columns="seed", errors="ignore").astype(str)
         varied = values.columns[values.nunique() > 1]
         for own, result in zip(settings, results, strict=True):
@@ -127,7 +126,7 @@ def _cell(results: Mapping[int, Result | None], source: Source, label: str = "")
     chapter, maps = source
     kinds = {"voc_masks": "mask_miou", "voc_segmentation": "val_miou"}
     metric = f"{kinds[chapter]}.{maps}" if chapter in kinds else METRICS[maps][0]
-    metrics = [flat(result["metrics"]) if result else {} for result in results.values()]
+    metrics = [flat(result["metrics"], lists=True) if result else {} for result in results.values()]
     values = [each.get(metric) for each in metrics]
     missing = [
         f"{chapter} of seed {seed} " + (f"has no {metric}" if result else "is missing")

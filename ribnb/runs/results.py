@@ -19,7 +19,7 @@ from typing import Any
 
 from ribnb.core.files import provenance, write_json
 from ribnb.core.runner import WHOLE
-from ribnb.core.settings import Settings, SettingsError, differences
+from ribnb.core.settings import Settings, SettingsError, differences, flat
 from ribnb.scores.image_scores import scores_fault
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -27,7 +27,6 @@ FORMAT = 3
 RESULT = "result.json"
 ORIGIN = ("images", "device", "git_commit", "date")
 SCORED = ("split", "post_processing", "threshold_choice")  # as telling as a setting
-NEEDED = ("chapter", "metrics", "settings", "settings_hash", "seed", *SCORED, *ORIGIN, "digest")
 AGAIN = "run its chapter again"
 
 
@@ -108,7 +107,7 @@ class Run:
         """
         from ribnb.core.devices import device_name
 
-        for name, value in flat(metrics).items():
+        for name, value in flat(metrics, lists=True).items():
             if not math.isfinite(value):
                 raise ValueError(f"the metric {name} is {value}; no result is written")
         result = {
@@ -191,10 +190,8 @@ def read_result(path: str | Path) -> dict[str, Any]:
     version = result.get("format") if isinstance(result, dict) else None
     if version != FORMAT:
         raise ValueError(f"is of format {version}, not this version's {FORMAT}; {AGAIN}")
-    if missing := [name for name in NEEDED if name not in result]:
-        raise ValueError(f"is no whole result of a run: it lacks {', '.join(missing)}")
     try:
-        edited = result["digest"] != digest(result)
+        edited = result.get("digest") != digest(result)
     except ValueError:  # NaN, 1e999
         edited = True
     if edited:
@@ -232,18 +229,6 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
     for path, reason in problems.items():
         warnings.warn(f"{path} {reason}. It is left out", stacklevel=2)
     return results
-
-
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Metrics of any depth by dotted names; list entries by their index from 0."""
-    if isinstance(value, list):
-        value = dict(enumerate(value))
-    if not isinstance(value, Mapping):
-        return {name: value}
-    result = {}
-    for key, inner in value.items():
-        result |= flat(inner, f"{name}.{key}" if name else str(key))
-    return result
 
 
 def stale(result: Mapping[str, Any], chapters: Mapping[str, type[Settings]]) -> str:

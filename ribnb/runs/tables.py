@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ribnb.core.settings import Settings, SettingsError
-from ribnb.core.settings import flat as flat_settings
-from ribnb.runs.results import ORIGIN, SCORED, flat
+from ribnb.core.settings import Settings, SettingsError, flat
+from ribnb.runs.results import ORIGIN, SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +36,9 @@ def results_table(
 
     Args:
         results: from ``load_results`` or ``find_results``.
-        by: what to show of each: settings as ``settings.rib.iterations``, or the end of that
-            name where no other ends so; or fields of the result, such as ``split``, ``device``
-            and ``threshold``. A result without such a setting has an empty cell.
+        by: what to show of each: settings as ``settings.rib.iterations``, or fields of the result,
+            such as ``split``, ``device`` and ``threshold``. A result without such a setting has
+            an empty cell.
         metrics: those to show, each with all that is below it; None shows all.
         mean: average over the seeds of each chapter and value of ``by``. Beside the mean
             ``NAME`` stands ``NAME.std``, the sample standard deviation over seeds (NaN for one
@@ -51,16 +50,15 @@ def results_table(
     Raises:
         KeyError: a setting or a metric that no result has.
         ValueError: results to average that differ in a setting which changes the result, or in
-            what they were scored on; two results of one seed whose metrics differ, times aside;
-            a short name of several settings.
+            what they were scored on; two results of one seed whose metrics differ, times aside.
     """
     import pandas as pd  # takes a second
 
     results = list(results)
     rows = [fields_of(result) for result in results]
     numbers = _numbers(results, metrics)
-    first = ["chapter", *([] if mean else ["seed"]), *(full_name(name, rows) for name in by)]
-    first = list(dict.fromkeys(first))
+    _refuse_unknown(by, rows)
+    first = list(dict.fromkeys(["chapter", *([] if mean else ["seed"]), *by]))
     last = [] if mean else [name for name in (*ORIGIN, "path") if name not in first]
     names = list(dict.fromkeys(name for number in numbers for name in number))
     both = [row | number for row, number in zip(rows, numbers, strict=True)]
@@ -107,37 +105,25 @@ def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:
         KeyError: a name that no result has.
     """
     results = list(results)
-    for name, value in where.items():
-        rows = [fields_of(result) for result in results]
-        column, wanted = full_name(name, rows), _cell(value)
-        same = [row.get(column, ...) == wanted for row in rows]
-        results = list(itertools.compress(results, same))
-    return results
+    rows = [fields_of(result) for result in results]
+    _refuse_unknown(where, rows)
+    wanted = {name: _cell(value) for name, value in where.items()}.items()
+    return [result for result, row in zip(results, rows, strict=True) if wanted <= row.items()]
 
 
 def fields_of(result: Result) -> dict[str, Any]:
     """The fields of a result, and its settings as ``settings.x``; lists as text."""
     row = {name: result.get(name) for name in FIELDS}
-    row |= flat_settings({"settings": result["settings"]})
+    row |= flat({"settings": result["settings"]})
     return {name: _cell(value) for name, value in row.items()}
 
 
-def full_name(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The column that is meant: itself, or the one setting whose name ends so.
-
-    Raises:
-        KeyError: no row has such a column; names the nearest.
-        ValueError: several settings end so.
-    """
+def _refuse_unknown(names: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """KeyError with the nearest for the first of the names that no row has, if there are any."""
     known = list(dict.fromkeys(column for row in rows for column in row))
-    if name in known or not rows:
-        return name
-    ends = [column for column in known if column.endswith(f".{name}")]
-    if not ends:
-        raise KeyError(f"no result has {name!r}{_nearest(name, known)}")
-    if len(ends) > 1:
-        raise ValueError(f"{name!r} may be {' or '.join(ends)}; name one of them in full")
-    return ends[0]
+    for name in names if rows else ():
+        if name not in known:
+            raise KeyError(f"no result has {name!r}{_nearest(name, known)}")
 
 
 def _cell(value: Any) -> Any:
@@ -147,7 +133,7 @@ def _cell(value: Any) -> Any:
 
 def _numbers(results: Sequence[Result], wanted: Sequence[str] | None) -> list[dict[str, Any]]:
     """Of each result, the metrics that are wanted, in the order they are wanted in."""
-    every = [flat(result["metrics"]) for result in results]
+    every = [flat(result["metrics"], lists=True) for result in results]
     chosen = known = list(dict.fromkeys(name for one in every for name in one))
     if wanted is not None:
         chosen = []
@@ -204,7 +190,7 @@ def _free(result: Result, chapters: Mapping[str, type[Settings]]) -> set[str]:
     if kind := chapters.get(result["chapter"]):
         with suppress(SettingsError):  # of older settings: everything counts
             identity = kind.from_mapping(settings).identity()
-    free = flat_settings(settings).keys() - flat_settings(identity).keys()
+    free = flat(settings).keys() - flat(identity).keys()
     return {"settings.seed", *(f"settings.{name}" for name in free)}
 
 

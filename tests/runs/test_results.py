@@ -70,7 +70,7 @@ def test_the_digest_is_the_one_that_others_can_compute():
     [
         (b'{"format": 2, "metr', "is not whole JSON (Unterminated string"),
         (b"[]", "is of format None, not this version's 3"),
-        (b'{"format": 3}', "is no whole result of a run: it lacks chapter, metrics, settings"),
+        (b'{"format": 3}', "was edited after it was written"),
     ],
 )
 def test_what_is_no_result_is_refused_with_the_reason(tmp_path, content, why):

@@ -19,7 +19,7 @@ from snakemake.exceptions import WorkflowError
 from ribnb.book import CHAPTERS
 from ribnb.core.settings import BATCH as SECTION
 from ribnb.runs import jobs
-from ribnb.runs.batch import DATA, DONE, SHARDED, read_batch
+from ribnb.runs.batch import SHARDED, read_batch
 from ribnb.runs.results import RESULT
 
 RUN = f"{shlex.quote(sys.executable)} -m ribnb.runs.jobs"
@@ -75,17 +75,8 @@ rule all:
         [f"{FOLDER}/{job.done}" for job in JOBS.values()],
 
 
-rule data:
-    output:
-        f"{FOLDER}/{{job}}/{DONE}",
-    log:
-        f"{FOLDER}/{{job}}/{jobs.LOG}",
-    shell:
-        "{RUN} {FOLDER}/{wildcards.job} >> {log} 2>&1"
-
-
 # One rule for each chapter, so that a cluster can give each its own time and memory.
-for chapter in sorted({job.kind for job in JOBS.values()} - {DATA}):
+for chapter in sorted({job.chapter for job in JOBS.values()}):
 
     rule:
         name: chapter

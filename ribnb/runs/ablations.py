@@ -133,19 +133,13 @@ def read_ablations(
     settings_of: SettingsOf | None = None,
     seeds: Iterable[int] = (),
 ) -> dict[str, Ablation]:
-    """Ablations by name, of a folder's ``*.yml`` or of files; all that is wrong is said at once."""
+    """Ablations by name, of a folder's ``*.yml`` or of files; errors as of ``read_ablation``."""
     files = Path(where).glob("*.yml") if isinstance(where, str | Path) else where
-    errors: list[str] = []
     ablations: dict[str, Ablation] = {}
     for path in sorted(files, key=lambda path: (path.name, path)):
         if path.stem in ablations:
-            errors.append(f"{path}: there is another ablation of this name; rename one")
-        try:
-            ablations[path.stem] = read_ablation(path, chapters, settings_of, seeds)
-        except (SettingsError, FileNotFoundError) as error:
-            errors.append(str(error))
-    if errors:
-        raise SettingsError("\n".join(errors))
+            raise SettingsError(f"{path}: there is another ablation of this name; rename one")
+        ablations[path.stem] = read_ablation(path, chapters, settings_of, seeds)
     return ablations
 
 
@@ -166,22 +160,14 @@ def _check_head(file: Ablation, path: Path, chapters: Chapters) -> None:
 
 
 def _check_runs(ablation: Ablation) -> None:
-    """Try every run's settings; what is refused is told once, with the first point it is of."""
-    refused: dict[str, Point] = {}
+    """Try every run's settings."""
     hashes: dict[str, Point] = {}
     for point, seed, _ in ablation.runs:
-        try:
+        with said_of(f"the point ({point})"):
             same = ablation.settings(point, seed).hash()
-        except (SettingsError, OSError) as error:
-            for line in str(error).splitlines():
-                refused.setdefault(line, point)
-            continue
         if same in hashes:
             raise SettingsError(
                 f"the points ({hashes[same]}) and ({point}) come to the same settings with seed "
                 f"{seed}; leave one"
             )
         hashes[same] = point
-    if refused:
-        lines = [f"the point ({point}): {line}" for line, point in refused.items()]
-        raise SettingsError("\n".join(lines))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,10 +43,8 @@ MADE = {
     "voc_masks": {"maps_run": ("voc_rib", ""), "net.classifier": CLASSIFIER},
     "voc_segmentation": {"masks": ("voc_masks", ""), "net.classifier": CLASSIFIER},
 }
-DATA, DONE = "data", "done.json"  # a job that is no chapter, and the file that it ends with
 PARAMETERS = "parameters.yml"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-ctrl", "/dev/kfd")  # of GPUs
 
 
 class BatchSettings(Settings, strict=False):
@@ -69,7 +66,6 @@ class BatchSettings(Settings, strict=False):
         None, "of the stages, 0 if not said; of the ablations in place of their own", min_length=1
     )
     shards: int = setting(1, "processes that share the images of voc_rib", ge=1)
-    data: str = setting("", "command that makes the data set, run first in the repository")
 
     @model_validator(mode="after")
     def _stages_in_order(self):
@@ -83,42 +79,40 @@ class BatchSettings(Settings, strict=False):
 
 @dataclass(frozen=True)
 class Job:
-    """One step of a batch.
+    """One run of a chapter.
 
     Attributes:
-        kind: a chapter's name, or ``"data"``.
-        given: parameters of the chapter; for ``"data"`` the command.
-        settings: the chapter's, where what other jobs make stands as a word; None for ``"data"``.
+        chapter: its name.
+        given: its parameters.
+        settings: that these come to, where what other jobs make stands as a word.
         made: parameter -> (the job that makes its value, the file in that job's folder; "" for
             the folder itself).
-        after: jobs that must have ended before, whose folders no parameter names.
         shards: how many processes share its images.
     """
 
-    kind: str
+    chapter: str
     given: Mapping[str, Any]
-    settings: Settings | None = None
+    settings: Settings
     made: Mapping[str, tuple[Job, str]] = field(default_factory=dict)
-    after: tuple[Job, ...] = ()
     shards: int = 1
 
     @cached_property
     def name(self) -> str:
-        """The kind, and ten digits that change with all that the result depends on."""
-        own = self.settings.hash() if self.settings else dict(self.given)
+        """The chapter, and ten digits that change with all that the result depends on."""
         made = {name: [job.name, file] for name, (job, file) in self.made.items()}
-        text = json.dumps([self.kind, own, made, [job.name for job in self.after]], sort_keys=True)
-        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        # [] has no meaning, but folders that are there are named so
+        text = json.dumps([self.chapter, self.settings.hash(), made, []], sort_keys=True)
+        return f"{self.chapter}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     @property
     def needs(self) -> list[Job]:
         """The jobs that must have ended before this one."""
-        return [*(job for job, _ in self.made.values()), *self.after]
+        return [job for job, _ in self.made.values()]
 
     @property
     def done(self) -> str:
         """Path of the file that says it has ended well, below the batch's folder."""
-        return f"{self.name}/{RESULT if self.settings else DONE}"
+        return f"{self.name}/{RESULT}"
 
     @property
     def shards_done(self) -> list[str]:
@@ -128,8 +122,8 @@ class Job:
 
     @property
     def device(self) -> str:
-        """The chapter's device; none for what is no chapter."""
-        return str(self.given.get("device", "auto")) if self.settings else ""
+        """Where it is to run."""
+        return str(self.given.get("device", "auto"))
 
     @property
     def wants_gpu(self) -> bool:
@@ -141,11 +135,10 @@ class Job:
 
         JSON is YAML, so that ``ribnb run CHAPTER -f FILE`` reads the file too.
         """
-        parameters, own = dict(self.given), folder / self.name
-        if self.settings:
-            made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
-            parameters = merged(parameters, nested(made), {"output_dir": str(own)})
+        own = folder / self.name
+        made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
         own.mkdir(parents=True, exist_ok=True)
+        parameters = merged(self.given, nested(made), {"output_dir": str(own)})
         write_json(own / PARAMETERS, parameters)
 
 
@@ -153,8 +146,6 @@ def visible_gpus() -> list[str]:
     """What ``CUDA_VISIBLE_DEVICES`` names; without it all GPUs that PyTorch counts."""
     if VISIBLE in os.environ:
         return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
-    if sys.platform == "linux" and not any(Path(file).exists() for file in DRIVERS):
-        return []
     import torch  # takes seconds
 
     return [str(index) for index in range(torch.cuda.device_count())]
@@ -300,6 +291,5 @@ class _Plan:
                 raise
             del made["net.classifier"]
             its = settings()
-        data = (Job(DATA, {"command": self.settings.data}),) if self.settings.data else ()
         shards = self.settings.shards if chapter == SHARDED else 1
-        return Job(chapter, given, its, made, data, shards)
+        return Job(chapter, given, its, made, shards)

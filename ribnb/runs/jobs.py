@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,9 +17,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ribnb.core.files import write_json
 from ribnb.core.settings import read_settings_file
-from ribnb.runs.batch import DATA, DONE, PARAMETERS, SHARDED, VISIBLE, Batch, visible_gpus
+from ribnb.runs.batch import PARAMETERS, SHARDED, VISIBLE, Batch, visible_gpus
 from ribnb.runs.execution import BOOK, run_chapter
 from ribnb.runs.results import RESULT, read_result
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
@@ -37,11 +35,11 @@ def set_broken_aside(batch: Batch) -> list[str]:
     said = []
     for job in batch.jobs.values():
         path = batch.folder / job.done
-        if job.kind == DATA or not path.is_file():
+        if not path.is_file():
             continue
         try:
             fault = scores_fault(read_result(path), path.parent)
-            if not fault and job.kind == SHARDED and not path.with_name(IMAGE_SCORES).is_file():
+            if not fault and job.chapter == SHARDED and not path.with_name(IMAGE_SCORES).is_file():
                 fault = f"has no {IMAGE_SCORES} beside it"
         except ValueError as error:
             fault = str(error)
@@ -94,22 +92,12 @@ def run_job(folder: Path, shard: str = "") -> None:
 
     Raises:
         ChapterFailed: says why and where to look.
-        subprocess.CalledProcessError: the command that makes the data failed.
     """
-    kind = folder.name.rpartition("_")[0]
-    given = read_settings_file(folder / PARAMETERS)
+    name = f"{folder.name.rpartition('_')[0]}.ipynb"
+    given = read_settings_file(folder / PARAMETERS) | ({"shard": shard} if shard else {})
     # A call that was killed may have left this very job at work.
     with FileLock(folder / f"lock{shard.replace('/', '_of_')}"):
-        if (folder / (DONE if kind == DATA else RESULT)).is_file():
-            return
-        if kind == DATA:
-            # a `python` in the command is the one that runs this
-            path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-            environment = {**os.environ, "PATH": path}
-            subprocess.run(given["command"], shell=True, check=True, env=environment)
-            write_json(folder / DONE, given)
-        else:
-            name, given = f"{kind}.ipynb", {**given, "shard": shard} if shard else given
+        if not (folder / RESULT).is_file():
             with one_gpu(str(given.get("device", "auto"))):
                 run_chapter(BOOK / name, folder / name, given, result_only=True)
 

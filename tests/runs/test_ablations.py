@@ -85,24 +85,13 @@ def test_bad_input_is_refused_in_one_line_that_says_where(tmp_path, old, new, sa
     assert re.match(rf"{re.escape(str(path))}:? .*{said}", errors[0]), errors[0]
 
 
-def test_all_errors_of_a_file_and_of_all_files_are_said_at_once(tmp_path):
-    text = GOOD.replace("gndrp", "gmp").replace("num_images: 4", "num_images: -4")
-    a = written(tmp_path, text.replace("name: some", "name: a"), "a.yml")
-    b = written(tmp_path, "name: [\n", "b.yml")
-    written(tmp_path, GOOD.replace("name: some", "name: c"), "c.yml")
-    errors = "\n".join(refusals(read_ablations, tmp_path))
-    assert f"{a}: the point (case = 'plain', pooling = 'gmp', iterations = 1)" in errors
-    assert f"{a}: the point (case = 'plain', pooling = 'gmp', iterations = 1): num_im" in errors
-    assert f"{b}:2: not YAML" in errors
-    assert "c.yml" not in errors
-
-
 def test_one_name_for_two_files_and_a_missing_file_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     files = [written(tmp_path, GOOD, name) for name in ("a/some.yml", "some.yml")]
     [error] = refusals(read_ablations, files)
     assert error == f"{tmp_path}/some.yml: there is another ablation of this name; rename one"
-    assert "there is no file" in refusals(read_ablations, [tmp_path / "x.yml"])[0]
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_ablations([tmp_path / "x.yml"], CHAPTERS)
 
 
 # The files of the book --------------------------------------------------------------------
@@ -131,7 +120,7 @@ def test_those_of_a_gpu_s_size_ask_the_same_questions(gpu_sized):
     assert {one.name: one.question for one in gpu_sized.ablations.values()} == questions
     for _, job in gpu_sized.runs:
         assert job.settings.dataset == "voc"
-        assert {need.kind for need in job.needs} == {"voc_classifier", "data"}
+        assert {need.chapter for need in job.needs} == {"voc_classifier"}
 
 
 @pytest.mark.parametrize(("size", "rate"), [("cpu", {"learning_rate"}), ("gpu", set())])

@@ -19,7 +19,7 @@ SAMPLE = ROOT.parent / "shared" / "data" / "voc_sample"  # VOC's own images, whe
 SAMPLE_IDS = ["2011_000003", "2011_000006", "2011_000025"]
 TOOLS = ROOT / "book" / "tools"
 sys.path.insert(0, str(TOOLS))  # the tools are scripts; their tests import them
-os.environ.setdefault("RIBNB_PROGRESS", "off")
+os.environ["RIBNB_PROGRESS"] = "off"
 
 # No sandbox (it does not work as root, the way containers run), and a browser that asks for
 # nothing of its own accord.

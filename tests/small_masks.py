@@ -57,11 +57,18 @@ def write_masks(folder, images, record='{"stage": "by hand", "settings": {"thres
 
 
 class Blocks(Squares):
-    """Seven images of two sizes, unless told otherwise."""
+    """Seven images of two sizes, unless told otherwise; one may be ``broken``."""
+
+    broken = None
 
     def __init__(self, num_images=7, sizes=((24, 24), (30, 20))):
         super().__init__(num_images, sizes=sizes)
         self.ids = [f"b{index:02}" for index in range(num_images)]
+
+    def image(self, index):
+        if index == self.broken:
+            raise OSError(f"image {self.ids[index]} cannot be read")
+        return super().image(index)
 
 
 def small_net(seed=0, num_classes=3, **options) -> DeepLabV2:

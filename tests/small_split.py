@@ -82,6 +82,17 @@ def few_steps(variant="released", **changes):
     return getattr(RIBSettings, variant)(**{**small, **changes})
 
 
+def write_voc(root, images, **splits):
+    """Images, names of classes and lists of ids in VOC's layout; no annotations, no masks."""
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("\n".join(images.class_names))
+    for index, name in enumerate(images.ids):
+        images.image(index).save(root / "JPEGImages" / f"{name}.jpg")
+    for split, ids in splits.items():
+        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(ids))
+
+
 def maps_in(folder):
     """File name -> (bytes, type and shape of each array); half-written files are not looked at."""
     return {

@@ -15,7 +15,6 @@ from ribnb.core.settings import (
     merged,
     nested,
     read_settings_file,
-    refuse_unknown,
     setting,
 )
 
@@ -74,11 +73,9 @@ def test_settings_are_frozen_and_go_to_other_processes():
 REFUSED = [  # class, values, paths to blame, what the message says of them
     (Method, {"stepps": 3}, ["stepps"], "no parameter 'stepps'; did you mean 'steps'?"),
     (Method, {"steps": 0}, ["steps"], r"steps = 0: it must be greater .* \(K, steps for each"),
-    (Method, {"loss": "mse"}, ["loss"], "loss = 'mse': it must be 'rib' or 'bce'"),
     (Method, {"scales": [1, 1]}, [""], r"^scales = \(1.0, 1.0\): one stands there twice$"),
     (Method, {"steps": 0, "flip": 1}, ["steps", "flip"], "(?s)steps = 0.*\nflip = 1"),
     (Chapter, {"method": {"steps": 0}}, ["method.steps"], r"^method\.steps = 0: it must be"),
-    (Chapter, {"method": {"step": 1}}, ["method.step"], "^method.step: Method has no parameter"),
     (Chapter, {"method": {"scales": [1, 1]}}, ["method"], r"^method: scales = \(1.0, 1.0\)"),
     (Chapter, {"method": {"seed": 1}}, ["method"], "seed is the chapter's own parameter"),
     (Chapter, {"method": 3}, ["method"], "3 is no mapping of parameters"),
@@ -172,11 +169,6 @@ def test_differences_name_each_field_of_a_group():
     assert differences({}, {"rate": 1.0}) == "rate is None there, 1.0 here"
 
 
-def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(SettingsError, match=r"^it has no parameter 'seds'; did you mean 'seeds'\?"):
-        refuse_unknown(["seeds", "seds"], ["seeds"], "it")
-
-
 # Files ----------------------------------------------------------------------------------
 
 
@@ -192,9 +184,8 @@ CHAPTERS = {"rib": Chapter, "toy": Toy}
 @pytest.fixture
 def read(tmp_path):
     def read(text):
-        path = tmp_path / "s.yml"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_settings_file(path)
+        (tmp_path / "s.yml").write_text(text, encoding="latin-1")
+        return read_settings_file(tmp_path / "s.yml")
 
     return read
 
@@ -203,7 +194,7 @@ def read(tmp_path):
     ("written", "value"),
     [
         *[("8e-6", 8e-6), ("-3", -3), ("true", True), ("null", None), ("[1, a]", [1, "a"])],
-        *[("no", "no"), ("off", "off"), ("1:30", "1:30"), ("0/4", "0/4"), ('"5"', "5")],
+        *[(text, text) for text in ("no", "off", "1:30", "0/4")],
     ],
 )
 def test_what_a_value_is_read_as(read, written, value):
@@ -217,7 +208,7 @@ def test_what_a_value_is_read_as(read, written, value):
         ("a: 1\nb: 2\na: 3\n", r"s.yml:3: not YAML: found duplicate key \"a\""),
         ("a: !!python/name:os.system\n", "not YAML: could not determine a constructor"),
         ("- a\n", "must be a mapping"),
-        (b"a: \xff\n", "not YAML"),
+        ("a: \xff\n", "not YAML"),
     ],
 )
 def test_what_is_no_settings_file_is_refused(read, text, message):

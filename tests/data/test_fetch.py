@@ -34,17 +34,6 @@ def test_fetches_a_file_into_a_folder_that_it_makes(server, path):
     assert server.ranges == [None]
 
 
-def test_a_broken_download_is_continued_and_only_the_rest_is_asked_for(server, path):
-    server.sends = 3000
-    with pytest.raises(OSError, match=f"the line broke after 3000 of {len(CONTENT)} bytes"):
-        download_file([server.url], path, SHA256)
-    assert not path.exists()
-    server.sends = None
-    download_file([server.url], path, SHA256)
-    assert path.read_bytes() == CONTENT
-    assert server.ranges == [None, "bytes=3000-"]
-
-
 @pytest.mark.parametrize(
     ("have", "settings"),
     [

@@ -1,6 +1,5 @@
 """VOC and SBD, made up: what follows from them, over a bad line, damaged, killed on the way."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -46,9 +45,9 @@ def voc(root):
     return root / "VOCdevkit" / "VOC2012"
 
 
-def snapshot(folder) -> dict:
-    """Names and times of change of all files and folders."""
-    return {path: os.stat(path).st_mtime_ns for path in folder.rglob("*")}
+def times(folder) -> dict:
+    """When each file and folder was changed."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def indices(path) -> np.ndarray:
@@ -102,16 +101,16 @@ def test_the_official_ids_give_the_official_list(root):
 
 def test_a_second_call_does_nothing_and_only_what_is_missing_is_made_again(root, voc, archives):
     get_voc(root, *archives)
-    before, said = snapshot(root), []
+    before, said = times(root), []
     assert get_voc(root, say=said.append) == said == []
-    assert snapshot(root) == before
+    assert times(root) == before
     lost = voc / "SegmentationClassAug" / f"{TRAIN_AUG[1]}.png"
     lost.unlink()
     (voc / "labels.npz").write_bytes(b"half a file")
     left = voc / "SegmentationClassAug" / f".{TRAIN_AUG[1]}.png.123"
     left.write_bytes(b"of a call that was killed")
     assert get_voc(root) == []
-    changed = {path for path, when in snapshot(root).items() if before.get(path) != when}
+    changed = {path for path, when in times(root).items() if before.get(path) != when}
     assert changed == {lost, voc / "labels.npz", lost.parent, voc}
     assert np.array_equal(indices(lost), THEIRS)
     source = voc / "Annotations" / f"{TRAIN[0]}.xml"
@@ -204,7 +203,7 @@ def test_killed_at_any_moment_the_next_call_finishes(root, archives, place, afte
     assert read_split(root, "train_aug") == TRAIN_AUG
 
 
-@pytest.mark.parametrize("mask", [None, THEIRS + 1, THEIRS + 0.5, THEIRS[:, :3]])
+@pytest.mark.parametrize("mask", [None, THEIRS + 1, THEIRS[:, :3]])
 def test_a_damaged_mask_of_sbd_is_named_and_the_rest_is_made(root, voc, archives, mask):
     get_voc(root, archives[0], with_sbd=False)
     path, name = made_up.make_sbd(root) / "cls" / f"{TRAIN_AUG[1]}.mat", TRAIN_AUG[1]
@@ -240,8 +239,6 @@ def test_damage_in_voc_is_named_and_the_rest_is_made(root, voc, archives):
 
 def test_the_command_says_what_it_made_and_what_went_wrong(root, archives, monkeypatch, capsys):
     voc, sbd = archives
-    assert made_up.run_script(monkeypatch, SCRIPT, root, "--voc-archive", sbd, "--no-sbd") == 1
-    assert f"{sbd} is not the official archive" in capsys.readouterr().err
     words = root, "--voc-archive", voc, "--sbd-archive", sbd
     assert made_up.run_script(monkeypatch, SCRIPT, *words) == 0
     said = capsys.readouterr().out

@@ -126,15 +126,12 @@ def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
     assert write_scenes(tmp_path, NUM, (96, 128), SEED) == 0
 
 
-def test_a_folder_of_other_scenes_is_left_alone(root):
+def test_a_folder_of_other_scenes_or_of_something_else_is_left_alone(root, tmp_path):
     before = contents(root)
     for num_images, size, seed in ((NUM, (96, 128), 4), (NUM, 64, SEED), (25, (96, 128), SEED)):
         with pytest.raises(FileExistsError, match="holds scenes made otherwise"):
             write_scenes(root, num_images, size, seed)
     assert contents(root) == before
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "JPEGImages").mkdir(parents=True)
     with pytest.raises(FileExistsError, match=r"holds files but no scenes\.json"):
         write_scenes(tmp_path, 4)

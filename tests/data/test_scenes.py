@@ -124,14 +124,12 @@ def test_the_border_is_five_pixels_wide_at_vocs_size_and_takes_nothing_at_the_le
     numbers[100:200, 200:300] = 2
     numbers[300:, :100] = 3
     border = find_border(numbers)
-    assert np.flatnonzero(border[150, :150]).tolist() == [97, 98, 99, 100, 101]
-    assert np.flatnonzero(border[:150, 150]).tolist() == [97, 98, 99, 100, 101]
-    assert np.flatnonzero(border[150, 150:250] != 0).tolist() == [47, 48, 49, 50, 51]
+    assert np.flatnonzero(border[150, :250]).tolist() == [*range(97, 102), *range(197, 202)]
+    assert np.flatnonzero(border[:150, 150]).tolist() == [*range(97, 102)]
     assert np.flatnonzero(border[290:, 50]).tolist() == [7, 8, 9, 10, 11], "none at the edge"
-    numbers = np.zeros((96, 96), np.uint8)
-    numbers[20:40, 20:40] = 1
-    numbers[20:40, 40:60] = 2
-    assert np.flatnonzero(find_border(numbers)[30]).tolist() == [19, 39, 60]
+    small = np.ascontiguousarray(numbers[100:196, 180:276])
+    small[:, 40:] = 0
+    assert np.flatnonzero(find_border(small)[50]).tolist() == [19, 40]
 
 
 def test_boxes_and_flags_tell_what_is_in_sight(small, large):
@@ -237,7 +235,7 @@ def test_images_follow_the_protocol():
     assert torch.equal(views[2], to_tensor(images.image(2)))
     assert torch.equal(labels, images.labels)
     assert np.array_equal(masks[2], images.mask(2)) and np.array_equal(parts[2], images.parts(2))
-    with pytest.raises(IndexError, match="scene 6 of 6"):
+    with pytest.raises(IndexError):
         images.image(6)
 
 

@@ -37,11 +37,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def claim(folder, asked):
-    """The claim of the list that begins with these words."""
+def claims(folder, *asked):
+    """The claims of the list that begin with these words."""
     board = read(folder)
     found = {name: board.published.of(ablation) for name, ablation in ABLATIONS.items()}
-    (the_one,) = [one for one in board_claims(board, found) if one.asked.startswith(asked)]
+    return [one for one in board_claims(board, found) if one.asked.startswith(asked)]
+
+
+def claim(folder, asked):
+    (the_one,) = claims(folder, asked)
     return the_one
 
 
@@ -93,12 +97,12 @@ def test_the_book_s_own_ablations_settle_claims_only_when_whole(tmp_path):
     """Each claim has its own runs: what GNDRP is said to do does not need GAP's."""
     copied = shutil.copytree(book_folder("results"), tmp_path / "results")
     words = [f"seeds: K = 20 against K = 5, {pooling}" for pooling in ("GNDRP", "GAP")]
-    whole = [claim(copied, asked) for asked in words]
+    whole = claims(copied, *words)
     assert all(len(one.difference.by_seed) == 3 and one.difference.low for one in whole)
     steps = read(copied).published.of(ABLATIONS["k_and_pooling"])
     runs = steps.frame.set_index(["pooling", "iterations", "seed"])
     shutil.rmtree(runs.loc[("gap", 5, 3), "path"].removesuffix("/result.json"))
-    again, lacking = (claim(copied, asked) for asked in words)
+    again, lacking = claims(copied, *words)
     assert again == whole[0]
     assert lacking.verdict == "no result yet" and lacking.missing.endswith("seed 3")
 

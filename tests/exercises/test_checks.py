@@ -1,6 +1,5 @@
 """Self-checks: the right answer is accepted, and what is wrong is named in words."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -71,12 +70,6 @@ def sgd_step(net, x, t, rate, margin, loss=rib_loss):
             weight -= rate * slope
 
 
-def by_optimizer(net, x, t, rate, margin):
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate)
-    rib_loss(net(x), t, margin).backward()
-    optimizer.step()
-
-
 def raw_cam(features, weights):
     return F.conv2d(features, weights[:, :, None, None])
 
@@ -138,13 +131,10 @@ def by_rows(values, affinity, beta):
 
 RIGHT = {
     check_rib_loss: [rib_loss, loss_by_hand],
-    check_high_gradient_ratio: [
-        high_gradient_ratio,
-        lambda *a: np.float64(high_gradient_ratio(*a)),
-    ],
+    check_high_gradient_ratio: [high_gradient_ratio],
     check_logit_gradient: [logit_gradient, lambda *a: layers(*a)[-1].numpy()],
-    check_rib_step: [sgd_step, by_optimizer],
-    check_cam: [lambda f, w: raw_cam(f, w).relu(), lambda f, w: raw_cam(f, w).relu().numpy()],
+    check_rib_step: [sgd_step],
+    check_cam: [lambda f, w: raw_cam(f, w).relu()],
     check_gndrp: [
         gndrp,
         lambda f, cam, tau: (f * (cam <= tau)).sum((2, 3)) / (cam <= tau).sum((2, 3)).clamp(min=1),
@@ -173,7 +163,6 @@ WRONG = {
         ("the gradient is not", straight_through),
         ("shape (2, 3)", lambda y, t, m: -(t * y.clamp(max=m))),
         ("gives 1; expected -6", lambda y, t, m: y.sum() * 0 + 1),
-        ("gives nan", lambda y, t, m: y.sum() * float("nan")),
     ],
     check_high_gradient_ratio: [
         ("threshold is not strict", lambda g, r, t: share(over_maximum(g) >= t, r)),
@@ -184,7 +173,6 @@ WRONG = {
     check_logit_gradient: [
         ("other class's logit", lambda net, x, c: logit_gradient(net, x, 1 - c)),
         ("of a probability", lambda *a: logit_gradient(*a, lambda y, c: y.softmax(dim=1)[0, c])),
-        ("shape (6, 12, 12)", layers),
     ],
     check_rib_step: [
         ("did not change", lambda net, x, t, rate, m: rib_loss(net(x), t, m).backward()),
@@ -202,7 +190,6 @@ WRONG = {
         ("exactly on the threshold is kept", lambda f, cam, tau: kept_mean(f, cam < tau)),
         ("with a threshold of 1", lambda f, cam, tau: gndrp(f, cam, 0.4)),
         ("gives NaN", lambda f, cam, tau: kept_mean(f, cam <= tau)),
-        ("has no gradient", lambda f, cam, tau: gndrp(f, cam, tau).detach()),
         ("the gradient is not", pooled_like_gap),
     ],
     check_released_gndrp: [
@@ -212,7 +199,6 @@ WRONG = {
     check_localization_map: [
         ("sum is not divided by its maximum", lambda cams: cams.sum(0)),
         ("each step's CAM is divided", lambda cams: top(sum(top(cam) for cam in cams))),
-        ("shape (5,); expected (H, W) = (3, 5)", lambda cams: cams.sum((0, 1))),
     ],
     check_mask_loss: [
         ("pixels of 255 count as background", lambda z, m: each(z, m).mean()),
@@ -224,13 +210,11 @@ WRONG = {
         ("a pixel does not pull itself", pull(after=lambda one: one)),
         ("the 2 is missing", pull(bell=lambda d, w: torch.exp(-(d**2) / w**2))),
         ("added, not multiplied", pull(lambda s, p, c, a, b: a * s * b * p * c)),
-        ("shape (12,); expected a strength for each two", pull(after=lambda one: one[0])),
     ],
     check_random_walk_step: [
         ("rows are not normalised", lambda v, a, b: walk(a**b, v)),
         ("beta is ignored", lambda v, a, b: by_rows(v, a, 1.0)),
         ("left out of its own mean", lambda v, a, b: walk(rows((a**b).fill_diagonal_(0)), v)),
-        ("expected (h, w) = (3, 4)", lambda v, a, b: by_rows(v, a, b).T),
     ],
 }
 
@@ -279,18 +263,14 @@ def test_every_mistake_that_a_check_knows_differs(check, monkeypatch, capsys):
             assert not alike, f"{name} is {other or 'right'}"
 
 
-def raising(error):
-    def fn(*_, **__):
-        raise error
-
-    return fn
+def unwritten(*_, **__):
+    raise NotImplementedError
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_says_what_a_function_raised_and_that_a_return_is_missing(check, capsys):
     for fn, words in (
-        (raising(NotImplementedError), "it is not written yet"),
-        (raising(KeyError("margin")), "it raised KeyError: 'margin'"),
+        (unwritten, "it is not written yet"),
         (lambda: 1, "it raised TypeError"),
         (lambda *_, **__: None, "returns nothing yet: end it with a return"),
     ):

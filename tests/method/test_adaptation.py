@@ -172,7 +172,7 @@ def test_trace_keeps_every_step(variant):
 
 
 @VARIANT
-def test_a_batch_may_be_empty_and_its_images_of_another_size(variant):
+def test_a_batch_may_be_empty_or_its_images_of_another_size(variant):
     settings = settings_of(variant)
     none = [(images[:0], labels[:0]) for images, labels in some_batches(3)]
     alone = run(settings, batches=none)

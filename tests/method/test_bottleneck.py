@@ -94,8 +94,7 @@ def test_leaves_the_model_and_the_images_as_they_were(net, pair):
     assert net.convolutions[1].weight.grad is None
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
-    assert not pair[0].requires_grad
-    assert pair[0].grad is None
+    assert not pair[0].requires_grad and pair[0].grad is None
 
 
 def test_refuses_targets_that_are_no_classes_and_undoes_hooks_and_modes(net):
@@ -131,18 +130,15 @@ def test_threshold_is_strict():
     assert high_gradient_ratio(0 * MAP, EVERYWHERE, threshold=0) == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_ratio_refuses_bad_input_in_words():
+    for arguments, message in (
         ((MAP, TOP_ROW[:2]), r"same shape \(H, W\); got \(3, 3\) and \(2, 3\)"),
         ((MAP, TOP_ROW.float()), r"bool mask, not torch\.float32"),
         ((MAP, ~EVERYWHERE), "'region' has no pixels"),
         ((MAP / 0, TOP_ROW), "gradient map holds NaN"),
-    ],
-)
-def test_ratio_refuses_bad_input_in_words(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        high_gradient_ratio(*arguments)
+    ):
+        with pytest.raises(ValueError, match=message):
+            high_gradient_ratio(*arguments)
 
 
 # HGR of all layers, images and regions ----------------------------------------------------

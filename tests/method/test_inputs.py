@@ -81,7 +81,7 @@ def test_a_batch_depends_on_seed_target_and_step_alone():
     first = batch()
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
-    assert all(torch.equal(a, b) for a, b in zip(first, batch(), strict=True))
+    assert equal(first, batch())
     # image 8 has the labels of image 0, and so the same candidates
     for other in (batch(seed=1), batch(target=8), batch(step=1)):
         assert not torch.equal(other[0], first[0])
@@ -111,14 +111,8 @@ def test_an_unreadable_image_is_left_out_of_a_batch_and_named():
 # The feed ---------------------------------------------------------------------------------
 
 
-def equal(batch, inputs, target, step) -> bool:
-    expected = inputs.batch(target, step)[0]
-    return all(torch.equal(one, other) for one, other in zip(batch, expected, strict=True))
-
-
-def has_views(views, target) -> bool:
-    expected = multi_scale_views(Noise().image(target), (1, 0.5))
-    return all(torch.equal(one, other) for one, other in zip(views, expected, strict=True))
+def equal(these, those) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(these, those, strict=True))
 
 
 @WORKERS
@@ -127,10 +121,10 @@ def test_a_target_that_stops_early_does_not_disturb_the_next(workers):
     inputs = AdaptationInputs(Noise(), few_steps(iterations=6))
     feed = Feed(inputs, range(9), workers)
     for target in range(9):
-        assert has_views(feed.views(target), target)
+        assert equal(feed.views(target), multi_scale_views(Noise().image(target), (1, 0.5)))
         batches = feed.batches()
         for step in range(target % 6):
-            assert equal(next(batches), inputs, target, step)
+            assert equal(next(batches), inputs.batch(target, step)[0])
     feed.close()
 
 

@@ -1,14 +1,17 @@
-"""Maps of a whole split: what a run gives, in workers and shards; images that fail; the record."""
+"""Maps of a whole split: what a run gives, in workers and shards, killed and resumed."""
 
+import io
 import math
 import multiprocessing
+import os
 import random
+import signal
 import statistics
+import time
 
 import numpy as np
 import pytest
 import torch
-from localization_runs import WORKERS, everything_in, no_bar, run, undisturbed_maps  # noqa: F401
 from small_split import LABELS, Noise, few_steps, maps_in, net
 
 from ribnb.core.files import read_maps
@@ -16,7 +19,28 @@ from ribnb.data.views import multi_scale_views
 from ribnb.method import localization
 from ribnb.method.adaptation import Course, adapt
 from ribnb.method.inputs import AdaptationInputs
-from ribnb.method.localization import maps_digest, read_steps
+from ribnb.method.localization import MapsReport, localization_maps, maps_digest, read_steps
+
+WORKERS = pytest.mark.parametrize("workers", [0, 2])
+
+
+def run(folder, images=None, model=None, settings=None, **options) -> MapsReport:
+    """`localization_maps`, with what is not given made up."""
+    images, settings = Noise() if images is None else images, settings or few_steps()
+    return localization_maps(model or net(), images, settings, folder, **options)
+
+
+def times(folder) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "maps").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The maps of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(folder)
+    return maps_in(folder)
+
 
 # What a run gives -------------------------------------------------------------------------
 
@@ -135,6 +159,70 @@ def test_no_worker_outlives_the_run(tmp_path, fails, monkeypatch):
     assert multiprocessing.active_children() == []
 
 
+# Resuming ---------------------------------------------------------------------------------
+
+
+def test_a_second_run_makes_nothing_and_reads_nothing(tmp_path):
+    run(tmp_path)
+    before, images = times(tmp_path), Noise()
+    again = run(tmp_path, images, workers=2)
+    assert (again.written, again.kept, images.shown) == ([], 9, [])
+    assert times(tmp_path) == before
+
+
+def test_a_file_that_is_not_whole_is_made_anew_and_the_others_left(tmp_path, undisturbed):
+    run(tmp_path)
+    for index, length in enumerate((0, 500, -1)):
+        path = tmp_path / "maps" / f"n{index:03}.npz"
+        path.write_bytes(path.read_bytes()[:length])
+    (tmp_path / "maps" / "n003.npz").unlink()
+    np.savez(tmp_path / "maps" / "n004.npz", maps=np.zeros(3))  # of something else
+    (tmp_path / "steps" / "n005.json").unlink()
+    for name, damage in {"n006": "{", "n007": '{"losses": []}'}.items():
+        (tmp_path / "steps" / f"{name}.json").write_text(damage)
+    before = times(tmp_path)["n008.npz"]
+    report = run(tmp_path)
+    assert report.written == Noise().ids[:8]
+    assert report.kept == 1
+    assert maps_in(tmp_path) == undisturbed
+    assert times(tmp_path)["n008.npz"] == before
+
+
+def slowly(file, **arrays):
+    """As `np.savez`, with time to be killed in the middle."""
+    whole = io.BytesIO()
+    savez(whole, **arrays)
+    file.write(whole.getvalue()[:1000])
+    file.flush()
+    time.sleep(0.02)
+    file.write(whole.getvalue()[1000:])
+
+
+savez = np.savez
+
+
+@WORKERS
+def test_killed_again_and_again_and_resumed_it_is_as_if_nothing_had_been(
+    tmp_path, undisturbed, workers, monkeypatch
+):
+    monkeypatch.setattr(np, "savez", slowly)
+    moments, maps = random.Random(workers), tmp_path / "maps"
+    for kills in range(5):
+        process = multiprocessing.get_context("fork").Process(
+            target=run, args=(tmp_path,), kwargs={"workers": workers}
+        )
+        process.start()
+        while process.is_alive() and (kills == 4 or len(list(maps.glob("*.npz"))) <= kills):
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.03))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert kills == 4 or 0 < len(maps_in(tmp_path)) < 9  # reads them: all are whole
+    assert process.exitcode == 0
+    assert maps_in(tmp_path) == undisturbed
+
+
 # Images that fail -------------------------------------------------------------------------
 
 
@@ -179,48 +267,27 @@ def test_a_loss_that_is_not_a_number_stops_its_image_alone(tmp_path, undisturbed
 # The record -------------------------------------------------------------------------------
 
 
-def other_model(change):
-    model = net()
-    change(model)
-    return model
-
-
-def other_images(change):
-    images = Noise()
-    change(images)
-    return images
-
-
-OTHERS = {
-    "two settings": (
-        {"settings": few_steps(seed=1, scales=(1, 2))},
-        r"settings.scales is \[1.0, 0.5\] there, \[1.0, 2.0\] here; settings.seed is 0 there",
-    ),
-    "one weight": (
-        {"model": other_model(lambda net: net.class_layer.weight.data[0].add_(1e-6))},
-        "weights is",
-    ),
-    "statistics": (
-        {"model": other_model(lambda net: net.backbone.layer3[0].bn1.running_mean.add_(1e-6))},
-        "weights is",
-    ),
-    "stride": (
-        {"model": other_model(lambda net: setattr(net, "output_stride", 8))},
-        "net.output_stride is 4 there, 8 here",
-    ),
-    "a label": ({"images": other_images(lambda it: it.labels[0, 1].add_(1))}, "images is"),
-    "the order": ({"images": other_images(lambda it: it.ids.reverse())}, "images is"),
-}
-
-
-@pytest.mark.parametrize("case", OTHERS)
-def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path, case):
+def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path):
     run(tmp_path, shard=(0, 3))
-    before = everything_in(tmp_path)
-    changes, words = OTHERS[case]
-    with pytest.raises(ValueError, match=f"holds maps that were made otherwise \\({words}"):
-        run(tmp_path, **changes)
-    assert everything_in(tmp_path) == before
+    before = times(tmp_path)
+    weight, statistics, stride, label, order = net(), net(), net(), Noise(), Noise()
+    weight.class_layer.weight.data[0] += 1e-6
+    statistics.backbone.layer3[0].bn1.running_mean += 1e-6
+    stride.output_stride = 8
+    label.labels[0, 1] = 1
+    order.ids.reverse()
+    for changes, words in (
+        ({"settings": few_steps(seed=1, scales=(1, 2))}, r"settings.scales .* settings.seed is 0"),
+        ({"model": weight}, "weights is"),
+        ({"model": statistics}, "weights is"),
+        ({"model": stride}, "net.output_stride is 4 there, 8 here"),
+        ({"images": label}, "images is"),
+        ({"images": order}, "images is"),
+    ):
+        with pytest.raises(ValueError, match=f"holds maps that were made otherwise \\({words}"):
+            run(tmp_path, **changes)
+    assert times(tmp_path) == before
+    assert run(tmp_path, shard=(0, 3)).kept == 3
 
 
 def test_two_shards_may_begin_at_once(tmp_path, monkeypatch):
@@ -247,9 +314,5 @@ def test_the_digest_of_maps_tells_how_they_were_made_and_refuses_those_of_other_
         maps_digest(tmp_path / place / "maps", images) for place in ("one", "moved", "other")
     )
     assert one == moved != other and len(one) == 12
-    for others in (Noise(LABELS[:3]), Noise([[1, 1, 0], LABELS[1]])):
-        with pytest.raises(ValueError, match=rf"maps of other images than the {len(others)} here"):
-            maps_digest(tmp_path / "one" / "maps", others)
-    (tmp_path / "one" / "maps.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"one/maps\.json is missing"):
-        maps_digest(tmp_path / "one" / "maps", images)
+    with pytest.raises(ValueError, match=r"maps of other images than the 2 here"):
+        maps_digest(tmp_path / "one" / "maps", Noise([[1, 1, 0], LABELS[1]]))

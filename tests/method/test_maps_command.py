@@ -8,61 +8,35 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from small_split import CLASSES, LABELS, Noise, few_steps, maps_in, net
+from conftest import ROOT
+from small_split import CLASSES, Noise, few_steps, maps_in, net, write_voc
 
 from ribnb.__main__ import main
-from ribnb.data.voc import VOCImages
+from ribnb.data.voc import VOCImages, write_labels
 from ribnb.method.localization import localization_maps
 from ribnb.method.settings import RIBSettings
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = [f"{name}={value}" for name, value in few_steps().as_dict().items() if name != "variant"]
-
-
-@pytest.fixture(autouse=True)
-def no_bar(monkeypatch):
-    monkeypatch.setenv("RIBNB_PROGRESS", "off")
-
-
-def write_voc(root) -> None:
-    """A folder in VOC's layout: a split `train` of all images and `few` of three."""
-    images = Noise()
-    for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
-    for index, (name, row) in enumerate(zip(images.ids, LABELS, strict=True)):
-        images.image(index).save(root / "JPEGImages" / f"{name}.jpg")
-        present = [c for c, label in zip(CLASSES, row, strict=True) if label]
-        objects = "".join(f"<object><name>{name}</name></object>" for name in present)
-        (root / "Annotations" / f"{name}.xml").write_text(f"<annotation>{objects}</annotation>")
-    (root / "classes.txt").write_text("\n".join(CLASSES))
-    lists = root / "ImageSets" / "Segmentation"
-    (lists / "train.txt").write_text("\n".join(images.ids))
-    (lists / "few.txt").write_text("\n".join(images.ids[:3]))
 
 
 @pytest.fixture
 def voc(tmp_path):
-    """A folder in VOC's layout with a classifier in it."""
-    write_voc(tmp_path / "voc")
+    """A folder in VOC's layout with a split of all images and one of three; beside it a net."""
+    images, root = Noise(), tmp_path / "voc"
+    write_voc(root, images, train=images.ids, few=images.ids[:3])
+    write_labels(root / "labels.npz", images.ids, images.labels, CLASSES)
     net().save(tmp_path / "net.safetensors", {"class_names": CLASSES})
-    return tmp_path / "voc"
+    return root
 
 
 def words(voc, output="out", settings=SMALL, **options) -> list[str]:
     """Arguments of the command; an option that is given replaces the usual one."""
-    folder = voc.parent
-    given = {
-        "weights": folder / "net.safetensors",
-        "output_dir": folder / output,
-        "device": "cpu",
-        **options,
-    }
-    arguments = ["maps", str(voc)]
-    for name, value in given.items():
-        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    usual = {"weights": voc.parent / "net.safetensors", "output-dir": voc.parent / output}
+    arguments = ["maps", str(voc), "--device", "cpu"]
+    for name, value in {**usual, **options}.items():
+        arguments += [f"--{name}", str(value)]
     for pair in settings:
         arguments += ["-p", pair]
     return arguments
@@ -115,22 +89,18 @@ def test_a_broken_image_is_named_and_the_status_is_1(voc, capsys):
 # Refusals ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
+def test_what_makes_no_sense_is_said_in_one_line(voc, capsys):
+    for options, reason in (
         ({"settings": ["iteratons=3"]}, "did you mean 'iterations'"),
         ({"shard": "2/2"}, "it must be i/n with 0 <= i < n"),
         ({"weights": "none.safetensors"}, "no classifier at none.safetensors"),
         ({"settings": [*SMALL, "variant=paper"]}, "use --variant paper"),
-    ],
-)
-def test_what_makes_no_sense_is_said_in_one_line(voc, options, reason, capsys):
-    assert main(words(voc, **options)) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1, said.err
-    assert reason in said.err
-    assert not set(voc.parent.rglob("*.npz"))
+    ):
+        assert main(words(voc, **options)) == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert reason in said.err
+        assert not (voc.parent / "out").exists()
 
 
 # Stopped ----------------------------------------------------------------------------------
@@ -156,10 +126,8 @@ def stopped(arguments, maps, count) -> tuple[int, str, str]:
     return process.returncode, *said
 
 
-def test_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path):
-    voc, slow = tmp_path / "voc", [*SMALL, "iterations=20"]  # slower than signals are
-    write_voc(voc)
-    net().save(tmp_path / "net.safetensors", {"class_names": CLASSES})
+def test_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_been(tmp_path, voc):
+    slow = [*SMALL, "iterations=12"]  # slower than signals are
     assert main(words(voc, "whole", slow)) == 0
     maps = tmp_path / "stopped" / "maps"
     code, out, error = stopped(words(voc, "stopped", slow, workers=2), maps, 3)

@@ -1,30 +1,23 @@
 """CAMNet: its shape, what of it stands still, and the weights it takes or refuses."""
 
 import pickle
-import re
 
 import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
 from small_split import net as alive
-from small_training import same
+from small_training import fresh, same
 
-from ribnb.nets.cam_net import ARCHITECTURES, CAMNet, SceneBackbone, folded
+from ribnb.nets.cam_net import ARCHITECTURES, CAMNet, folded
 
 RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
-
-
-def seeded(build, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build()
 
 
 @pytest.fixture(scope="module")
 def resnet18() -> torch.nn.Module:
     """torchvision's, with an fc and statistics that nothing starts with."""
-    net = seeded(lambda: torchvision.models.resnet18(weights=None))
+    net = torchvision.models.resnet18(weights=None)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.fill_(0.25)
@@ -33,7 +26,7 @@ def resnet18() -> torch.nn.Module:
 
 @pytest.fixture
 def scenes() -> CAMNet:
-    return seeded(lambda: CAMNet("scenes", 5)).eval()
+    return fresh(num_classes=5).eval()
 
 
 # Shape ------------------------------------------------------------------------------------
@@ -58,10 +51,6 @@ def test_the_net_for_scenes_has_stride_4_for_any_size(scenes, height, width):
     assert maps.shape == (2, 5, -(-height // 4), -(-width // 4))
     assert scenes.output_stride == 4
     assert scenes.class_layer.bias is None
-    said = re.search(r"([\d,]+) weights", SceneBackbone.__doc__)[1].replace(",", "")
-    assert sum(p.numel() for p in scenes.backbone.parameters()) == pytest.approx(
-        int(said), rel=0.01
-    )
 
 
 @pytest.mark.parametrize("arch", RESNETS)
@@ -86,8 +75,7 @@ def test_refuses_an_unknown_design():
 @pytest.mark.parametrize("arch", ["scenes", "resnet18"])
 def test_wherever_it_is_split_the_two_parts_are_the_whole(arch):
     """Also if the second runs again on the same features: nothing is changed in place."""
-    net = seeded(lambda: CAMNet(arch, 3)).eval()
-    images = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(2))
+    net, images = CAMNet(arch, 3).eval(), torch.randn(2, 3, 32, 40)
     names = {id(p): name.split(".")[0] for name, p in net.backbone.named_parameters()}
     stages = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
     for count in (0, 1, 2, 3, 4, None):
@@ -123,6 +111,10 @@ def test_folded_the_frozen_stages_give_the_same_and_are_left_alone(arch):
 # Weights ----------------------------------------------------------------------------------
 
 
+def write(state, path):
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+
+
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_takes_torchvisions_weights_but_for_the_fc(resnet18, tmp_path, suffix):
     path = tmp_path / f"resnet18.{suffix}"
@@ -151,7 +143,6 @@ def test_weights_that_do_not_fit_are_refused_in_a_few_words(scenes, resnet18, tm
         ("scenes", headless, r'Missing key\(s\) in state_dict: "class_layer\.weight"'),
         ("scenes", resnet18.state_dict(), "another architecture"),
         ("resnet18", larger, r'Unexpected key\(s\) in state_dict: "layer1\.2'),
-        ("resnet34", resnet18.state_dict(), r'Missing key\(s\) in state_dict: "layer1\.2'),
     ):
         write(state, tmp_path / "net.pth")
         with pytest.raises(ValueError, match=rf"net\.pth do not fit {arch}: .*{message}"):
@@ -174,14 +165,12 @@ class Malicious:
         return (pytest.fail, ("code from a file of weights was run",))
 
 
-@pytest.mark.parametrize(
-    "write_it", [torch.save, lambda it, path: path.write_bytes(pickle.dumps(it, protocol=2))]
-)
-def test_code_in_a_file_of_weights_is_not_run(tmp_path, write_it):
-    path = tmp_path / "evil.pth"
-    write_it({"backbone.conv1.weight": Malicious()}, path)
-    with pytest.raises(ValueError, match=r"evil\.pth is no"):
-        CAMNet("scenes", 5, weights=path)
+def test_code_in_a_file_of_weights_is_not_run(tmp_path):
+    path, evil = tmp_path / "evil.pth", {"backbone.conv1.weight": Malicious()}
+    for write_it in (torch.save, lambda it, path: path.write_bytes(pickle.dumps(it, protocol=2))):
+        write_it(evil, path)
+        with pytest.raises(ValueError, match=r"evil\.pth is no"):
+            CAMNet("scenes", 5, weights=path)
 
 
 def test_a_file_of_something_else_or_none_is_refused_in_words(tmp_path):
@@ -189,11 +178,7 @@ def test_a_file_of_something_else_or_none_is_refused_in_words(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there are no weights at .*other\.pth"):
         CAMNet("scenes", 5, weights=path)
     wrapped = {"epoch": 3, "state_dict": {"conv1.weight": torch.zeros(1)}}
-    for content in (torch.zeros(3), {"a": "b"}, {}, wrapped):
+    for content in (torch.zeros(3), {"a": "b"}, wrapped):
         torch.save(content, path)
         with pytest.raises(ValueError, match=r"other\.pth"):
             CAMNet("scenes", 5, weights=path)
-
-
-def write(state, path):
-    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)

@@ -15,13 +15,9 @@ from ribnb.nets.weights import starting_weights
 STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
 
 
-def file_of(state) -> bytes:
-    file = io.BytesIO()
-    torch.save(state, file)
-    return file.getvalue()
-
-
-CONTENT = file_of(STATE)
+FILE = io.BytesIO()
+torch.save(STATE, FILE)
+CONTENT = FILE.getvalue()
 NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 
 
@@ -37,9 +33,9 @@ def cache(tmp_path, monkeypatch):
 KNOWN = []  # weights of the architecture "net"
 
 
-def weights_at(address: str) -> WeightsEnum:
+def weights_at(port: int) -> WeightsEnum:
     class Net_Weights(WeightsEnum):
-        IMAGENET1K_V1 = Weights(url=address, transforms=None, meta={})
+        IMAGENET1K_V1 = Weights(f"http://127.0.0.1:{port}/{NAME}", transforms=None, meta={})
 
     KNOWN[:] = Net_Weights
     return Net_Weights.IMAGENET1K_V1
@@ -52,12 +48,12 @@ def is_state(found) -> bool:
 def test_a_download_is_kept_and_a_file_in_the_cache_needs_no_server(cache):
     with serving() as server:
         server.content = CONTENT
-        weights = weights_at(f"http://127.0.0.1:{server.server_port}/{NAME}")
+        weights = weights_at(server.server_port)
         for _ in range(2):
             assert is_state(starting_weights("net", weights))
         assert len(server.ranges) == 1
     assert (cache / NAME).read_bytes() == CONTENT
-    assert is_state(starting_weights("net", weights_at(f"http://127.0.0.1:9/{NAME}")))
+    assert is_state(starting_weights("net", weights_at(9)))
 
 
 def refused(weights, cache) -> str:
@@ -74,7 +70,7 @@ def refused(weights, cache) -> str:
 def test_what_cannot_be_downloaded_is_said_and_not_kept(cache, content, why):
     with serving() as server:
         server.content = content
-        weights = weights_at(f"http://127.0.0.1:{server.server_port}/{NAME}")
+        weights = weights_at(server.server_port)
         assert why in refused(weights, cache)
         assert list(cache.iterdir()) == []
         # afterwards a good one is taken
@@ -87,7 +83,7 @@ def test_what_cannot_be_downloaded_is_said_and_not_kept(cache, content, why):
 @pytest.mark.parametrize("content", [b"<html>an error page</html>", CONTENT[:300]])
 def test_a_damaged_file_in_the_cache_is_named(cache, content):
     (cache / NAME).write_bytes(content)
-    assert str(cache / NAME) in refused(weights_at(f"http://127.0.0.1:9/{NAME}"), cache)
+    assert str(cache / NAME) in refused(weights_at(9), cache)
 
 
 def test_weights_of_another_architecture_are_not_even_downloaded(monkeypatch):

@@ -66,19 +66,10 @@ def test_iou_precision_and_recall_of_masks_drawn_by_hand():
     assert str(score) == "mIoU 66.7 % over 3 classes"
 
 
-@pytest.mark.parametrize(
-    ("predicted", "truth", "precision", "recall"),
-    [
-        ([1, 1, 1, 1], [1, 0, 0, 0], 25, 100),
-        ([1, 0, 0, 0], [1, 1, 1, 1], 100, 25),
-        ([2, 1], [1, 1], 50, 50),  # the wrong class is no foreground found
-    ],
-)
-def test_precision_is_of_what_is_predicted_and_recall_of_what_is_true(
-    predicted, truth, precision, recall
-):
-    score = mask_miou([np.array([predicted])], [np.array([truth])], num_classes=2)
-    assert (score.foreground_precision, score.foreground_recall) == (precision, recall)
+def test_precision_is_of_what_is_predicted_and_recall_of_what_is_true():
+    """The wrong class is no foreground found."""
+    score = mask_miou([np.array([[1, 2, 1, 1]])], [np.array([[1, 1, 0, 0]])], num_classes=2)
+    assert (score.foreground_precision, score.foreground_recall) == (25, 50)
 
 
 def test_a_class_that_is_only_predicted_has_iou_0_and_counts():
@@ -218,7 +209,7 @@ def test_confusions_of_images_add_up_to_the_sets():
 # What is refused --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cuts", [(), 0.3, (0.0, 0.5), (0.5, 1.0), (0.2, np.nan), (0.5, 0.5)])
+@pytest.mark.parametrize("cuts", [(), (0.0, 0.5), (0.5, 1.0), (0.2, np.nan), (0.5, 0.5)])
 def test_refuses_thresholds(cuts):
     with pytest.raises(ValueError, match="thresholds must be increasing numbers"):
         seed_miou([MAP], [ROW], cuts, 3)
@@ -229,7 +220,6 @@ def test_refuses_thresholds(cuts):
     [
         ({"high_res": MAP["high_res"] * np.nan}, r"map 1 must lie in \[0, 1\].*nan"),
         ({"high_res": MAP["high_res"] * 1.1}, r"map 1 must lie in \[0, 1\].*from 0 to 1\.1"),
-        ({"high_res": MAP["high_res"][:1]}, r"map 1 must hold.*\(2,\) and \(1, 1, 5\)"),
         ({"high_res": MAP["high_res"][..., 1:]}, r"image 1: .*\(1, 4\), the truth \(1, 5\)"),
         ({"class_ids": [0, 3]}, r"map 1 must hold different class_ids in 0 \.\.\. 2; got \[0, 3\]"),
         ({"class_ids": [1, 1]}, "map 1 must hold different class_ids"),
@@ -247,35 +237,17 @@ def test_a_maximum_a_rounding_error_above_1_is_none():
     assert seed_miou([over], [ROW], (0.55,), 3).best_miou == 100
 
 
-@pytest.mark.parametrize(
-    ("mask", "message"),
-    [
-        ([[4, 3, 0, 1, 254]], r"mask 0 must hold 0 .* 3 or 255; it also holds \[4, 254\]"),
-        ([[0.0, 3, 0, 1, 0]], r"mask 0 must be whole numbers of shape \(H, W\); got float64"),
-    ],
-)
-def test_refuses_a_mask_and_names_it(mask, message):
-    with pytest.raises(ValueError, match=message):
-        seed_miou([MAP], [np.array(mask)], (0.3,), 3)
-
-
-def test_refuses_sets_that_do_not_fit():
+def test_refuses_masks_and_sets_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"mask 0 must hold 0 .* or 255; it also holds \[4, 254\]"):
+        seed_miou([MAP], [np.array([[4, 3, 0, 1, 254]])], (0.3,), 3)
+    with pytest.raises(ValueError, match=r"prediction 0 .* decide each pixel, without 255"):
+        mask_miou([TRUTH], [TRUTH], 3)
     for maps, masks in (([MAP], [ROW, ROW]), ([MAP, MAP], [ROW])):
         with pytest.raises(ValueError, match=r"shorter|longer"):
             seed_miou(maps, masks, (0.3,), 3)
-    for maps, masks in (([], []), ([MAP], [np.full((1, 5), 255)])):
-        with pytest.raises(ValueError, match="no pixel to score"):
-            seed_miou(maps, masks, (0.3,), 3)
+    with pytest.raises(ValueError, match="no pixel to score"):
+        seed_miou([MAP], [np.full((1, 5), 255)], (0.3,), 3)
     with pytest.raises(ValueError, match="no score at"):
         seed_miou([MAP], [ROW], (0.3, 0.5), 3).at(0.4)
-    with pytest.raises(ValueError, match=r"prediction 0 .* decide each pixel, without 255"):
-        mask_miou([TRUTH], [TRUTH], 3)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{}, {"num_classes": 2, "class_names": NAMES}, {"class_names": ("cat", "cat", "dog")}],
-)
-def test_refuses_numbers_and_names_of_classes(arguments):
-    with pytest.raises(ValueError, match="class_names"):
-        seed_miou([MAP], [ROW], (0.3,), **arguments)
+    with pytest.raises(ValueError, match="give num_classes or class_names, 1 to 254 different"):
+        seed_miou([MAP], [ROW], (0.3,), 2, NAMES)

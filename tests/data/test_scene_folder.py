@@ -52,7 +52,7 @@ def test_torchvision_reads_it(devkit):
         assert note["filename"].removesuffix(".jpg") in ids
         for item in note["object"]:
             assert item["name"] in CLASS_NAMES[:6]
-            assert {item[key] for key in ("truncated", "occluded", "difficult")} <= {"0", "1"}
+            assert item["difficult"] == "0"
 
 
 @pytest.mark.parametrize(("split", "drawn_as"), [("train_aug", "train"), ("val", "val")])
@@ -117,7 +117,6 @@ def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
     monkeypatch.setattr(scenes_images, "render_scene", original)
 
     (tmp_path / "JPEGImages" / "2012_000001.jpg").unlink()
-    (tmp_path / "SegmentationClass" / ".2012_000009.png.123").write_bytes(b"half")
     kept = tmp_path / "JPEGImages" / "2012_000002.jpg"
     written = kept.stat().st_mtime_ns
     assert write_scenes(tmp_path, NUM, (96, 128), SEED) == NUM - 5
@@ -129,13 +128,18 @@ def test_a_call_that_was_killed_is_completed(root, tmp_path, monkeypatch):
 def test_a_folder_of_other_scenes_or_of_something_else_is_left_alone(root, tmp_path):
     before = contents(root)
     for num_images, size, seed in ((NUM, (96, 128), 4), (NUM, 64, SEED), (25, (96, 128), SEED)):
-        with pytest.raises(FileExistsError, match="holds scenes made otherwise"):
+        with pytest.raises(ValueError, match="holds scenes that were made otherwise"):
             write_scenes(root, num_images, size, seed)
     assert contents(root) == before
-    (tmp_path / "JPEGImages").mkdir(parents=True)
-    with pytest.raises(FileExistsError, match=r"holds files but no scenes\.json"):
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    photograph = tmp_path / "JPEGImages" / "2007_000032.jpg"
+    photograph.parent.mkdir()
+    photograph.write_bytes(b"not ours")
+    with pytest.raises(FileNotFoundError, match=r"scenes\.json is missing"):
         write_scenes(tmp_path, 4)
-    assert [path.name for path in tmp_path.iterdir()] == ["JPEGImages"]
+    assert [*tmp_path.rglob("*")] == [photograph.parent, photograph]
 
 
 def test_the_script_writes_width_by_height_or_says_what_is_wrong(tmp_path, monkeypatch, capsys):

@@ -9,7 +9,6 @@ import torch
 from scipy import ndimage
 
 from ribnb.core.voc import IGNORED
-from ribnb.data.scenes import images as scenes_module
 from ribnb.data.scenes.classes import SCENE_CLASSES, Creature, Vehicle
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.objects import Choice, Pose, draw_object
@@ -132,19 +131,12 @@ def test_the_border_is_five_pixels_wide_at_vocs_size_and_takes_nothing_at_the_le
     assert np.flatnonzero(find_border(small)[50]).tolist() == [19, 40]
 
 
-def test_boxes_and_flags_tell_what_is_in_sight(small, large):
+def test_boxes_hold_what_is_in_sight(small, large):
     for scene, number, item in objects(small + large):
         rows, columns = np.nonzero(scene.instances == number)
         seen = columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1
         gap = np.array(seen) - item.box  # the border, with whiskers and the like
         assert (gap[:2] >= 0).all() and (gap[2:] <= 0).all(), "box smaller than its object"
-        left, top, right, bottom = item.box
-        height, width = scene.mask.shape
-        assert not item.truncated or left == 1 or top == 1 or right == width or bottom == height
-    assert 0.05 < np.mean([item.truncated for *_, item in objects(small)]) < 0.35
-    assert not any(scene.objects[-1].occluded for scene in small)
-    share = np.mean([item.occluded for scene in small for item in scene.objects[:-1]])
-    assert 0.2 < share < 0.7
 
 
 # The recipe -------------------------------------------------------------------------------
@@ -239,17 +231,12 @@ def test_images_follow_the_protocol():
         images.image(6)
 
 
-def test_a_scene_is_drawn_once_and_not_spoilt_by_its_users(monkeypatch):
+def test_a_scene_is_drawn_once_and_not_spoilt_by_its_users():
     images = SceneImages(2, 64)
     before = digest(images.scene(0))
     images.mask(0)[:], images.parts(0)[:] = 7, 7
-    assert images.scene(0) is images.scene(0)
+    assert images.scene(0) is SceneImages(1, 64).scene(0)
     assert digest(images.scene(0)) == before
-    monkeypatch.setattr(scenes_module, "_ROOM", 6 * 64 * 64)
-    frugal = SceneImages(2, 64)
-    assert frugal.scene(0) is frugal.scene(0)
-    assert frugal.scene(1) is not frugal.scene(1)
-    assert digest(frugal.scene(1)) == digest(images.scene(1))
 
 
 def test_scenes_that_cannot_be_are_refused():

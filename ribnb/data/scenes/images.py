@@ -7,11 +7,9 @@ that only tends to be its class's: hue, texture and proportions are each its own
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ribnb.core.files import write_whole
-from ribnb.core.runner import progress, run_jobs
-from ribnb.core.settings import differences
+from ribnb.core.runner import Kind, RecordedFolder, over_images
 from ribnb.core.voc import write_mask
 from ribnb.data.scenes.rendering import (
     CLASS_NAMES,
@@ -35,13 +32,12 @@ from ribnb.data.scenes.rendering import (
 )
 from ribnb.data.views import to_tensor
 
-_ROOM = 2**30  # bytes of scenes that are kept in memory
-SETTINGS_NAME = "scenes.json"
+# The last ones stay in memory, 450 MB of 96 x 96 pixels: only the first pass over them is slow.
+_drawn = lru_cache(2**13)(render_scene)
 
 # Where each file of an image lies and how it ends.
 _MASKS = ("SegmentationClass", "SegmentationObject", "SegmentationPart", "Saliency")
 _FILES = {"JPEGImages": ".jpg", **dict.fromkeys(_MASKS, ".png"), "Annotations": ".xml"}
-_CHUNK = 16  # scenes that a worker takes at a time
 
 # Images of VOC 2012 with SBD's masks, as the paper's authors and everybody else split them.
 _VOC_IMAGES, _VOC_VAL, _VOC_TRAIN = 12_031, 1_449, 1_464
@@ -49,8 +45,6 @@ _VOC_IMAGES, _VOC_VAL, _VOC_TRAIN = 12_031, 1_449, 1_464
 
 class SceneImages(Dataset):
     """Scenes without a disk: image i is drawn from (seed, split, i) when it is asked for.
-
-    What was drawn is kept, up to 1 GiB, so that only the first pass over the images is slow.
 
     Args:
         num_images: how many.
@@ -82,27 +76,16 @@ class SceneImages(Dataset):
         self.seed, self.split = seed, split
         self.class_names = CLASS_NAMES[:num_classes]
         self.ids = [f"s{seed}_{split}_{index:06d}" for index in range(num_images)]
-        self._kept: dict[int, Scene] = {}
-        self._to_keep = _ROOM // (6 * self.size[0] * self.size[1])  # 3 bytes a pixel, 3 masks
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what was drawn: another process draws a scene sooner than it is sent all."""
-        return {**self.__dict__, "_kept": {}}
 
     def scene(self, index: int) -> Scene:
         """Everything about image ``index``. What it returns is kept: do not write to it."""
         if not 0 <= index < len(self):
             raise IndexError(f"scene {index} of {len(self)}")
-        if index in self._kept:
-            return self._kept[index]
         seed = scene_seed(self.seed, self.split, index)
-        scene = render_scene(seed, self.size, len(self.class_names))
-        if len(self._kept) < self._to_keep:
-            self._kept[index] = scene
-        return scene
+        return _drawn(seed, self.size, len(self.class_names))
 
     @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:
@@ -169,8 +152,8 @@ def write_scenes(
         The number of scenes drawn now; those that were there already are left alone.
 
     Raises:
-        ValueError: an argument out of range.
-        FileExistsError: the folder holds another data set.
+        ValueError: an argument out of range, or the folder holds other scenes.
+        FileNotFoundError: the folder holds images that are no scenes.
     """
     height, width = check_scenes(size, num_classes)
     scene_seed(seed, "train", 0)  # refuses a wrong seed
@@ -178,20 +161,18 @@ def write_scenes(
     root = Path(root)
     settings = {"num_images": num_images, "height": height, "width": width}
     settings |= {"seed": seed, "num_classes": num_classes, "drawing": DRAWING}
-    _claim(root, settings)
-    # Each image's id, with the split of SceneImages and the index there that it shows.
-    jobs = [(image_id, "train", index) for index, image_id in enumerate(splits["train_aug"])]
-    jobs += [(image_id, "val", index) for index, image_id in enumerate(splits["val"])]
-    missing = [job for job in jobs if not all(path.is_file() for path in _files(root, job[0]))]
-    drawing = run_jobs(partial(_write_scene, root, settings), missing, workers, _CHUNK)
-    for _ in progress(drawing, "scenes", total=num_images, done=num_images - len(missing)):
-        pass
+    files = RecordedFolder(root / "JPEGImages", _SCENES, settings)
+    for folder in (*_FILES, "ImageSets/Segmentation", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    ids = splits["train_aug"] + splits["val"]
+    draw = partial(_draw, settings, len(splits["train_aug"]))
+    report = over_images(draw, ids, files, label="scenes", workers=workers, failures=())
     # The lists last of all: where they are, the data set is whole.
     _write_lines(root / "classes.txt", CLASS_NAMES[:num_classes])
     for split, ids in splits.items():
         for folder in ("Main", "Segmentation"):
             _write_lines(root / "ImageSets" / folder / f"{split}.txt", ids)
-    return len(missing)
+    return len(report.written)
 
 
 def split_ids(num_images: int) -> dict[str, list[str]]:
@@ -210,37 +191,27 @@ def split_ids(num_images: int) -> dict[str, list[str]]:
     return {"train": train, "val": val, "train_aug": aug, "trainval": train + val}
 
 
-def _claim(root: Path, settings: dict[str, int]) -> None:
-    """Make the folders and note the settings, unless something else is there already."""
-    root.mkdir(parents=True, exist_ok=True)
-    path = root / SETTINGS_NAME
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept != settings:
-            raise FileExistsError(
-                f"{root} holds scenes made otherwise ({differences(kept, settings)}); choose "
-                "another folder, or delete this one"
-            )
-    elif any(root.iterdir()):
-        raise FileExistsError(
-            f"{root} holds files but no {SETTINGS_NAME}; choose an empty or a new folder"
-        )
-    for folder in (*_FILES, "ImageSets/Segmentation", "ImageSets/Main"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for left in (root / folder).glob(".*"):  # of a call that was killed
-            left.unlink(missing_ok=True)
-    _write_lines(path, [json.dumps(settings, indent=2)])
-
-
-def _files(root: Path, image_id: str) -> list[Path]:
-    return [root / folder / (image_id + end) for folder, end in _FILES.items()]
-
-
-def _write_scene(root: Path, settings: dict[str, int], job: tuple[str, str, int]) -> None:
-    image_id, split, index = job
+def _draw(settings: dict[str, int], num_aug: int, image_id: str) -> Scene:
+    """The scene that an image of the folder shows."""
+    number = int(image_id.removeprefix("2012_")) - 1
+    split, index = ("train", number) if number < num_aug else ("val", number - num_aug)
     size = settings["height"], settings["width"]
-    scene = render_scene(scene_seed(settings["seed"], split, index), size, settings["num_classes"])
-    image, classes, instances, parts, saliency, annotation = _files(root, image_id)
+    return render_scene(scene_seed(settings["seed"], split, index), size, settings["num_classes"])
+
+
+def _files(image: Path) -> list[Path]:
+    """All files of an image, its own first."""
+    return [image.parents[1] / folder / (image.stem + end) for folder, end in _FILES.items()]
+
+
+def _look(image: Path) -> None:
+    """OSError if one of the files is missing."""
+    for path in _files(image):
+        path.stat()
+
+
+def _write_scene(image: Path, scene: Scene) -> None:
+    _, classes, instances, parts, saliency, annotation = _files(image)
     # Heads are small: with as many pixels of colour as of brightness they stay apart.
     pixels, jpeg = Image.fromarray(scene.image), {"quality": 95, "subsampling": 0}
     write_whole(image, lambda file: pixels.save(file, "JPEG", **jpeg))
@@ -249,8 +220,11 @@ def _write_scene(root: Path, settings: dict[str, int], job: tuple[str, str, int]
     write_mask(parts, scene.parts)
     greys = Image.fromarray(scene.saliency)
     write_whole(saliency, lambda file: greys.save(file, "PNG"))
-    text = _annotation(image_id, scene).encode()
+    text = _annotation(image.stem, scene).encode()
     write_whole(annotation, lambda file: file.write(text))
+
+
+_SCENES = Kind("scenes", ".jpg", "scenes.json", _look, _write_scene, beside=True)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
@@ -264,9 +238,7 @@ def _annotation(image_id: str, scene: Scene) -> str:
     for item in scene.objects:
         xmin, ymin, xmax, ymax = item.box
         objects.append(
-            f"\t<object>\n\t\t<name>{item.name}</name>\n\t\t<pose>{item.pose}</pose>\n"
-            f"\t\t<truncated>{item.truncated:d}</truncated>\n"
-            f"\t\t<occluded>{item.occluded:d}</occluded>\n"
+            f"\t<object>\n\t\t<name>{item.name}</name>\n"
             f"\t\t<bndbox>\n\t\t\t<xmin>{xmin}</xmin>\n\t\t\t<ymin>{ymin}</ymin>\n"
             f"\t\t\t<xmax>{xmax}</xmax>\n\t\t\t<ymax>{ymax}</ymax>\n\t\t</bndbox>\n"
             "\t\t<difficult>0</difficult>\n\t</object>\n"

@@ -25,7 +25,6 @@ _NOISE = 0.05  # standard deviation of the pixel noise
 _COMPARABLE = 0.8  # share of the main object's prominence above which another is salient too
 _REFERENCE = 96  # side of the scenes that the width below is meant for
 _WINDOW = 9  # pixels; about half of it is the width of the finest part that a detector sees
-_VISIBLE = 0.95  # share of an object below which it counts as truncated or occluded
 
 
 @dataclass(frozen=True)
@@ -35,18 +34,12 @@ class SceneObject(Choice):
     Attributes:
         name: of its class.
         box: (xmin, ymin, xmax, ymax) of what is in sight, 1-based and inclusive as in VOC.
-        pose: which way it looks, "Left" or "Right".
-        truncated: whether the image cuts some of it off.
-        occluded: whether another object hides some of it.
         pixels: in sight, before the border is taken off.
         prominence: how soon a viewer sees it; large and near the middle is soon.
     """
 
     name: str
     box: tuple[int, int, int, int]
-    pose: str
-    truncated: bool
-    occluded: bool
     pixels: int
     prominence: float
 
@@ -183,14 +176,11 @@ def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> Scen
     ends = columns[0], rows[0], columns[-1], rows[-1]
     left, top, right, bottom = box = tuple(int(side) + 1 for side in ends)
     x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
-    pixels, in_image = int(seen.sum()), int(item.region.sum())
+    pixels = int(seen.sum())
     return SceneObject(
         **vars(item.choice),
         name=CLASS_NAMES[item.choice.class_id],
         box=box,
-        pose="Left" if item.sketch.mirrored else "Right",
-        truncated=in_image < _VISIBLE * item.size,
-        occluded=pixels < _VISIBLE * in_image,
         pixels=pixels,
         prominence=pixels * (1 - math.hypot(x, y)),
     )

@@ -54,7 +54,7 @@ class Sketch:
         self.alpha = np.zeros((side, side), np.float32)
         self.parts = np.zeros((side, side), np.uint8)
         self.part = BODY
-        self.scale, self.mirrored = scale, mirrored
+        self.scale = scale
         self._origin = centre[0] - self.left, centre[1] - self.top
         cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
         facing = -1 if mirrored else 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ribnb.core.devices import autocast, evaluation, float32_mode, resolve_device, seeded
 from ribnb.core.files import weights_digest
-from ribnb.core.runner import FAILURES, MASKS, RecordedFolder, Report, progress
+from ribnb.core.runner import MASKS, RecordedFolder, Report, over_images
 from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import multi_scale_views
 from ribnb.data.voc import VOCImages
@@ -94,9 +95,9 @@ def segmentation_masks(
 ) -> dict[str, Report]:
     """Masks of a split: ``output_dir/plain/<id>.png`` and, with a CRF, ``output_dir/crf/<id>.png``.
 
-    An image is predicted once for both, see ``predict``. One that fails is named in the reports,
-    of ``"plain"`` and ``"crf"``, and the rest goes on; a call that was stopped goes on where it
-    was when it is repeated.
+    An image is predicted once for both, see ``predict``. One that fails has neither and is named
+    in the reports, of ``"plain"`` and ``"crf"``, and the rest goes on; a call that was stopped
+    goes on where it was when it is repeated.
 
     Args:
         crf: of the refinement; None leaves it out.
@@ -110,7 +111,7 @@ def segmentation_masks(
     if crf is not None:
         require_crf()
     check_classes(net, images)
-    start, device = time.perf_counter(), resolve_device(device)
+    device = resolve_device(device)
     record = {
         "stage": "segmentation",
         "settings": settings.prediction(),
@@ -121,63 +122,45 @@ def segmentation_masks(
     records = {PLAIN: {**record, "post-processing": "none"}}
     if crf is not None:
         records[CRF] = {**record, "post-processing": "CRF", "crf": crf.as_dict()}
-    folders = {
-        name: RecordedFolder(Path(output_dir) / name, MASKS, its) for name, its in records.items()
-    }
-    lacking = {name: {*folder.missing(images.ids)} for name, folder in folders.items()}
-    reports = {
-        name: Report(folder.folder, kept=len(images) - len(lacking[name]), what=MASKS.what)
-        for name, folder in folders.items()
-    }
+    files, alone = _Steps(Path(output_dir), records), Lock()
+    index_of = {image_id: index for index, image_id in enumerate(images.ids)}
+    # fresh processes, since a copy of one that runs threads may hang
+    apart = ProcessPoolExecutor(workers, get_context("spawn")) if workers and crf else None
 
-    def settle(name: str, image_id: str, labels: Callable[[], UInt8[ndarray, "H W"]]) -> None:
-        try:
-            mask = labels()
-        except FAILURES as error:
-            reports[name].failed[image_id] = str(error) or type(error).__name__
-        else:
-            folders[name].write(image_id, mask)
-            reports[name].written.append(image_id)
+    def make(image_id: str) -> dict[str, UInt8[ndarray, "H W"]]:
+        image = images.image(index_of[image_id])
+        with alone:
+            probabilities = predict(net, image, settings, device)
+        steps = {PLAIN: probabilities}
+        if crf is not None:
+            refine = crf_probabilities, np.array(image), probabilities, crf
+            steps[CRF] = apart.submit(*refine).result() if apart else partial(*refine)()
+        return {name: shares.argmax(0).astype(np.uint8) for name, shares in steps.items()}
 
-    todo = [i for i, name in enumerate(images.ids) if any(name in ids for ids in lacking.values())]
-    waiting: deque[tuple[str, Future]] = deque()
-    pool: Executor = ThreadPoolExecutor(1)
-    if workers and crf:  # fresh processes, since a copy of one that runs threads may hang
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    with pool:
-        for index in progress(todo, "segmentation", len(images), len(images) - len(todo)):
-            image_id = images.ids[index]
-            names = [name for name, ids in lacking.items() if image_id in ids]
-            try:
-                image = images.image(index)
-                probabilities = predict(net, image, settings, device)
-            except FAILURES as error:
-                for name in names:
-                    reports[name].failed[image_id] = str(error) or type(error).__name__
-                continue
-            if PLAIN in names:
-                settle(PLAIN, image_id, partial(_labels, probabilities))
-            if CRF in names:
-                job = pool.submit(_refined, np.array(image), probabilities, crf)
-                waiting.append((image_id, job))
-            while len(waiting) > 2 * workers:  # no more, for each holds its probabilities
-                name, job = waiting.popleft()
-                settle(CRF, name, job.result)
-        for image_id, job in waiting:
-            settle(CRF, image_id, job.result)
-    for report in reports.values():
-        report.seconds = time.perf_counter() - start
-    return reports
+    with apart or nullcontext():
+        # while images wait for their CRF the next ones are predicted
+        threads = workers + 1 if apart else 1
+        report = over_images(make, images.ids, files, label="segmentation", threads=threads)
+    return {name: replace(report, folder=step.folder) for name, step in files.steps.items()}
 
 
-def _labels(probabilities: Float32[ndarray, "C+1 H W"]) -> UInt8[ndarray, "H W"]:
-    return probabilities.argmax(0).astype(np.uint8)
+class _Steps(RecordedFolder):
+    """The masks of each image, as they are and refined, in folders side by side."""
 
+    def __init__(self, output_dir: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+        self.folder = self.home = output_dir
+        self.kind = MASKS
+        self.steps = {
+            name: RecordedFolder(output_dir / name, MASKS, record)
+            for name, record in records.items()
+        }
 
-def _refined(
-    image: UInt8[ndarray, "H W 3"], probabilities: Float32[ndarray, "C+1 H W"], crf: CRFSettings
-) -> UInt8[ndarray, "H W"]:
-    return _labels(crf_probabilities(image, probabilities, crf))
+    def has(self, image_id: str) -> bool:
+        return all(step.has(image_id) for step in self.steps.values())
+
+    def write(self, image_id: str, item: Mapping[str, UInt8[ndarray, "H W"]]) -> None:
+        for name, mask in item.items():
+            self.steps[name].write(image_id, mask)
 
 
 def segment(

@@ -23,7 +23,7 @@ from ribnb.core.files import Maps, write_maps
 from ribnb.core.runner import progress
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, write_mask
-from ribnb.data.digits import DigitScenes, Source, download_mnist, has_mnist
+from ribnb.data.digits import DigitScenes, Source, download_mnist
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.method.adaptation import Adaptation, adapt
@@ -124,7 +124,7 @@ def toy_data(
     Of ``"train"`` and ``"test"`` (500 of held-out digits), 10 % have a shape; of ``"with_shape"``,
     ``num_held_out`` more of held-out digits, all.
     """
-    if settings.digits == "mnist" and settings.download and not has_mnist(settings.data_root):
+    if settings.digits == "mnist" and settings.download:
         download_mnist(settings.data_root)
     source = {"seed": seed, "digits": settings.digits, "data_root": settings.data_root}
     scenes = {

@@ -68,10 +68,10 @@ class DigitScenes(Dataset):
         digits: ``"embedded"`` or ``"mnist"``, see ``load_handwriting``.
         data_root: where MNIST lies.
         shape_rate: probability that a scene holds a shape; the paper's is 0.1.
-        canvas: side length H = W in pixels.
+        canvas: side length H = W in pixels, at least 48.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: a canvas that is too small, or as of ``load_handwriting``.
         FileNotFoundError: MNIST is not there.
 
     Lee et al. 2021, Figure 1(a).
@@ -87,12 +87,8 @@ class DigitScenes(Dataset):
         shape_rate: float = 0.1,
         canvas: int = 56,
     ) -> None:
-        if num_images < 1 or seed < 0 or canvas < 48 or not 0 <= shape_rate <= 1:
-            raise ValueError(
-                "num_images must be at least 1, seed at least 0, canvas at least 48 pixels to hold "
-                "digit and shape, and shape_rate lie in [0, 1]; got "
-                f"{num_images}, {seed}, {canvas} and {shape_rate}"
-            )
+        if canvas < 48:
+            raise ValueError(f"canvas must be at least 48 pixels for digit and shape; got {canvas}")
         self.images, self.labels = load_handwriting(digits, split, data_root)
         self.num_images, self.seed, self.split = num_images, seed, split
         self.shape_rate, self.canvas = shape_rate, canvas
@@ -177,7 +173,7 @@ def load_handwriting(
             f"digits must be one of {', '.join(SOURCES)} and split one of {', '.join(SPLITS)}; got "
             f"{source!r} and {split!r}"
         )
-    files = {name: paths for name in SPLITS if (paths := mnist_files(data_root, name))}
+    files = {name: paths for name in SPLITS if (paths := _mnist_files(data_root, name))}
     both = source == "mnist" and len(files) == len(SPLITS)  # what is read is this split alone
     if source == "embedded":
         from sklearn.datasets import load_digits  # slow to import, needed only here
@@ -199,7 +195,7 @@ def load_handwriting(
     return images[chosen], labels[chosen]
 
 
-def mnist_files(data_root: str | Path, split: str) -> list[Path]:
+def _mnist_files(data_root: str | Path, split: str) -> list[Path]:
     """Paths of the images and the labels of a split of MNIST, or none if one is missing."""
     raw = Path(data_root) / "MNIST" / "raw"
     paths = [
@@ -212,15 +208,10 @@ def mnist_files(data_root: str | Path, split: str) -> list[Path]:
 def download_mnist(data_root: str | Path, split: str = "test") -> list[Path]:
     """Fetch one of MNIST's splits into ``data_root/MNIST/raw``, unless it is there already."""
     raw = Path(data_root) / "MNIST" / "raw"
-    return mnist_files(data_root, split) or [
+    return _mnist_files(data_root, split) or [
         download_file([base + name for base in MNIST_ADDRESSES], raw / name, sha256)
         for name, sha256 in MNIST_FILES[split].items()
     ]
-
-
-def has_mnist(data_root: str | Path) -> bool:
-    """Whether one of MNIST's splits, at least, lies in ``data_root/MNIST/raw``."""
-    return any(mnist_files(data_root, split) for split in SPLITS)
 
 
 def read_idx(path: Path) -> UInt8[ndarray, "..."]:

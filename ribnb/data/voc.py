@@ -195,10 +195,6 @@ class VOCImages:
             )
         return mask
 
-    def parts(self, index: int) -> UInt8[ndarray, "H W"]:
-        """Parts of the objects of an image, which only scenes have: 0 none, 1 head, 2 body."""
-        return read_mask(self.root / "SegmentationPart" / f"{self.ids[index]}.png")
-
     def image_path(self, index: int) -> Path:
         """The file of an image; FileNotFoundError names what is missing."""
         image_id = self.ids[index]

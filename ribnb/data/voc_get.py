@@ -37,23 +37,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Source:
-    """An archive in the net, and the folder of it that is used.
+    """An archive in the net, and the folder of it that is used."""
 
-    Attributes:
-        archive: its file's name.
-        addresses: where it lies, in order of preference.
-        sha256: of the archive, 64 hexadecimal digits.
-        folder: the data set's, below the root as in the archive.
-        needed: what lies in that folder.
-        unused: folders of the archive that are not unpacked.
-    """
-
-    archive: str
-    addresses: tuple[str, ...]
-    sha256: str
-    folder: Path
-    needed: tuple[str, ...]
-    unused: tuple[str, ...] = ()
+    archive: str  # its file's name
+    addresses: tuple[str, ...]  # where it lies, in order of preference
+    sha256: str  # of the archive, 64 hexadecimal digits
+    folder: Path  # the data set's, below the root as in the archive
+    needed: tuple[str, ...]  # what lies in that folder
+    unused: tuple[str, ...] = ()  # folders of the archive that are not unpacked
 
     def lacking(self, folder: Path) -> list[str]:
         """What the data set's folder should have and has not."""
@@ -217,8 +208,6 @@ def _write_aug_masks(voc: Path, sbd: Path, workers: int, say: Say) -> list[str]:
     """
     folder = voc / AUG_FOLDER
     folder.mkdir(exist_ok=True)
-    for left in folder.glob(".*.png.*"):  # of a call that was killed
-        left.unlink(missing_ok=True)
     own = {*read_split(voc, "train"), *read_split(voc, "val")}
     ids = own | _aug_ids(voc)
     missing = sorted(ids - names_in(folder, ".png"))

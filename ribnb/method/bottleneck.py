@@ -91,13 +91,12 @@ def high_gradient_ratio(
 
     Lee et al. 2021, Figure 1(c).
     """
-    if gradient_map.ndim != 2 or gradient_map.shape != region.shape:
+    size = tuple(gradient_map.shape)
+    if len(size) != 2 or region.shape != size or region.dtype != torch.bool:
         raise ValueError(
-            "gradient_map and region must have the same shape (H, W); "
-            f"got {tuple(gradient_map.shape)} and {tuple(region.shape)}"
+            f"gradient_map must be (H, W) and region a bool mask of its shape; got {size} and "
+            f"{tuple(region.shape)} of {region.dtype}"
         )
-    if region.dtype != torch.bool:
-        raise ValueError(f"region must be a bool mask, not {region.dtype}")
     scales = None if scale is None else gradient_map.new_tensor([scale])
     ratios = region_ratios(gradient_map[None, None], {"region": region[None]}, threshold, scales)
     return ratios["region"].item()

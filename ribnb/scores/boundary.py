@@ -48,15 +48,11 @@ class TrueOutlines:
         self._outlines = [_outline(self._labels == k + 1) for k in range(num_classes)]
 
     def compare(self, predicted: Integer[ndarray, "H W"]) -> Int[ndarray, "C 4"]:
-        """Outline pixels of each class, see ``COUNTS``; ValueError for another size.
+        """Outline pixels of each class, see ``COUNTS``; of the truth's size.
 
         Predicted pixels that lie near the truth's outline, all predicted pixels, true pixels that
         lie near the predicted outline, all true pixels.
         """
-        if predicted.shape != self._labels.shape:
-            raise ValueError(
-                f"the prediction is {predicted.shape}, the truth {self._labels.shape} (H, W)"
-            )
         counts = np.zeros((self.num_classes, len(COUNTS)), np.int64)
         for class_id, true in enumerate(self._outlines):
             ours = _outline(predicted == class_id + 1)

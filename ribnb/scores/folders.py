@@ -187,8 +187,8 @@ def score_masks(
             for folder in folders.values():
                 path = Path(folder) / f"{image_id}.png"
                 mask = check_mask(read_mask(path), size, f"the mask {path}", may_ignore=False)
-                outline = true_outlines.compare(mask)
-                counted.append((*mask_confusions([mask], [truth], size), outline))
+                (confusion,) = mask_confusions([mask], [truth], size)
+                counted.append((confusion, true_outlines.compare(mask)))
         except (OSError, ValueError) as error:
             failed[image_id] = str(error)
             continue

@@ -110,7 +110,7 @@ def test_the_smallest_canvas_has_room_for_every_digit_and_its_shape_and_a_smalle
         assert image.shape == (1, 48, 48)
         assert regions["non_discriminative"].sum() == 25
         assert regions["discriminative"].sum() > 25
-    with pytest.raises(ValueError, match="canvas at least 48 pixels"):
+    with pytest.raises(ValueError, match="canvas must be at least 48 pixels"):
         DigitScenes(2, canvas=47)
 
 

@@ -132,8 +132,8 @@ def test_threshold_is_strict():
 
 def test_ratio_refuses_bad_input_in_words():
     for arguments, message in (
-        ((MAP, TOP_ROW[:2]), r"same shape \(H, W\); got \(3, 3\) and \(2, 3\)"),
-        ((MAP, TOP_ROW.float()), r"bool mask, not torch\.float32"),
+        ((MAP, TOP_ROW[:2]), r"of its shape; got \(3, 3\) and \(2, 3\)"),
+        ((MAP, TOP_ROW.float()), r"a bool mask of its shape; .*torch\.float32"),
         ((MAP, ~EVERYWHERE), "'region' has no pixels"),
         ((MAP / 0, TOP_ROW), "gradient map holds NaN"),
     ):

@@ -192,7 +192,7 @@ def test_masks_that_cannot_be_scored_are_named_and_count_nowhere(masks):
         "n000": f"there is no mask {one / 'n000.png'}",
         "n001": "image n001 has no mask",
         "n002": f"{two / 'n002.png'} is not a whole mask",
-        "n003": "the prediction is (32, 24), the truth (24, 32) (H, W)",
+        "n003": "image 0: sizes (H, W) differ: predicted (32, 24), the truth (24, 32)",
         "n004": f"the mask {one / 'n004.png'} must hold 0 (background) ... 3",
         "n005": f"the mask {two / 'n005.png'} must hold 0 (background) ... 3 and decide each",
         "n006": f"{two / 'n006.png'} is no mask: it is of mode RGB",

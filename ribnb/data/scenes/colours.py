@@ -68,37 +68,10 @@ class Coat:
         return skin + (second - skin) * np.clip(inside + np.float32(0.5), 0, 1)
 
 
-# Each gives about the distance, in units, to the nearest edge, positive in the second colour.
-
-
-def _bands(x, y):
-    return _stripes(x, 0.46, 0.5)
-
-
-def _hoops(x, y):
-    return _stripes(y, 0.3, 0.5)
-
-
-def _lines(x, y):
-    return _stripes((x + y) * np.float32(0.7071), 0.21, 0.38)
-
-
-def _chevrons(x, y):
-    return _stripes(x + np.abs(y % np.float32(0.44) - np.float32(0.22)), 0.38, 0.5) * 0.7
-
-
 def _stripes(across, period, share):
     """Stripes of the second colour that fill this share of each period."""
     place = np.abs(across % np.float32(period) - np.float32(period / 2))
     return np.float32(period * share / 2) - place
-
-
-def _spots(x, y):
-    return np.float32(0.12) - _lattice(x, y, 0.4, 0.31)
-
-
-def _rings(x, y):
-    return np.float32(0.05) - np.abs(_lattice(x, y, 0.46, 0.4) - np.float32(0.12))
 
 
 def _lattice(x, y, wide, high):
@@ -128,7 +101,19 @@ def _grid(x, y):
     return np.float32(0.045) - np.minimum(u, v)
 
 
+def _zigzag(y):
+    return np.abs(y % np.float32(0.44) - np.float32(0.22))
+
+
+# Each gives about the distance, in units, to the nearest edge, positive in the second colour.
 _PATTERNS = {
-    each.__name__[1:]: each
-    for each in (_bands, _hoops, _lines, _spots, _rings, _checks, _chevrons, _patches, _grid)
+    "bands": lambda x, y: _stripes(x, 0.46, 0.5),
+    "hoops": lambda x, y: _stripes(y, 0.3, 0.5),
+    "lines": lambda x, y: _stripes((x + y) * np.float32(0.7071), 0.21, 0.38),
+    "chevrons": lambda x, y: _stripes(x + _zigzag(y), 0.38, 0.5) * 0.7,
+    "spots": lambda x, y: np.float32(0.12) - _lattice(x, y, 0.4, 0.31),
+    "rings": lambda x, y: np.float32(0.05) - np.abs(_lattice(x, y, 0.46, 0.4) - np.float32(0.12)),
+    "checks": _checks,
+    "patches": _patches,
+    "grid": _grid,
 }

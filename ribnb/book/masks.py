@@ -21,8 +21,8 @@ from ribnb.core.devices import seeded
 from ribnb.core.files import weights_digest
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
 from ribnb.core.voc import ImageSet
-from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
+from ribnb.data.views import Part
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn import PRESETS, IRNSettings
 from ribnb.masks.irn_net import IRN, load_irn

@@ -19,8 +19,8 @@ from ribnb.core.files import Maps, read_maps
 from ribnb.core.runner import parse_shard
 from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, read_mask
-from ribnb.data.image_sets import Part, readable, spread_out
 from ribnb.data.scenes.images import SceneImages
+from ribnb.data.views import Part, readable, spread_out
 from ribnb.data.voc import VOCImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.masks.crf import CRFSettings, crf_available

@@ -14,8 +14,7 @@ from ribnb.core.devices import resolve_device
 from ribnb.core.files import digest
 from ribnb.core.runner import MASKS, progress, read_record
 from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, images_digest, read_mask
-from ribnb.data.image_sets import Part
-from ribnb.data.views import LabelledViews, ShuffledBatches
+from ribnb.data.views import LabelledViews, Part, ShuffledBatches
 from ribnb.masks.irn import IRNSettings
 from ribnb.masks.irn_net import IRN
 from ribnb.masks.walk import PairKinds, affinities, pair_kinds

@@ -5,15 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from ribnb.data.image_sets import Part, readable, spread_out
 from ribnb.data.views import (
     MEAN,
     STD,
     LabelledViews,
+    Part,
     RandomView,
     ShuffledBatches,
     Views,
     multi_scale_views,
+    readable,
+    spread_out,
     stack,
     to_tensor,
 )

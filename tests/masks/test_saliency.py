@@ -10,8 +10,8 @@ from small_split import Noise
 
 from ribnb.core.files import Maps
 from ribnb.core.voc import read_mask
-from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages, write_scenes
+from ribnb.data.views import Part
 from ribnb.data.voc import VOCImages
 from ribnb.masks.saliency import read_saliency, saliency_mask, saliency_masks, saliency_of
 

@@ -6,8 +6,8 @@ import pytest
 from ribnb.book.masks import SUPERVISION, TRUTH
 from ribnb.book.scenes import TRAINED
 from ribnb.core.voc import read_mask
-from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
+from ribnb.data.views import Part
 from ribnb.masks import stages
 from ribnb.masks.stages import NUM_MASKS, packaged_masks, unpack_masks
 

@@ -15,8 +15,8 @@ from small_split import net as classifier
 
 from ribnb.core.files import read_maps, write_maps
 from ribnb.core.voc import read_mask
-from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
+from ribnb.data.views import Part
 from ribnb.masks import stages
 from ribnb.masks.crf import CRFSettings, crf_available, crf_mask, crf_masks, seed_masks
 from ribnb.masks.irn import IRNSettings, confident, irn_labels, irn_masks, walked_mask

@@ -7,7 +7,7 @@ from small_split import CLASSES, Noise
 
 from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.core.voc import write_mask
-from ribnb.data.image_sets import Part
+from ribnb.data.views import Part
 from ribnb.scores.boundary import TrueOutlines, boundary_f
 from ribnb.scores.confusion import image_confusions
 from ribnb.scores.folders import score_masks, score_split

@@ -8,9 +8,8 @@ from small_training import same
 from torch import nn
 
 from ribnb.core.voc import read_mask, write_mask
-from ribnb.data.image_sets import Part
 from ribnb.data.scenes.images import SceneImages
-from ribnb.data.views import LabelledViews, ShuffledBatches
+from ribnb.data.views import LabelledViews, Part, ShuffledBatches
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.weights import checkpoint_metadata
 from ribnb.segmentation.prediction import predict

@@ -1,21 +1,17 @@
 """The paper's method: losses, pooling, maps, the bottleneck, and the adaptation to each image."""
 
-from ribnb.method.adaptation import Adaptation, Step, adapt
+from ribnb.method.adaptation import adapt
 from ribnb.method.bottleneck import gradient_maps, high_gradient_ratio, region_ratios
-from ribnb.method.cam import MapSum, class_activation_maps
+from ribnb.method.cam import class_activation_maps
 from ribnb.method.inputs import AdaptationInputs
-from ribnb.method.localization import MapsReport, localization_maps, maps_digest, read_steps
+from ribnb.method.localization import localization_maps, read_steps
 from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import gap, gndrp, normalize
 from ribnb.method.settings import RIBSettings
 
 __all__ = [
-    "Adaptation",
     "AdaptationInputs",
-    "MapSum",
-    "MapsReport",
     "RIBSettings",
-    "Step",
     "adapt",
     "class_activation_maps",
     "gap",
@@ -23,7 +19,6 @@ __all__ = [
     "gradient_maps",
     "high_gradient_ratio",
     "localization_maps",
-    "maps_digest",
     "normalize",
     "read_steps",
     "region_ratios",

@@ -1,12 +1,10 @@
 """Scores in %: maps and masks against their truth, what is kept of each image."""
 
-from ribnb.scores.confusion import image_confusions, seed_mask
+from ribnb.scores.confusion import image_confusions
 from ribnb.scores.folders import score_masks, score_split
-from ribnb.scores.image_scores import ImageScores, load_image_scores
+from ribnb.scores.image_scores import load_image_scores
 from ribnb.scores.iou import (
     ORACLE,
-    RELEASED_RANGE,
-    THRESHOLDS,
     by_part,
     class_iou,
     cross_fitted,
@@ -17,9 +15,6 @@ from ribnb.scores.iou import (
 
 __all__ = [
     "ORACLE",
-    "RELEASED_RANGE",
-    "THRESHOLDS",
-    "ImageScores",
     "by_part",
     "class_iou",
     "cross_fitted",
@@ -29,6 +24,5 @@ __all__ = [
     "mean_iou",
     "score_masks",
     "score_split",
-    "seed_mask",
     "seed_miou",
 ]

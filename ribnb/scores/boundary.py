@@ -68,28 +68,19 @@ class TrueOutlines:
         return int((distance <= self.tolerance).sum()), len(these)
 
 
-def class_boundary_f(counts: Int[ndarray, "*batch C 4"]) -> Float[ndarray, "*batch C"]:
-    """The F-score of each class in %, from what ``TrueOutlines.compare`` counted.
+def boundary_f(counts: Int[ndarray, "N C 4"]) -> float:
+    """The boundary F-score of a set of images in %, from what ``TrueOutlines.compare`` counted.
 
-    2 P R / (P + R) of precision P and recall R. It is 0 where only one side has an outline, NaN
-    where neither has.
+    That of a class is 2 P R / (P + R) of precision P and recall R, 0 where only one side has an
+    outline. The mean is over each image's classes with an outline in truth or prediction,
+    background not among them (its outlines are the others'), then over the images that have such
+    classes. NaN if none has.
     """
     found, predicted, matched, true = np.moveaxis(np.asarray(counts), -1, 0)
     precision, recall = (np.nan_to_num(share(*of)) for of in ((found, predicted), (matched, true)))
-    f_score = share(2 * precision * recall, precision + recall) / 100
-    return np.where(predicted + true > 0, np.nan_to_num(f_score), np.nan)
-
-
-def boundary_f(counts: Int[ndarray, "N C 4"]) -> float:
-    """The boundary F-score of a set of images, in %.
-
-    The mean over each image's classes with an outline in truth or prediction, background not
-    among them (its outlines are the others'), then over the images that have such classes. NaN
-    if none has.
-    """
-    scores = class_boundary_f(counts)
-    defined = ~np.isnan(scores)
-    of_images = share(np.nansum(scores, axis=-1), defined.sum(axis=-1)) / 100
+    of_classes = np.nan_to_num(share(2 * precision * recall, precision + recall)) / 100
+    defined = predicted + true > 0  # elsewhere it is 0 and adds nothing
+    of_images = share(of_classes.sum(axis=-1), defined.sum(axis=-1)) / 100
     return float(share(np.nansum(of_images), defined.any(axis=-1).sum()) / 100)
 
 

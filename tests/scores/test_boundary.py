@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from ribnb.data.scenes.rendering import find_border
-from ribnb.scores.boundary import TrueOutlines, boundary_f, class_boundary_f
+from ribnb.scores.boundary import TrueOutlines, boundary_f
 
 SMALL, VOC = (100, 100), (375, 500)  # tolerances of 1.06 and 4.69 pixels
 
@@ -42,7 +42,7 @@ def test_precision_and_recall_are_of_outline_pixels():
     one, two, none = square(at=(10, 10)), square(at=(60, 60)), square(at=(10, 60))
     counts = TrueOutlines(one + two, 2).compare(one + none)
     assert counts[0].tolist() == [76, 152, 76, 152]
-    assert class_boundary_f(counts)[0] == 50
+    assert boundary_f(counts[None]) == 50
     assert TrueOutlines(one + two, 2).compare(one)[0].tolist() == [76, 76, 76, 152]
     assert score(one, one + two) == pytest.approx(200 / 3)
 
@@ -74,7 +74,7 @@ def test_means_are_over_an_images_classes_first():
     one = [[10, 10, 10, 10], [0, 10, 0, 10]]  # 100 and 0
     other = [[0, 0, 0, 0], [4, 4, 4, 4]]  # undefined and 100
     none = [[0, 0, 0, 0], [0, 0, 0, 0]]
-    assert class_boundary_f(np.array([one, other]))[0].tolist() == [100, 0]
+    assert (boundary_f(np.array([one])), boundary_f(np.array([other]))) == (50, 100)
     assert boundary_f(np.array([one, other, none])) == 75
 
 

@@ -106,11 +106,16 @@ def refused(path) -> bool:
     return True
 
 
+def places(content: bytes) -> list[int]:
+    """Some in a file, most of which is a mask's palette, and all at its end."""
+    return [*range(0, len(content) - 80, 16), *range(len(content) - 80, len(content))]
+
+
 def test_no_part_of_a_file_counts_as_whole(tmp_path):
     path = tmp_path / "one.npz"
     write_maps(path, some_maps(1, 5, 6))
     whole = path.read_bytes()
-    for length in range(len(whole)):
+    for length in places(whole):
         path.write_bytes(whole[:length])
         assert refused(path), length
 
@@ -157,11 +162,6 @@ def test_greys_are_classes_too_and_unknown_classes_are_named(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "grey.png", 3), MASK)
     with pytest.raises(ValueError, match=r"grey\.png holds \[3\], but there are 2 classes"):
         read_mask(tmp_path / "grey.png", 2)
-
-
-def places(content: bytes) -> list[int]:
-    """Some in the palette, of which most of a file is, and all behind it."""
-    return [*range(0, len(content) - 80, 16), *range(len(content) - 80, len(content))]
 
 
 def test_no_part_of_a_file_is_read_as_a_mask(tmp_path):

@@ -93,14 +93,6 @@ def test_scenes_are_drawn_as_when_the_nets_of_the_package_learned_from_them(smal
 # Masks ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(64, 300), (97, 131)])
-def test_any_size_holds_an_object(size):
-    scene = render_scene([1, 2], size)
-    for array in (scene.image, scene.mask, scene.instances, scene.parts, scene.saliency):
-        assert array.dtype == np.uint8 and array.shape[:2] == size
-    assert scene.objects and scene.saliency.max() == 255
-
-
 def test_masks_agree(small, large):
     for scene in small + large:
         present = {*np.unique(scene.instances)} - {0, IGNORED}

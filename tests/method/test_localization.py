@@ -145,7 +145,9 @@ def test_shards_together_are_the_run_as_a_whole(tmp_path, undisturbed):
     )
     assert last.pending == 0 and last.stopped == whole.stopped == {"margin": 8, "flood": 0}
     assert maps_in(tmp_path) == maps_in(tmp_path / "whole")
-    assert run(tmp_path, settings=settings).kept == 9
+    before, images = times(tmp_path), Noise()
+    assert run(tmp_path, images, settings=settings, workers=2).kept == 9
+    assert times(tmp_path) == before and images.shown == [], "nothing is made or read again"
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -160,14 +162,6 @@ def test_no_worker_outlives_the_run(tmp_path, fails, monkeypatch):
 
 
 # Resuming ---------------------------------------------------------------------------------
-
-
-def test_a_second_run_makes_nothing_and_reads_nothing(tmp_path):
-    run(tmp_path)
-    before, images = times(tmp_path), Noise()
-    again = run(tmp_path, images, workers=2)
-    assert (again.written, again.kept, images.shown) == ([], 9, [])
-    assert times(tmp_path) == before
 
 
 def test_a_file_that_is_not_whole_is_made_anew_and_the_others_left(tmp_path, undisturbed):

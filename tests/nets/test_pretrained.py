@@ -45,17 +45,6 @@ def is_state(found) -> bool:
     return found.keys() == STATE.keys() and torch.equal(*found.values(), *STATE.values())
 
 
-def test_a_download_is_kept_and_a_file_in_the_cache_needs_no_server(cache):
-    with serving() as server:
-        server.content = CONTENT
-        weights = weights_at(server.server_port)
-        for _ in range(2):
-            assert is_state(starting_weights("net", weights))
-        assert len(server.ranges) == 1
-    assert (cache / NAME).read_bytes() == CONTENT
-    assert is_state(starting_weights("net", weights_at(9)))
-
-
 def refused(weights, cache) -> str:
     """The complaint, after making sure that it names the address and where the file must lie."""
     with pytest.raises(OSError, match=r"Net_Weights\.IMAGENET1K_V1 could not be read") as caught:
@@ -67,17 +56,16 @@ def refused(weights, cache) -> str:
 
 
 @pytest.mark.parametrize(("content", "why"), [(None, "404"), (CONTENT[:-9], "hash")])
-def test_what_cannot_be_downloaded_is_said_and_not_kept(cache, content, why):
-    with serving() as server:
-        server.content = content
+def test_what_cannot_be_downloaded_is_said_and_the_cache_needs_no_network(cache, content, why):
+    with serving(content=content) as server:
         weights = weights_at(server.server_port)
         assert why in refused(weights, cache)
         assert list(cache.iterdir()) == []
-        # afterwards a good one is taken
-        server.content = CONTENT
+        server.content = CONTENT  # afterwards a good one is taken, and kept
         assert is_state(starting_weights("net", weights))
+    assert is_state(starting_weights("net", weights))  # without a network
     (cache / NAME).unlink()
-    assert "refused" in refused(weights, cache)  # without a network
+    assert "refused" in refused(weights, cache)
 
 
 @pytest.mark.parametrize("content", [b"<html>an error page</html>", CONTENT[:300]])

@@ -47,10 +47,6 @@ def test_precision_and_recall_are_of_outline_pixels():
     assert score(one, one + two) == pytest.approx(200 / 3)
 
 
-def test_an_outline_of_another_class_is_no_match():
-    assert score(square(value=2), square(value=1)) == 0
-
-
 def test_nothing_predicted_is_0_and_nothing_at_all_counts_nowhere():
     empty = np.zeros(SMALL, np.uint8)
     assert score(empty, square()) == 0

@@ -17,6 +17,7 @@ Every chapter gets ``dataset``, every one with a group ``rib`` that one, and the
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.constructor import SafeConstructor
 
 from ribnb.core.files import digest
 
@@ -251,17 +253,32 @@ def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
 # Files of parameters ----------------------------------------------------------------------
 
 
+class _Constructor(SafeConstructor):
+    """ruamel's, for which only a plain decimal number is an int, and a date is text."""
+
+    def whole_number(self, node: Any) -> int | str:
+        plain = re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value)
+        return int(node.value) if plain else node.value
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.whole_number)
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
 def read_settings_file(path: str | Path) -> dict[str, Any]:
     """What a YAML file holds: a mapping of names, and lists, of plain values.
 
-    Values are those of YAML 1.2: ``8e-6`` is a number, ``no`` and ``off`` are text. A file that is
-    not there is a FileNotFoundError, anything but a mapping in YAML a SettingsError with the line.
+    ``8e-6`` is a number; ``no`` and ``off``, dates, ``010`` and image ids such as ``2007_000032``
+    are text. A file that is not there is a FileNotFoundError, anything but a mapping in YAML a
+    SettingsError with the line.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of parameters {path}")
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_bytes())
+        values = reader.load(path.read_bytes())
     except (YAMLError, ValueError) as error:  # ValueError: no UTF-8
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

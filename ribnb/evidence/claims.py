@@ -182,9 +182,3 @@ def tally(claims: Sequence[Claim]) -> str:
         f"{len(claims)} comparisons: {words}. Of {number} intervals at 95 %, were there no effect "
         f"at all, about {number / 20:.1f} would lie clear of 0 by the choice of images."
     )
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A Markdown table of a frame's texts, without its index."""
-    texts = frame.astype(str).replace(r"\|", r"\|", regex=True)
-    return texts.to_markdown(index=False, disable_numparse=True)

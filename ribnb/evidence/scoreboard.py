@@ -92,13 +92,10 @@ class Board:
         settings = self.chapters[chapter].from_mapping(parameters)
         return self.published.results.get((chapter, settings.hash()))
 
-    def net(self, chapter: str, seed: int) -> Result | None:
-        """The result on scenes that the rows are planned with."""
-        return self.run(chapter, {**SCENES[chapter], "seed": seed})
-
     def scenes(self, source: Source) -> Cell:
-        """Ours on scenes."""
-        return _cell({seed: self.net(source[0], seed) for seed in NETS}, source)
+        """Ours on scenes, of the runs that the rows are planned with."""
+        given = SCENES[source[0]]
+        return _cell({seed: self.run(source[0], {**given, "seed": seed}) for seed in NETS}, source)
 
     def voc(self, source: Source) -> list[Cell]:
         """Ours on VOC, a cell for each setting that somebody ran."""

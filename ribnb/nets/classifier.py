@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import model_validator
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -144,6 +143,8 @@ def train_classifier(
     digest = None if validation is None else image_set_digest(validation)
 
     def score(record: dict[str, Any]) -> None:
+        if validation is None or not (settings.validate_each_epoch or record["steps"] == steps):
+            return
         score = mean_average_precision(
             net, validation, device, workers=workers, precision=settings.precision
         )
@@ -178,8 +179,7 @@ def train_classifier(
         precision=settings.precision,
         still=[n for n in norms if settings.running_statistics or not n.weight.requires_grad],
         channels_last=True,
-        each_pass=score if validation is not None and settings.validate_each_epoch else None,
-        at_end=None if validation is None else score,
+        each_pass=score,
     )
     if validation is None or training.record.get("validation_images") == digest:
         return training
@@ -234,14 +234,10 @@ def mean_average_precision(
             groups = [torch.stack(views)] if alike else [view[None] for view in views]
             scores += [model(group.to(device)).cpu() for group in groups]
     logits, labels = torch.cat(scores).double().numpy(), images.labels.numpy()
-    precisions = [
-        average_precision_score(labels[:, c], logits[:, c])
-        for c in range(labels.shape[1])
-        if labels[:, c].any()
-    ]
-    if not precisions:
+    occurs = labels.any(axis=0)
+    if not occurs.any():
         raise ValueError("no image has a label, so that no class has an average precision")
-    return float(np.mean(precisions))
+    return float(average_precision_score(labels[:, occurs], logits[:, occurs]))
 
 
 def check_labels(model: CAMNet, images: ImageSet) -> None:

@@ -85,8 +85,7 @@ def fit(
     precision: str = "float32",
     still: Iterable[nn.Module] = (),
     channels_last: bool = False,
-    each_pass: Callable[[dict[str, Any]], None] | None = None,
-    at_end: Callable[[dict[str, Any]], None] | None = None,
+    each_pass: Callable[[dict[str, Any]], None] = lambda record: None,
     label: str = "training",
 ) -> Training:
     """Train a net, go on with a training that was killed, or load the net if it was trained before.
@@ -111,8 +110,8 @@ def fit(
         precision: ``"float32"``, ``"tf32"`` or ``"bfloat16"``.
         still: modules that stay in eval mode.
         channels_last: the memory format of images in the net; faster for large convolutions.
-        each_pass, at_end: take the record, after each pass but the last and when the net is
-            trained and in eval mode, and may add to it.
+        each_pass: takes the record after each pass, after the last when the net is in eval mode,
+            and may add to it.
         label: stands in front of the progress bar.
 
     Raises:
@@ -171,15 +170,14 @@ def fit(
                 record["history"].append(total / images)
                 record["steps"] = step + 1
                 record["seconds"] += time.perf_counter() - start
-                if each_pass is not None and record["steps"] < ends[-1]:
+                if record["steps"] < ends[-1]:
                     each_pass(record)
                 if store and first:
                     store.keep(optimizer, record)
                 start, total, images = time.perf_counter(), 0.0, 0
         finally:
             net.eval().to(memory_format=torch.contiguous_format)
-        if at_end is not None:
-            at_end(record)
+        each_pass(record)
     record["device"] = device_name(device)
     if store and first:
         store.finish(record)

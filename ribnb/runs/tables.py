@@ -94,8 +94,13 @@ def format_table(frame: pd.DataFrame, kind: str, digits: int | None = None) -> s
     text = frame.astype(object).where(frame.notna(), "").map(str)
     if kind == "latex":
         return text.to_latex(index=False, escape=True)
-    text = text.map(lambda value: value.replace("|", "\\|"))
-    return text.to_markdown(index=False, tablefmt="pipe", disable_numparse=True) + "\n"
+    return markdown(text) + "\n"
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A Markdown table of a frame's texts, without its index."""
+    texts = frame.astype(str).replace(r"\|", r"\|", regex=True)
+    return texts.to_markdown(index=False, disable_numparse=True)
 
 
 def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:

@@ -194,7 +194,8 @@ def read(tmp_path):
     ("written", "value"),
     [
         *[("8e-6", 8e-6), ("-3", -3), ("true", True), ("null", None), ("[1, a]", [1, "a"])],
-        *[(text, text) for text in ("no", "off", "1:30", "0/4")],
+        *[(text, text) for text in ("no", "off", "1:30", "0/4", "2007_000032", "010")],
+        *[(text, text) for text in ("2012-05-01", "0x1F")],
     ],
 )
 def test_what_a_value_is_read_as(read, written, value):

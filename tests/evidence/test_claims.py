@@ -7,6 +7,7 @@ import pytest
 import yaml
 from small_results import CHAPTERS, made_up, put
 
+from ribnb.evidence import markdown
 from ribnb.evidence.claims import (
     NO_RESULT,
     Claim,
@@ -14,7 +15,6 @@ from ribnb.evidence.claims import (
     best,
     claims_table,
     compare,
-    markdown,
     side,
     tally,
 )

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from torch import nn
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 PRECISIONS = get_args(Precision)
+DRAWING = threading.RLock()
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
@@ -107,8 +109,8 @@ def evaluation(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Within, what draws from the CPU's global generator draws from this seed; afterwards it goes
-    on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[]):
+    on as if nothing had been drawn. One thread at a time, for all share that generator."""
+    with DRAWING, torch.random.fork_rng(devices=[]):
         # torch.manual_seed would reseed the GPU's generators too, which are not forked
         torch.default_generator.manual_seed(seed)
         yield

@@ -19,10 +19,9 @@ from pydantic import model_validator
 from torch import Tensor
 
 from ribnb.core.devices import seeded
-from ribnb.core.files import Maps, write_maps
 from ribnb.core.runner import progress
 from ribnb.core.settings import Settings, SettingsError, setting
-from ribnb.core.voc import ImageSet, write_mask
+from ribnb.core.voc import ImageSet
 from ribnb.data.digits import DigitScenes, Source, download_mnist
 from ribnb.data.scenes.images import SceneImages
 from ribnb.evidence.differences import Difference, paired_difference
@@ -81,7 +80,7 @@ class SceneSettings(Settings):
     num_images: int = setting(100, "held-out scenes for each net", ge=2)
     retrain: bool = setting(False, "train the nets here instead of loading them")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
-    output_dir: str = setting("", "folder for result.json and what it rests on", identity=False)
+    output_dir: str = setting("", "keeps result.json and nets trained here", identity=False)
 
     @model_validator(mode="after")
     def _nets_that_are_there(self):
@@ -221,17 +220,3 @@ def gain(maps: Sequence[Any], baseline: Sequence[Any], images: SceneImages) -> D
         threshold = seed_miou(side, masks, class_names=images.class_names).best_threshold
         sides.append(image_confusions(side, masks, threshold, len(images.class_names)))
     return paired_difference([sides], np.random.default_rng(0))
-
-
-def write_run(
-    folder: str | Path, images: SceneImages, by_method: dict[str, list[Adaptation]]
-) -> None:
-    """Keep what the scores rest on: ``<method>/<id>.npz``, and ``truth/<id>.png`` beside it."""
-    for name in ("truth", *by_method):
-        Path(folder, name).mkdir(parents=True, exist_ok=True)
-    for index, name in enumerate(images.ids):
-        write_mask(Path(folder, "truth", f"{name}.png"), images.mask(index))
-        for method, results in by_method.items():
-            found = results[index]
-            arrays = (found.class_ids, found.high_res, found.strided)
-            write_maps(Path(folder, method, f"{name}.npz"), Maps(*map(np.asarray, arrays)))

@@ -100,7 +100,6 @@ def read_ablation(
     path: str | Path,
     chapters: Chapters,
     settings_of: SettingsOf | None = None,
-    seeds: Iterable[int] = (),
 ) -> Ablation:
     """Read an ablation's file, and refuse whatever could only fail once it runs.
 
@@ -109,7 +108,6 @@ def read_ablation(
         chapters: chapter -> the class of its settings.
         settings_of: the settings of a chapter with these parameters, where they stand on those of
             a batch.
-        seeds: to take in place of the file's own.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -119,8 +117,6 @@ def read_ablation(
     values = read_settings_file(path)
     with said_of(path):
         ablation = Ablation.from_mapping(values)
-        if seeds:
-            ablation = ablation.replace(seeds=tuple(seeds))
         ablation._settings_of = settings_of or (lambda name, own: chapters[name].from_mapping(own))
         _check_head(ablation, path, chapters)
         _check_runs(ablation)
@@ -131,7 +127,6 @@ def read_ablations(
     where: str | Path | Iterable[Path],
     chapters: Chapters,
     settings_of: SettingsOf | None = None,
-    seeds: Iterable[int] = (),
 ) -> dict[str, Ablation]:
     """Ablations by name, of a folder's ``*.yml`` or of files; errors as of ``read_ablation``."""
     files = Path(where).glob("*.yml") if isinstance(where, str | Path) else where
@@ -139,7 +134,7 @@ def read_ablations(
     for path in sorted(files, key=lambda path: (path.name, path)):
         if path.stem in ablations:
             raise SettingsError(f"{path}: there is another ablation of this name; rename one")
-        ablations[path.stem] = read_ablation(path, chapters, settings_of, seeds)
+        ablations[path.stem] = read_ablation(path, chapters, settings_of)
     return ablations
 
 

@@ -63,7 +63,7 @@ class BatchSettings(Settings, strict=False):
         min_length=1,
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = setting(
-        None, "of the stages, 0 if not said; of the ablations in place of their own", min_length=1
+        None, "of the stages, 0 if not said; ablations have their own", min_length=1
     )
     shards: int = setting(1, "processes that share the images of voc_rib", ge=1)
 
@@ -232,9 +232,7 @@ def read_batch(
     if names is None and not path:
         names = sorted(map(str, FOLDER.glob("*.yml")))
     files = [Path(n if n.endswith((".yml", ".yaml")) else FOLDER / f"{n}.yml") for n in names or ()]
-    ablations = read_ablations(
-        files, chapters, lambda *run: plan.of_ablation(*run).settings, settings.seeds or ()
-    )
+    ablations = read_ablations(files, chapters, lambda *run: plan.of_ablation(*run).settings)
     runs = [
         (f"{name}: {point}, seed {seed}", plan.of_ablation(ablation.chapter, parameters))
         for name, ablation in ablations.items()

@@ -1,6 +1,5 @@
 """Digits and embedded scenes: their data, the nets that come along, many adaptations."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,10 +15,7 @@ from ribnb.book.scenes import (
     scene_nets,
     toy_data,
     train_scene_net,
-    write_run,
 )
-from ribnb.core.files import read_maps
-from ribnb.core.voc import read_mask
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.nets.classifier import load_classifier
@@ -95,19 +91,13 @@ def test_maps_after_some_steps_are_the_maps_of_fewer_steps(model, scenes):
     assert not torch.allclose(cam, all_of_them, atol=1e-3)
 
 
-def test_a_gain_is_that_of_the_scores_and_a_run_keeps_what_these_rest_on(model, scenes, tmp_path):
+def test_a_gain_is_that_of_the_scores(model, scenes):
     how = HOW.replace(iterations=2)
     maps = adapt_to_all(model, scenes, how)
     cams = maps_after(maps, 0, scenes.size, how)
     _, _, masks, _ = scenes.batch()
     new, old = (seed_miou(each, masks, num_classes=6).best_miou for each in (maps, cams))
     assert gain(maps, cams, scenes).difference == pytest.approx(new - old)
-    write_run(tmp_path, scenes, {"RIB": maps})
-    for index, name in enumerate(scenes.ids):
-        kept = read_maps(tmp_path / "RIB" / f"{name}.npz")
-        np.testing.assert_array_equal(kept.high_res, maps[index].high_res)
-        truth = read_mask(tmp_path / "truth" / f"{name}.png")
-        np.testing.assert_array_equal(truth, scenes.mask(index))
 
 
 def test_held_out_scenes_with_a_shape_all_have_one():

@@ -91,7 +91,6 @@ def test_parameters_of_the_settings_file_lie_beneath(write):
     settings = {"num_images": 9, "precision": "bfloat16", "rib": {"margin": 30}}
     given = plan(write, settings).runs[0][1].settings
     assert (given.num_images, given.precision, given.rib.margin) == (6, "bfloat16", 30)
-    assert plan(write, {"batch": {"seeds": [5]}}).runs[0][1].settings.seed == 5
 
 
 def test_stages_hand_their_folders_on(write, tmp_path):

@@ -105,13 +105,7 @@ def mask_grid(
     columns: Mapping[str, Sequence[UInt8[ndarray, "H W"]]],
     title: str,
 ) -> Figure:
-    """One row an image: the image, then one mask a column in VOC's colours, 255 cream.
-
-    Raises:
-        ValueError: there is no image; a column has not one mask for each image.
-    """
-    if not images:
-        raise ValueError("there is no image to show; none has a mask in every column")
+    """One row an image: the image, then one mask a column in VOC's colours, 255 cream."""
     figure, axes = grid(len(images), 1 + len(columns), 1.15, title, ("image", *columns))
     for row, image, *masks in zip(axes, images, *columns.values(), strict=True):
         show_image(row[0], image)

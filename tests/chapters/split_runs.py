@@ -17,7 +17,7 @@ from small_results import in_groups
 from ribnb.core.files import read_maps
 
 _DIGITS = {"seeds": 1, "epochs": 1, "num_images": 200, "hgr_threshold": 0.4}
-_SCENES = {"nets": 1, "num_images": 24, "threshold": 0.3}
+_SCENES = {"nets": 1, "num_images": 12, "threshold": 0.3}
 SMALL = {  # chapter -> parameters for a run of seconds; a group's may stand beside the others
     "toy_bottleneck": _DIGITS,
     "rib_loss": _DIGITS | {"num_adapted": 5, "iterations": 2},

@@ -1,6 +1,5 @@
 """Snakemake runs what is missing or changed, fails job by job, and goes on after any stop."""
 
-import json
 import os
 import signal
 import time
@@ -19,105 +18,81 @@ def wait_for(condition, seconds=300):
     pytest.fail("it did not come to that")
 
 
-def test_runs_what_is_missing_or_changed_or_broken_and_nothing_else(batch):
-    code, output = batch.run()
-    assert code == 0, output
-    assert sorted(batch.begun()) == [1, 2, 3]
-    for path in batch.results():  # time stamps alone are no reason
-        os.utime(path.parent / "parameters.yml")
-    os.utime(batch.root / "book" / "voc_rib.ipynb")
-    before = {path: path.read_text() for path in batch.results()}
-    code, output = batch.run()
-    assert (code, len(batch.begun())) == (0, 3), output
-    code, output = batch.run("--report", "report.html")
-    assert code == 0, output
-    assert "mini: iterations = 2, seed 3" in (batch.root / "report.html").read_text()
-
-    batch.ablation(grid={"rib.iterations": [2, 7]})
-    half, edited, *_ = batch.results()
-    half.write_text(half.read_text()[:100])
-    edited.write_text(edited.read_text().replace('"seed_miou": 4', '"seed_miou": 9'))
-    code, output = batch.run()
-    assert code == 0, output
-    batch.ablation()
-    code, more = batch.run()
-    assert code == 0, more
-    assert len(batch.begun()) == 3 + 3 and batch.begun()[3:].count(7) == 1
-    for path in (half, edited):
-        assert f"{path.relative_to(batch.root)}" in output + more
-    for path, text in before.items():
-        assert read_result(path)["metrics"] == json.loads(text)["metrics"]
+def scores(batch) -> list[float]:
+    return sorted(read_result(path)["metrics"]["seed_miou"] for path in batch.results())
 
 
-def test_a_job_that_fails_fails_alone_and_is_tried_again(batch):
+def test_runs_what_failed_or_is_missing_or_changed_or_broken_and_nothing_else(batch):
     batch.signal("fail_2").touch()
     code, output = batch.run()
     assert code != 0
-    assert len(batch.results()) == 2
+    assert scores(batch) == [41, 43], "a job that fails fails alone"
     assert "not done: mini: iterations = 2, seed 3" in output
     assert "told to fail at 2" in output
     log = next(batch.root.glob("runs/*/*/voc_rib.unfinished.ipynb")).with_name("log.txt")
     assert str(log.relative_to(batch.root)) in output
     assert "told to fail at 2" in log.read_text()
+
     batch.signal("fail_2").unlink()
+    batch.ablation(grid={"rib.iterations": [1, 2, 3, 7]})
+    edited = next(path for path in batch.results() if '"seed_miou": 41' in path.read_text())
+    edited.write_text(edited.read_text().replace('"seed_miou": 41', '"seed_miou": 91'))
+    for path in batch.results():  # time stamps alone are no reason
+        os.utime(path.parent / "parameters.yml")
+    os.utime(batch.root / "book" / "voc_rib.ipynb")
     code, output = batch.run()
-    assert (code, len(batch.results())) == (0, 3), output
-    assert sorted(batch.begun()) == [1, 2, 2, 3]
+    assert (code, scores(batch)) == (0, [41, 42, 43, 47]), output
+    assert f"{edited.relative_to(batch.root)}" in output
+    assert sorted(batch.told("begun")[3:]) == [1, 2, 7]
+
+    code, output = batch.run("--report", "report.html")
+    assert code == 0, output
+    assert "mini: iterations = 2, seed 3" in (batch.root / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("how", "whom"),
-    [(signal.SIGKILL, "all"), (signal.SIGINT, "all"), (signal.SIGKILL, "Snakemake alone")],
-)
-def test_a_call_that_was_killed_is_gone_on_with(batch, how, whom):
+def test_a_call_that_was_killed_is_gone_on_with_and_is_alone_until_then(batch):
     """Jobs that outlive a Snakemake that was killed are waited for, not run beside."""
-    batch.ablation(grid={"rib.iterations": [1, 3]})
-    batch.signal("wait_3").touch()
+    waits = [batch.signal(f"wait_{number}") for number in (1, 2, 3)]
+    for path in waits:
+        path.touch()
     process = batch.start("--cores", "2")
-    wait_for(lambda: len(batch.begun()) == 2 and len(batch.results()) == 1)
-    os.killpg(process.pid, how) if whom == "all" else os.kill(process.pid, how)
-    process.wait(timeout=120)
-    [done] = batch.results()
-    when = done.stat().st_mtime_ns
-    again = batch.start()
-    batch.signal("wait_3").unlink()
-    output, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, output
-    assert done.stat().st_mtime_ns == when, "a result that was there was made again"
-    found = sorted(read_result(path)["metrics"]["seed_miou"] for path in batch.results())
-    assert found == [41, 43]
-    assert sorted(batch.signal("ended").read_text().split()) == ["1", "3"]
-
-
-def test_as_many_jobs_at_a_time_as_cores_allow_and_one_call(batch):
-    for number in (1, 2, 3):
-        batch.signal(f"wait_{number}").touch()
-    process = batch.start("--cores", "2")
-    wait_for(lambda: len(batch.begun()) == 2)
+    wait_for(lambda: len(batch.told("begun")) == 2)
     code, output = batch.run()  # long enough for a third to begin
     assert code != 0
     assert "another call is running the jobs of runs/ablations" in output
-    assert len(batch.begun()) == 2
-    for number in (1, 2, 3):
-        batch.signal(f"wait_{number}").unlink()
-    assert "4 of 4 steps (100%) done" in process.communicate(timeout=300)[0]
-    assert process.returncode == 0
+    assert len(batch.told("begun")) == 2, "more jobs at a time than cores allow"
+
+    first, _ = batch.told("begun")
+    batch.signal(f"wait_{first}").unlink()
+    wait_for(lambda: len(batch.told("begun")) == 3 and batch.told("ended") == [first])
+    [done] = batch.results()
+    when = done.stat().st_mtime_ns
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process = batch.start("--cores", "2")
+    wait_for(lambda: len(batch.told("begun")) == 5)
+    os.kill(process.pid, signal.SIGKILL)  # Snakemake alone
+    process.wait()
+
+    def logs() -> list[str]:
+        paths = sorted(batch.root.glob("runs/*/*/log.txt"))
+        return [path.read_text() for path in paths if path.parent != done.parent]
+
+    before = logs()  # each call begins them anew
+    process = batch.start("--cores", "2")
+    wait_for(lambda: len(now := logs()) == 2 and not {"", *before} & {*now})
+    for path in waits:
+        path.unlink(missing_ok=True)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert len(batch.told("begun")) == 5, "a job was run beside one that was still at work"
+    assert done.stat().st_mtime_ns == when, "a result that was there was made again"
+    assert scores(batch) == [41, 42, 43]
+    assert sorted(batch.told("ended")) == [1, 2, 3]
 
 
 def test_what_is_wrong_is_said_before_anything_runs(batch):
-    import torch
-
-    batch.ablation(grid={"rib.iterations": [1], "rib.poolng": ["gap"]})
-    code, output = batch.run()
+    code, output = batch.run("--cores", "2", "--config", "batch={shard: 2}")
     assert code != 0
-    assert "mini.yml: the point (iterations = 1, poolng = 'gap'): rib.poolng: " in output
-    batch.ablation()
-    (batch.root / "gpu.yml").write_text("device: cuda\nbatch: {ablations: [mini]}\n")
-    wrong = [(["--config", "batch={shard: 2}"], "'shards'?")]
-    if not torch.cuda.is_available():
-        wrong.append((["--configfile", "gpu.yml"], "3 jobs ask for device = 'cuda'"))
-    for words, said in wrong:
-        code, output = batch.run("--cores", "2", *words)
-        assert code != 0
-        assert said in output
-    assert not batch.begun()
+    assert "'shards'?" in output
+    assert not batch.told("begun")

@@ -4,6 +4,9 @@ import json
 
 import pytest
 import torch
+from chapters import Book
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from ribnb.book import CHAPTERS, finish, start
 from ribnb.book.chapters import in_force
@@ -237,11 +240,19 @@ def test_settings_and_run_are_those_of_the_namespace(tmp_path, capsys):
     assert (settings.resamples, run) == (20, None)
 
 
+def injected(**parameters) -> str:
+    """The cell that papermill itself puts into the chapter, with only a warning of a wrong name."""
+    notebook = load_notebook_node(str(Book().notebook("voc_rib")))
+    cells = parameterize_notebook(notebook, parameters).cells
+    (cell,) = (cell for cell in cells if "injected-parameters" in cell.metadata.tags)
+    return cell.source
+
+
 def test_what_papermill_injects_and_nobody_reads_is_refused():
-    cells = ["", "seed = 3", "# Parameters\nseed = 4\nrb = {'iterations': 5}\n"]
+    cells = ["", "seed = 3", injected(seed=4, rb={"iterations": 5})]
     with pytest.raises(SettingsError, match=r"voc_rib has no parameter 'rb'; did you mean 'rib'"):
         start("voc_rib", {"seed": 4, "In": cells})
-    again = [*cells, "# Parameters\nseed = 5\n"]  # after a correction the last such cell counts
+    again = [*cells, injected(seed=5)]  # after a correction the last such cell counts
     assert start("voc_rib", {"seed": 5, "In": again})[0].seed == 5
 
 

@@ -5,7 +5,6 @@ import copy
 import re
 
 import nbformat
-import papermill
 import pytest
 import torch
 import yaml
@@ -132,7 +131,7 @@ def on_mnist(chapter: str, **parameters) -> dict:
     """The chapter's metrics, up to its result."""
     if not (REAL / "MNIST").is_dir():
         pytest.skip("no ../shared/data/MNIST beside this")
-    given = {"digits": "mnist", "data_root": str(REAL), "seeds": 2, **parameters}
+    given = {"digits": "mnist", "data_root": str(REAL), "seeds": 1, **parameters}
     return run_chapter(chapter, None, **given)["metrics"]
 
 
@@ -155,16 +154,3 @@ def test_on_mnist_the_rib_loss_brings_the_shape_back():
     assert len(metrics["rib"]["background"]) == 5
     assert best_rise("rib") >= 0.05
     assert best_rise("rib") > best_rise("bce")
-
-
-def test_under_plain_papermill_a_wrong_name_is_refused_before_training(tmp_path):
-    """Papermill itself only warns of it and would go on with the defaults."""
-    path, output = BOOK.notebook("rib_loss"), tmp_path / "out.ipynb"
-    message = "has no parameter 'learning_rat'; did you mean 'learni"
-    with pytest.raises(papermill.PapermillExecutionError, match=message):
-        papermill.execute_notebook(
-            str(path), str(output), parameters={"learning_rat": 1}, progress_bar=False
-        )
-    training = [cell for cell in code_cells(output) if "train_digit_net(" in cell.source]
-    assert training
-    assert not any(cell.metadata.papermill.status == "completed" for cell in training)

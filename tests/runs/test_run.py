@@ -134,13 +134,6 @@ def test_values_are_read_as_python_writes_them_and_over_those_of_a_file(chapter,
     assert (folder / "runs" / "x" / "tiny.ipynb").is_file()
 
 
-def test_an_unknown_name_ends_with_2_and_runs_nothing(chapter, folder, capsys):
-    assert main(["run", str(chapter), "-p", "numbr=3"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("tiny.ipynb has no parameter 'numbr'; did you mean 'number'?")
-    assert list(folder.iterdir()) == []
-
-
 def test_a_run_that_fails_ends_with_1_and_keeps_the_notebook_of_one_that_did_not(
     chapter, folder, capsys
 ):
@@ -156,11 +149,13 @@ def test_other_mistakes_end_with_2_and_their_message(chapter, folder, capsys):
     (folder / "list.yml").write_text("- 1\n- 2\n")
     for words, message in (
         (["missing.ipynb"], "no chapter at missing.ipynb"),
+        ([str(chapter), "-p", "numbr=3"], "tiny.ipynb has no parameter 'numbr'; did you mean 'nu"),
         ([str(chapter), "-p", "number"], "'number' is not of the form NAME=VALUE"),
         ([str(chapter), "-p", "output_dir=list.yml/deeper"], "list.yml"),
     ):
         assert main(["run", *words]) == 2
         assert message in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["list.yml"], "nothing was run"
 
 
 # Runs over a split ------------------------------------------------------------------------
@@ -179,15 +174,6 @@ def test_without_an_output_folder_a_run_works_in_one_that_vanishes(tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_another_was_quicker_than_does_not_write_over_it(tmp_path):
-    """As two shards do that were started at once with one output_dir."""
-    slow = Run("toy_bottleneck", settings(tmp_path, seeds=2))
-    quick = finish(tmp_path, seeds=5)
-    with pytest.raises(ValueError, match="is a result of other settings"):
-        slow.finish(METRICS, split="test", images=100, seed=[0, 1])
-    assert json.loads((tmp_path / "result.json").read_text()) == quick
-
-
 def test_ctrl_c_is_no_traceback(chapter, monkeypatch, capsys):
     def stopped(*_):
         raise KeyboardInterrupt
@@ -202,7 +188,7 @@ def test_ctrl_c_is_no_traceback(chapter, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(not hasattr(os, "ttyname"), reason="this system has no terminals")
-@pytest.mark.parametrize(("terminal", "variable"), [(True, None), (True, "off"), (False, None)])
+@pytest.mark.parametrize(("terminal", "variable"), [(True, None), (False, "off")])
 def test_bars_go_to_the_terminal_and_never_into_the_notebook(
     chapter, tmp_path, monkeypatch, terminal, variable
 ):
@@ -222,5 +208,5 @@ def test_bars_go_to_the_terminal_and_never_into_the_notebook(
             shown = os.read(screen, 10_000)
         except BlockingIOError:
             shown = b""
-    assert (b"walking" in shown) == (terminal and variable is None)
+    assert (b"walking" in shown) == terminal
     assert "walking:" not in executed.read_text()

@@ -226,12 +226,6 @@ def command(capsys, *words) -> tuple[int, str, str]:
     return main(["table", *map(str, words)]), *capsys.readouterr()
 
 
-def test_names_with_commas_stand_in_quotes(tmp_path, capsys):
-    put(tmp_path, metrics={"RIB, GAP": 1, "x": 2})
-    code, out, _ = command(capsys, tmp_path, "--metrics", '"RIB, GAP", x')
-    assert (code, out.startswith('chapter,seed,"RIB, GAP",x,')) == (0, True)
-
-
 def test_the_command_averages(folder, capsys):
     words = [
         "--by",
@@ -263,12 +257,9 @@ def test_what_is_left_out_is_named(folder, capsys):
     assert second.startswith(f"left out: {path} is stale: ")
 
 
-def test_no_result_ends_with_1(folder, capsys):
+def test_no_result_ends_with_1_and_a_refusal_with_2(folder, capsys):
     code, out, error = command(capsys, folder, "--where", "seed=77")
     assert (code, out, error) == (1, "", f"no result.json to show below {folder}\n")
-
-
-def test_a_refusal_ends_with_2(folder, capsys):
     code, out, error = command(capsys, folder, "--mean")
     assert (code, out) == (2, "")
     assert "put settings.rib.pooling into by" in error and "Traceback" not in error

@@ -139,18 +139,16 @@ def test_on_mnist_the_last_layer_drops_the_shape():
     metrics = on_mnist("toy_bottleneck")
     digit, shape, background = (metrics["hgr"][region] for region in REGIONS)
     assert metrics["accuracy"] > 0.95
-    assert shape[4] - shape[5] >= 0.2
-    assert shape[5] < digit[5]
+    assert shape[4] - shape[5] >= 0.2 > digit[4] - digit[5]
     assert max(background) < 0.1
 
 
 def test_on_mnist_the_rib_loss_brings_the_shape_back():
-    metrics = on_mnist("rib_loss", num_adapted=15, iterations=4)
+    metrics = on_mnist("rib_loss", num_adapted=40, iterations=4)
 
     def best_rise(loss: str) -> float:
         shape, background = (metrics[loss][region] for region in REGIONS[1:])
         return max(s for s, b in zip(shape, background, strict=True) if b < 0.1) - shape[0]
 
     assert len(metrics["rib"]["background"]) == 5
-    assert best_rise("rib") >= 0.05
-    assert best_rise("rib") > best_rise("bce")
+    assert best_rise("rib") >= 0.03 > best_rise("bce")

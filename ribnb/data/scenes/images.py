@@ -32,7 +32,7 @@ from ribnb.data.scenes.rendering import (
 )
 from ribnb.data.views import to_tensor
 
-# The last ones stay in memory, 450 MB of 96 x 96 pixels: only the first pass over them is slow.
+# The last small ones stay in memory, 450 MB: only the first pass over them is slow.
 _drawn = lru_cache(2**13)(render_scene)
 
 # Where each file of an image lies and how it ends.
@@ -85,7 +85,8 @@ class SceneImages(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(f"scene {index} of {len(self)}")
         seed = scene_seed(self.seed, self.split, index)
-        return _drawn(seed, self.size, len(self.class_names))
+        draw = _drawn if max(self.size) <= 96 else render_scene
+        return draw(seed, self.size, len(self.class_names))
 
     @cached_property
     def labels(self) -> UInt8[Tensor, "N C"]:

@@ -29,7 +29,7 @@ def main() -> int:
         "--size", type=size, default=(96, 96), help="side or WIDTHxHEIGHT, pixels: 96, 500x375"
     )
     parser.add_argument("--seed", type=int, default=0, help="another one gives other scenes")
-    parser.add_argument("--classes", type=int, default=6, help="2 to 20, of the list in scenes")
+    parser.add_argument("--classes", type=int, default=6, help="2 to 6, of the list in scenes")
     parser.add_argument("--workers", type=int, default=1, help="processes; the bytes are the same")
     arguments = parser.parse_args()
     start = time.perf_counter()

@@ -13,9 +13,7 @@ from ribnb.data.scenes import heads
 from ribnb.data.scenes.colours import (
     BLACK,
     GLASS,
-    PINK,
     RED,
-    SKY,
     SLATE,
     STEEL,
     WHITE,
@@ -32,10 +30,10 @@ class Creature:
 
     Attributes:
         long, high: half axes of the trunk.
-        legs: number of legs in view: 2, 4 or 6.
+        legs: number of legs in view: 2 or 4.
         leg: length of a leg below the trunk.
         thick: radius of a leg.
-        tail: thin, puff, tuft, fan, curl, plume, stub or none.
+        tail: thin, puff, tuft or fan.
         wing: whether a wing lies on the flank.
 
     ``MIDDLE`` of the body lies there from the middle of the whole object; a head on it is drawn
@@ -59,8 +57,7 @@ class Creature:
 
     def draw(self, sketch: Sketch, coat: Coat) -> None:
         """Draw the body around the origin."""
-        if self.tail != "none":
-            _TAILS[self.tail](sketch, -0.86 * self.long, -0.3 * self.high, coat.tones)
+        _TAILS[self.tail](sketch, -0.86 * self.long, -0.3 * self.high, coat.tones)
         for place in _FAR[self.legs]:
             self._leg(sketch, place, coat.tones.shade)
         for place in _NEAR[self.legs]:
@@ -83,8 +80,8 @@ class Creature:
             sketch.path([start, end], 0.028, coat.tones.light, tip=0.02, line=0)
 
 
-_NEAR = {2: (0.12,), 4: (-0.62, 0.48), 6: (-0.66, 0.0, 0.6)}
-_FAR = {2: (-0.2,), 4: (-0.34, 0.74), 6: (-0.34, 0.32, 0.8)}
+_NEAR = {2: (0.12,), 4: (-0.62, 0.48)}
+_FAR = {2: (-0.2,), 4: (-0.34, 0.74)}
 
 
 def _thin(sketch, x, y, tones):
@@ -108,21 +105,7 @@ def _fan(sketch, x, y, tones):
             sketch.ellipse(-0.36, 0, 0.34, 0.13, colour)
 
 
-def _curl(sketch, x, y, tones):
-    sketch.arc(x - 0.02, y - 0.12, 0.14, 2.6, 1.3, 0.055, tones.skin)
-    sketch.arc(x - 0.1, y - 0.2, 0.12, -0.3, 2.2, 0.045, tones.skin, tip=0.055)
-
-
-def _plume(sketch, x, y, tones):
-    for drop, colour in ((0.06, SKY), (-0.02, PINK), (-0.1, WHITE)):
-        sketch.arc(x - 0.02, y + 0.34 + drop, 0.34, 3.6, 1.05, 0.04, colour, tip=0.11)
-
-
-def _stub(sketch, x, y, tones):
-    sketch.ellipse(x - 0.12, y - 0.08, 0.17, 0.1, tones.skin, turn=0.7)
-
-
-_TAILS = {tail.__name__[1:]: tail for tail in (_thin, _puff, _tuft, _fan, _curl, _plume, _stub)}
+_TAILS = {tail.__name__[1:]: tail for tail in (_thin, _puff, _tuft, _fan)}
 
 
 @dataclass(frozen=True)
@@ -230,33 +213,5 @@ SCENE_CLASSES = (
         Creature(1.08, 0.6, 4, 0.4, 0.17, "tuft"), skin=(0.65, 0.12, 0.26)),
     SceneClass("bird", heads.bird, (0.59, 0.68, 0.93), "chevrons",
         Creature(0.98, 0.62, 2, 0.46, 0.08, "fan", wing=True), skin=(0.36, 0.72, 0.72)),
-    SceneClass("elephant", heads.elephant, (0.09, 0.6, 0.8), "plain",
-        Creature(1.02, 0.72, 4, 0.36, 0.22, "tuft"), skin=(0.58, 0.16, 0.75)),
-    SceneClass("policecar", heads.policecar, (0.66, 0.75, 0.62), "hoops",
-        Vehicle(1.3, 0.33, (-0.6, 0.6), 0.48, (0.3, 0.42), 2, 0.3, 0.24)),
-    SceneClass("pig", heads.pig, (0.3, 0.5, 0.75), "rings",
-        Creature(1.0, 0.68, 4, 0.22, 0.15, "curl"), skin=(0.96, 0.34, 1.0)),
-    SceneClass("fireengine", heads.fireengine, (0.985, 0.88, 0.92), "grid",
-        Vehicle(1.26, 0.42, (0.26, 1.18), 0.44, (0.06, 0.16), 1, 0.25, 0.06)),
-    SceneClass("lion", heads.lion, (0.97, 0.65, 0.6), "lines",
-        Creature(1.04, 0.54, 4, 0.42, 0.15, "tuft"), skin=(0.115, 0.58, 0.95)),
-    SceneClass("icecreamvan", heads.icecreamvan, (0.42, 0.32, 0.95), "bands",
-        Vehicle(1.02, 0.45, (-0.95, 0.83), 0.52, (0.06, 0.12), 2, 0.22, 0.16)),
-    SceneClass("frog", heads.frog, (0.14, 0.45, 0.95), "patches",
-        Creature(0.92, 0.66, 4, 0.18, 0.2, "none"), skin=(0.3, 0.68, 0.76)),
-    SceneClass("bug", heads.bug, (0.9, 0.7, 0.88), "spots",
-        Creature(0.98, 0.7, 6, 0.28, 0.08, "stub"), skin=(0.7, 0.1, 0.25)),
-    SceneClass("flowervan", heads.flowervan, (0.23, 0.72, 0.9), "rings",
-        Vehicle(1.08, 0.43, (-0.99, 0.87), 0.47, (0.14, 0.3), 4, 0.25, 0.3)),
-    SceneClass("mouse", heads.mouse, (0.53, 0.5, 0.72), "plain",
-        Creature(0.94, 0.62, 4, 0.18, 0.11, "thin"), skin=(0.08, 0.08, 0.68)),
-    SceneClass("unicorn", heads.unicorn, (0.68, 0.45, 0.85), "chevrons",
-        Creature(1.0, 0.52, 4, 0.56, 0.13, "plume"), skin=(0.7, 0.04, 1.0)),
-    SceneClass("pizzavan", heads.pizzavan, (0.2, 0.58, 0.62), "checks",
-        Vehicle(1.2, 0.38, (-0.9, 0.72), 0.54, (0.4, 0.4), 2, 0.28, 0.34)),
-    SceneClass("deer", heads.deer, (0.37, 0.6, 0.55), "hoops",
-        Creature(0.98, 0.5, 4, 0.6, 0.1, "puff"), skin=(0.065, 0.58, 0.6)),
-    SceneClass("piratevan", heads.piratevan, (0.75, 0.58, 0.48), "grid",
-        Vehicle(1.22, 0.36, (-0.1, 0.94), 0.48, (0.08, 0.34), 2, 0.3, 0.1)),
 )
 # fmt: on

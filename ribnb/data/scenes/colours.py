@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 WHITE, BLACK, SLATE = (0.98, 0.98, 0.96), (0.09, 0.08, 0.10), (0.20, 0.20, 0.24)
-STEEL, GLASS, SKY = (0.74, 0.77, 0.82), (0.70, 0.89, 0.97), (0.55, 0.78, 0.98)
+STEEL, GLASS = (0.74, 0.77, 0.82), (0.70, 0.89, 0.97)
 RED, YELLOW, PINK = (0.88, 0.13, 0.14), (1.00, 0.83, 0.12), (0.97, 0.66, 0.70)
 
 Colour = tuple[float, float, float]
@@ -46,7 +46,7 @@ class Coat:
 
     Attributes:
         second: the colour of the pattern on the plain tones.
-        texture: "plain" or one of ``_PATTERNS``.
+        texture: one of ``_PATTERNS``.
         shift: moves the pattern, units of the object.
         scale: pixels a unit.
     """
@@ -62,8 +62,6 @@ class Coat:
         skin, second = (
             np.array(colour, np.float32)[:, None, None] for colour in (self.tones.skin, self.second)
         )
-        if self.texture == "plain":
-            return skin
         inside = _PATTERNS[self.texture](x + np.float32(self.shift), y) * np.float32(self.scale)
         return skin + (second - skin) * np.clip(inside + np.float32(0.5), 0, 1)
 
@@ -95,12 +93,6 @@ def _patches(x, y):
     return (wave - np.float32(0.4)) * np.float32(0.12)
 
 
-def _grid(x, y):
-    period = np.float32(0.3)
-    u, v = np.abs(x % period - period / 2), np.abs(y % period - period / 2)
-    return np.float32(0.045) - np.minimum(u, v)
-
-
 def _zigzag(y):
     return np.abs(y % np.float32(0.44) - np.float32(0.22))
 
@@ -108,12 +100,9 @@ def _zigzag(y):
 # Each gives about the distance, in units, to the nearest edge, positive in the second colour.
 _PATTERNS = {
     "bands": lambda x, y: _stripes(x, 0.46, 0.5),
-    "hoops": lambda x, y: _stripes(y, 0.3, 0.5),
     "lines": lambda x, y: _stripes((x + y) * np.float32(0.7071), 0.21, 0.38),
     "chevrons": lambda x, y: _stripes(x + _zigzag(y), 0.38, 0.5) * 0.7,
     "spots": lambda x, y: np.float32(0.12) - _lattice(x, y, 0.4, 0.31),
-    "rings": lambda x, y: np.float32(0.05) - np.abs(_lattice(x, y, 0.46, 0.4) - np.float32(0.12)),
     "checks": _checks,
     "patches": _patches,
-    "grid": _grid,
 }

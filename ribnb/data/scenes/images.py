@@ -51,7 +51,7 @@ class SceneImages(Dataset):
         size: side in pixels, or (height, width).
         seed: scenes of another seed are others.
         split: ``"train"``, ``"val"`` or ``"test"``; each has scenes of its own.
-        num_classes: 2 to 20.
+        num_classes: 2 to 6.
 
     Attributes:
         ids: a name for each image, like none of another seed or split.

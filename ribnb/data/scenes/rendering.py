@@ -81,7 +81,7 @@ def render_scene(
     Args:
         seed: for ``numpy.random.default_rng``, which does not see zeros at the end.
         size: side in pixels, or (height, width), at least 64 each.
-        num_classes: objects are of the first so many of ``CLASS_NAMES``, 2 to 20.
+        num_classes: objects are of the first so many of ``CLASS_NAMES``, 2 to 6.
     """
     height, width = check_scenes(size, num_classes)
     generator = np.random.default_rng(seed)

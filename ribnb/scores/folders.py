@@ -6,7 +6,6 @@ damaged or of different sizes, is left out and named.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from numpy import ndarray
 from ribnb.core.files import read_maps
 from ribnb.core.runner import progress
 from ribnb.core.voc import ImageSet, read_mask
-from ribnb.scores.boundary import COUNTS, TrueOutlines, boundary_f
 from ribnb.scores.confusion import check_mask, map_confusions, mask_confusions
 from ribnb.scores.image_scores import METRICS, RELEASED, ImageScores
 from ribnb.scores.iou import RELEASED_RANGE, THRESHOLDS, MaskScore, SeedScore
@@ -136,25 +134,17 @@ def score_split(
     return SplitScore(tuple(scored), failed, tuple(images.class_names), totals)
 
 
-@dataclass(frozen=True, eq=False)
 class MaskScores(_Scored):
     """What several folders of masks score on the same images, counted image by image."""
-
-    outlines: dict[str, Int[ndarray, "N C 4"]]  # see ``ribnb.scores.boundary.COUNTS``
 
     def score(self, name: str) -> MaskScore:
         """mIoU and scores by class over all images; ValueError as of ``SplitScore.seeds``."""
         return MaskScore(self.confusions[name].sum(axis=0), self._rows())
 
     def metrics(self) -> dict[str, Any]:
-        """The scores that go into a ``result.json``, in %, by name of the masks.
-
-        ``boundary_f`` is left out for masks without any outline.
-        """
-        outlines = {name: boundary_f(counts) for name, counts in self.outlines.items()}
+        """The scores that go into a ``result.json``, in %, by name of the masks."""
         return {
             "mask_miou": {name: self.score(name).miou for name in self.confusions},
-            "boundary_f": {name: f for name, f in outlines.items() if not math.isnan(f)},
             **self._numbers(),
         }
 
@@ -178,32 +168,27 @@ def score_masks(
         indices: which of the images; None for all.
     """
     size, scored, failed = len(images.class_names), [], {}
-    confusions, outlines = ({name: [] for name in folders} for _ in range(2))
+    confusions = {name: [] for name in folders}
     for index in progress(range(len(images)) if indices is None else indices, "scoring masks"):
         image_id = images.ids[index]
         try:
             truth, counted = images.mask(index), []
-            true_outlines = TrueOutlines(truth, size)
             for folder in folders.values():
                 path = Path(folder) / f"{image_id}.png"
                 mask = check_mask(read_mask(path), size, f"the mask {path}", may_ignore=False)
-                (confusion,) = mask_confusions([mask], [truth], size)
-                counted.append((confusion, true_outlines.compare(mask)))
+                counted += mask_confusions([mask], [truth], size)
         except (OSError, ValueError) as error:
             failed[image_id] = str(error)
             continue
         scored.append(image_id)
-        for name, (confusion, outline) in zip(folders, counted, strict=True):
+        for name, confusion in zip(folders, counted, strict=True):
             confusions[name].append(confusion)
-            outlines[name].append(outline)
-
-    def stacked(counts: dict[str, list], *shape: int) -> dict[str, Int[ndarray, "N _ _"]]:
-        # int32 holds any image's pixels, and a split's matrices in half the memory
-        return {name: np.array(of, np.int32).reshape(-1, *shape) for name, of in counts.items()}
-
-    matrices = stacked(confusions, size + 1, size + 1)
-    lines = stacked(outlines, size, len(COUNTS))
-    return MaskScores(tuple(scored), failed, tuple(images.class_names), matrices, lines)
+    # int32 holds any image's pixels, and a split's matrices in half the memory
+    matrices = {
+        name: np.array(of, np.int32).reshape(-1, size + 1, size + 1)
+        for name, of in confusions.items()
+    }
+    return MaskScores(tuple(scored), failed, tuple(images.class_names), matrices)
 
 
 def _range(name: str) -> tuple[float, ...]:

@@ -36,9 +36,8 @@ METRICS = {  # chapter -> the names that its metrics have
     "part_recall_at_cam_precision",
     "voc_classifier": f"map {_SPLIT}",
     "voc_rib": f"logit_growth {_SPLIT}",
-    "voc_masks": "mask_miou boundary_f images failed",
-    "voc_segmentation": "val_miou val_iou_per_class boundary_f val_miou_by_seed seeds images "
-    "failed",
+    "voc_masks": "mask_miou images failed",
+    "voc_segmentation": "val_miou val_iou_per_class val_miou_by_seed seeds images failed",
 }
 RUN_ALL = """
 import json, sys

@@ -8,7 +8,6 @@ from small_split import CLASSES, Noise
 from ribnb.core.files import Maps, read_maps, write_maps
 from ribnb.core.voc import write_mask
 from ribnb.data.views import Part
-from ribnb.scores.boundary import TrueOutlines, boundary_f
 from ribnb.scores.confusion import image_confusions
 from ribnb.scores.folders import score_masks, score_split
 from ribnb.scores.image_scores import METRICS
@@ -171,9 +170,6 @@ def test_scores_are_those_of_the_masks_by_themselves(masks):
         assert (scores.score(name).confusion == plain.confusion).all()
         assert scores.score(name).class_names == ("background", *CLASSES)
         assert metrics["mask_miou"][name] == plain.miou == own.miou(name)
-        pairs = zip(truths, predicted, strict=True)
-        outlines = np.stack([TrueOutlines(truth, 3).compare(mask) for truth, mask in pairs])
-        assert metrics["boundary_f"][name] == boundary_f(outlines)
     assert (metrics["images"], metrics["failed"], own.thresholds) == (9, 0, {})
     assert metrics["mask_miou"]["truth"] == 100 > metrics["mask_miou"]["RIB + IRN"]
 

@@ -6,7 +6,6 @@ what is missing.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -40,14 +39,12 @@ class Side:
         missing: what is, in words.
         maps: which maps or masks of these runs: ``"seeds"``, ``"cam"``, ``"rib_irn"`` and so on.
         chosen: of a side that was chosen by its scores, the point for each seed, in words.
-        values: mIoU of each seed in %, for runs that kept no scores of their images.
     """
 
     scores: tuple[ImageScores, ...] = ()
     missing: str = ""
     maps: str = "seeds"
     chosen: tuple[str, ...] = ()
-    values: tuple[float, ...] = ()
 
     @property
     def cam(self) -> Side:
@@ -145,10 +142,6 @@ def compare(
             ids = sorted(a.ids)
             matrices.append((a.in_order(ids, first.maps), b.in_order(ids, second.maps)))
         difference = paired_difference(matrices, np.random.default_rng(seed), resamples)
-    elif first.values and second.values:
-        by_seed = tuple(a - b for a, b in zip(first.values, second.values, strict=True))
-        mean = float(np.mean(by_seed))
-        difference = Difference(mean, math.nan, math.nan, by_seed, len(by_seed))
     return Claim(asked, paper, difference, missing)
 
 

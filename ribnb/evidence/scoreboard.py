@@ -68,11 +68,12 @@ class Cell:
         return f"{statistics.fmean(self.values):.1f}{spread}, n = {len(self.values)}{label}"
 
     def side(self, maps: str) -> Side:
-        """The scores of its images, where its runs kept them; else their mIoU alone."""
+        """The scores of its images, as far as its runs kept them."""
         folders = [Path(result["path"]).parent for result in self.results]
         scores = tuple(load_image_scores(each) for each in folders if (each / FILE).is_file())
         kept = len(scores) == len(folders) and all(maps in each.confusions for each in scores)
-        return Side(scores if kept else (), self.missing, maps=maps, values=self.values)
+        missing = self.missing or ("" if kept else f"no scores of the images in {maps}")
+        return Side(scores if kept else (), missing, maps=maps)
 
 
 @dataclass(frozen=True)

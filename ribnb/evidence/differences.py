@@ -9,7 +9,6 @@ are the same in one case of four by mere chance, so neither alone is enough.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ class Difference:
 
     Attributes:
         difference: mean over seeds.
-        low: lower end of the 95 % interval of that mean over resampled images; NaN without one.
+        low: lower end of the 95 % interval of that mean over resampled images.
         high: its upper end.
         by_seed: the difference of each seed; empty where only means over seeds were kept.
         seeds: how many there are.
@@ -51,7 +50,7 @@ class Difference:
     def verdict(self) -> str:
         """``HIGHER``, ``LOWER``, ``SAME`` or ``UNDECIDED``, by ``RULE``."""
         lows, highs = (self.low, *self.by_seed), (self.high, *self.by_seed)
-        if self.seeds < LEAST_SEEDS or not all(map(math.isfinite, (*lows, *highs))):
+        if self.seeds < LEAST_SEEDS:
             return UNDECIDED
         if min(lows) >= -MARGIN and max(highs) <= MARGIN:
             return SAME
@@ -60,8 +59,7 @@ class Difference:
     @property
     def interval(self) -> str:
         """The difference with its interval, such as ``"+1.20 [+0.31, +2.05]"``."""
-        ends = "no interval" if math.isnan(self.low) else f"{signed(self.low)}, {signed(self.high)}"
-        return f"{signed(self.difference)} [{ends}]"
+        return f"{signed(self.difference)} [{signed(self.low)}, {signed(self.high)}]"
 
 
 def signed(value: float) -> str:

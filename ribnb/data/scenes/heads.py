@@ -38,14 +38,6 @@ def _beads(sketch, apart, y, radius):
         sketch.disc(side * apart + radius * 0.3, y - radius * 0.35, radius * 0.35, WHITE, line=0)
 
 
-def _smile(sketch, y, bend, sweep=0.8, colour=BLACK, x=0.0):
-    sketch.arc(x, y - bend, bend, pi / 2, sweep, 0.022, colour, line=0)
-
-
-def _cheeks(sketch, apart, y, radius=0.08):
-    _pair(sketch.ellipse, apart, y, radius, radius * 0.75, BLUSH, line=0)
-
-
 def cat(sketch: Sketch, tones: Tones) -> None:
     """Pointed ears, green slit eyes, whiskers."""
     for side in _SIDES:
@@ -64,7 +56,7 @@ def cat(sketch: Sketch, tones: Tones) -> None:
         for drop in (-0.05, 0.05):
             whisker = [(side * 0.22, 0.2 + drop * 0.4), (side * 0.72, 0.17 + drop * 1.8)]
             sketch.path(whisker, 0.018, WHITE, tip=0.01, line=0)
-        _smile(sketch, 0.27, 0.08, 1.2, x=side * 0.08)
+        sketch.arc(side * 0.08, 0.27 - 0.08, 0.08, pi / 2, 1.2, 0.022, BLACK, line=0)
     sketch.polygon([(-0.08, 0.11), (0.08, 0.11), (0, 0.18)], ROSE, 0.02, line=0)
 
 
@@ -77,7 +69,7 @@ def rabbit(sketch: Sketch, tones: Tones) -> None:
     _pair(sketch.box, 0.06, 0.3, 0.06, 0.1, WHITE, 0.02, line=0.02)
     _pair(sketch.ellipse, 0.11, 0.18, 0.15, 0.1, tones.light, line=0.012)
     _beads(sketch, 0.2, -0.08, 0.095)
-    _cheeks(sketch, 0.34, 0.1)
+    _pair(sketch.ellipse, 0.34, 0.1, 0.08, 0.08 * 0.75, BLUSH, line=0)
     sketch.ellipse(0, 0.1, 0.07, 0.05, ROSE, line=0)
 
 

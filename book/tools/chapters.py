@@ -7,7 +7,8 @@
 Python and torch, into _build/executed, and lays the book with these outputs out in
 _build/source. A settings file is YAML, parameter: value, for the chapters that have all of these
 parameters; the others run with their defaults. What stands below a chapter's name is for it alone.
-`store` executes every chapter with its defaults and puts the outputs into book/ itself.
+`store` executes every chapter with its defaults and puts the outputs into book/ itself. As many
+chapters run at a time as there are cores, up to four, and share the cores.
 """
 
 import argparse
@@ -22,8 +23,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -235,21 +239,37 @@ def execute(book: Book, chapter: str, parameters: Mapping, by: Execute, why: str
     print(f"{chapter}: executing ({why})", flush=True)
     start = time.monotonic()
     wanted = key(book, chapter, parameters)
-    output, partial = book.output(chapter), book.executed / f"{chapter}.partial.ipynb"
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.unlink(missing_ok=True)
+    output, unfinished = book.output(chapter), book.executed / f"{chapter}.partial.ipynb"
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.unlink(missing_ok=True)
     try:
         with _empty_folder():
-            by(book.notebook(chapter), partial, parameters)
+            by(book.notebook(chapter), unfinished, parameters)
     except Exception as error:  # whatever went wrong, say in which chapter
-        lies = f"\nAs far as it came, it lies in {os.path.relpath(partial)}."
-        sys.exit(f"{chapter} failed.\n{error}{lies if partial.exists() else ''}")
-    _write(tidied(nbformat.read(partial, as_version=4)), partial)
+        lies = f"\nAs far as it came, it lies in {os.path.relpath(unfinished)}."
+        sys.exit(f"{chapter} failed.\n{error}{lies if unfinished.exists() else ''}")
+    _write(tidied(nbformat.read(unfinished, as_version=4)), unfinished)
     # The key comes last: a run that is killed in between counts as not run.
     book.key_file(chapter).unlink(missing_ok=True)
-    partial.replace(output)
+    unfinished.replace(output)
     book.key_file(chapter).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
     print(f"{chapter}: executed in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def execute_all(calls: list[Callable[[], object]], jobs: int) -> None:
+    """Call them, several at a time if ``jobs`` says so; the first that fails ends all."""
+    if jobs == 1:
+        for call in calls:
+            call()
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", str((os.cpu_count() or 1) // jobs))
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        try:
+            for future in [pool.submit(call) for call in calls]:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -312,22 +332,24 @@ def lay_out(book: Book) -> None:
 # Commands --------------------------------------------------------------------------------
 
 
-def run(book: Book, settings: Mapping, by: Execute = _execute_chapter) -> None:
+def run(book: Book, settings: Mapping, by: Execute = _execute_chapter, jobs: int = 1) -> None:
     """Execute the chapters that are not up to date, and lay out the book with them."""
-    shares = share_out(book, settings) if settings else {}
+    shares, calls = share_out(book, settings) if settings else {}, []
     for chapter in book.chapters():
         parameters = shares.get(chapter, {})
         if reasons := changes(book, chapter, key(book, chapter, parameters)):
-            execute(book, chapter, parameters, by, ", ".join(reasons))
+            calls.append(partial(execute, book, chapter, parameters, by, ", ".join(reasons)))
         else:
             print(f"{chapter}: up to date")
+    execute_all(calls, jobs)
     lay_out(book)
 
 
-def store(book: Book, by: Execute = _execute_chapter) -> None:
+def store(book: Book, by: Execute = _execute_chapter, jobs: int = 1) -> None:
     """Execute every chapter with its defaults and keep the outputs in the book's folder."""
-    for chapter in book.chapters():
-        execute(book, chapter, {}, by, "to be stored")
+    chapters = book.chapters()
+    execute_all([partial(execute, book, one, {}, by, "to be stored") for one in chapters], jobs)
+    for chapter in chapters:
         shutil.copyfile(book.output(chapter), book.notebook(chapter))
 
 
@@ -337,11 +359,12 @@ def main() -> None:
     running = commands.add_parser("run", help="execute what has not yet run on this machine")
     running.add_argument("--settings", type=Path, help="YAML file: parameter names and values")
     commands.add_parser("store", help="execute everything with defaults; outputs go into book/")
-    arguments = parser.parse_args()
+    arguments, jobs = parser.parse_args(), min(os.cpu_count() or 1, 4)
     if arguments.command == "store":
-        return store(Book())
+        return store(Book(), jobs=jobs)
     try:
-        run(Book(), read_settings_file(arguments.settings) if arguments.settings else {})
+        settings = read_settings_file(arguments.settings) if arguments.settings else {}
+        run(Book(), settings, jobs=jobs)
     except (FileNotFoundError, SettingsError) as error:
         sys.exit(str(error))
 

@@ -54,6 +54,14 @@ class Executor:
         nbformat.write(notebook, output)
 
 
+class Fails(Executor):
+    """Stands in for a chapter that breaks off."""
+
+    def __call__(self, path: Path, output: Path, parameters: dict) -> None:
+        super().__call__(path, output, parameters)
+        raise ValueError("R_ND did not fall")
+
+
 @pytest.fixture
 def executor() -> Executor:
     return Executor()
@@ -149,15 +157,20 @@ def test_values_are_refused_before_any_chapter_runs(executor):
 
 
 def test_a_failing_chapter_is_named_and_counts_as_not_run(book, executor):
-    def fails(path, output, parameters):
-        executor(path, output, parameters)
-        raise ValueError("R_ND did not fall")
-
     with pytest.raises(SystemExit, match=r"(?s)first failed.*R_ND did not fall.*first\.partial"):
-        chapters.run(book, {}, fails)
+        chapters.run(book, {}, Fails())
     assert (book.executed / "first.partial.ipynb").exists()
     chapters.run(book, {}, executor)
-    assert [name for name, _ in executor.executed] == ["first", "first", "second"]
+    assert [name for name, _ in executor.executed] == ["first", "second"]
+
+
+def test_several_at_a_time_are_as_one_by_one(book):
+    with pytest.raises(SystemExit, match=r"(?s)first failed.*R_ND did not fall.*first\.partial"):
+        chapters.run(book, {}, Fails(), jobs=2)
+    chapters.run(book, {}, Executor(), jobs=2)
+    for name in ("first", "second"):
+        assert chapters.changes(book, name, chapters.key(book, name, {})) == []
+        assert (book.laid_out / f"{name}.ipynb").read_bytes() == book.output(name).read_bytes()
 
 
 def test_storing_leaves_nothing_to_run_and_nothing_of_the_run(book, executor):

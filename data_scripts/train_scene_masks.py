@@ -34,7 +34,7 @@ def make(seed: int, work: Path, output: Path) -> None:
     runs = {name: work / f"{name}_{seed}" for name in ("voc_rib", "voc_masks", "voc_segmentation")}
     common = {"seed": seed, "num_images": NUM_MASKS}
     given = {
-        "voc_rib": {"variant": "released"},
+        "voc_rib": {},
         "voc_masks": {"maps_run": str(runs["voc_rib"])},
         "voc_segmentation": {"masks": str(runs["voc_masks"])},
     }

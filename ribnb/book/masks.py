@@ -99,8 +99,8 @@ class VOCMasksSettings(StartSettings):
 
     @property
     def maps(self) -> RIBSettings:
-        """How maps of scenes are made here: as ``released``, which IRN here has learned from."""
-        return RIBSettings.scenes("released", seed=self.seed, precision=self.precision)
+        """How maps of scenes are made here: as the paper says, like everywhere in the book."""
+        return RIBSettings.scenes(seed=self.seed, precision=self.precision)
 
     def trained_irn(self, kind: str) -> Path | None:
         """A trained IRN for a kind of maps; None if it must be trained."""

@@ -154,8 +154,7 @@ def why_not_voc(result: Result) -> str:
 
 # What is compared, chapter, names of RIB's maps or masks and of the CAM's.
 RIB_AND_CAM = (
-    ("seeds on 100 scenes, RIB in the paper's variant", "voc_rib", "seeds", "cam"),
-    ("seeds", "voc_masks", "rib", "cam"),
+    ("seeds", "voc_rib", "seeds", "cam"),
     ("seeds after a dense CRF", "voc_masks", "rib_crf", "cam_crf"),
     ("masks after IRN", "voc_masks", "rib_irn", "cam_irn"),
     ("networks on val, without CRF", "voc_segmentation", "rib_irn", "cam_irn"),

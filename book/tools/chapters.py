@@ -1,14 +1,15 @@
 """Run the chapters of the book on this machine, or store them with new outputs.
 
     python book/tools/chapters.py run [--settings FILE]
-    python book/tools/chapters.py store
+    python book/tools/chapters.py store [CHAPTER ...]
 
 `run` executes what has not yet run here with the present notebook, module code, settings,
 Python and torch, into _build/executed, and lays the book with these outputs out in
 _build/source. A settings file is YAML, parameter: value, for the chapters that have all of these
 parameters; the others run with their defaults. What stands below a chapter's name is for it alone.
-`store` executes every chapter with its defaults and puts the outputs into book/ itself. As many
-chapters run at a time as there are cores, up to four, and share the cores.
+`store` executes every chapter, or those that are named, with its defaults and puts the outputs
+into book/ itself. As many chapters run at a time as there are cores, up to four, and share the
+cores.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -345,9 +346,13 @@ def run(book: Book, settings: Mapping, by: Execute = _execute_chapter, jobs: int
     lay_out(book)
 
 
-def store(book: Book, by: Execute = _execute_chapter, jobs: int = 1) -> None:
-    """Execute every chapter with its defaults and keep the outputs in the book's folder."""
-    chapters = book.chapters()
+def store(
+    book: Book, by: Execute = _execute_chapter, jobs: int = 1, names: Iterable[str] = ()
+) -> None:
+    """Execute these chapters, or all, with defaults and keep the outputs in the book's folder."""
+    chapters = [*names] or book.chapters()
+    if unknown := {*chapters} - {*book.chapters()}:
+        sys.exit(f"the book has no {min(unknown)!r}; its chapters: {', '.join(book.chapters())}")
     execute_all([partial(execute, book, one, {}, by, "to be stored") for one in chapters], jobs)
     for chapter in chapters:
         shutil.copyfile(book.output(chapter), book.notebook(chapter))
@@ -358,10 +363,11 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="execute what has not yet run on this machine")
     running.add_argument("--settings", type=Path, help="YAML file: parameter names and values")
-    commands.add_parser("store", help="execute everything with defaults; outputs go into book/")
+    storing = commands.add_parser("store", help="execute with defaults; outputs go into book/")
+    storing.add_argument("names", nargs="*", metavar="CHAPTER", help="which; all if none is named")
     arguments, jobs = parser.parse_args(), min(os.cpu_count() or 1, 4)
     if arguments.command == "store":
-        return store(Book(), jobs=jobs)
+        return store(Book(), jobs=jobs, names=arguments.names)
     try:
         settings = read_settings_file(arguments.settings) if arguments.settings else {}
         run(Book(), settings, jobs=jobs)

@@ -101,7 +101,7 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
     settings = kind(**{name: namespace[name] for name in kind.model_fields if name in namespace})
     if getattr(settings, "dataset", "scenes") == "scenes":
         torch.set_num_threads(1)
-    run = Run(chapter, settings) if "output_dir" in kind.model_fields else None
+    run = Run(chapter, settings) if {"device", "output_dir"} <= kind.model_fields.keys() else None
     from IPython.display import display
 
     if rows := in_force(settings):
@@ -118,6 +118,8 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
 
 def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     """``Run.finish``, with a net among the inputs digested; says what was left out, and why."""
+    if run is None:
+        raise ValueError("a chapter with a result has device and output_dir among its settings")
     digests = {
         name: weights_digest(each) if isinstance(each, torch.nn.Module) else each
         for name, each in fields.pop("inputs", {}).items()

@@ -181,8 +181,11 @@ def test_storing_leaves_nothing_to_run_and_nothing_of_the_run(book, executor):
     assert b"papermill" not in stored and stored.endswith(b"}\n")
     chapters.run(book, {}, executor)
     assert len(executor.executed) == 2
-    chapters.store(book, executor)
+    chapters.store(book, executor, names=["first"])
+    assert len(executor.executed) == 3
     assert book.notebook("first").read_bytes() == stored
+    with pytest.raises(SystemExit, match="the book has no 'third'; its chapters: first, second"):
+        chapters.store(book, executor, names=["third"])
 
 
 # Repository -------------------------------------------------------------------------------

@@ -99,7 +99,8 @@ def plain_adaptation(model, views, labels, batches, settings):
 
 
 def pooled(maps, settings):
-    """(rows, C) logits, a class of an image at a time."""
+    """(rows, C) logits, a class of an image at a time; of GAP and GNDRP alone."""
+    assert settings.pooling in ("gap", "gndrp")
     logits = []
     for one in maps.flatten(0, 1):
         top = one.max().item()

@@ -18,7 +18,7 @@ from numpy import ndarray
 from pydantic import model_validator
 from torch import Tensor
 
-from ribnb.core.devices import seeded
+from ribnb.core.devices import float32_mode, seeded
 from ribnb.core.runner import progress
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet
@@ -187,7 +187,8 @@ def adapt_to_all(model: CAMNet, images: ImageSet, settings: RIBSettings) -> list
             own.net = copy.deepcopy(model).to(memory_format=torch.channels_last)  # a little faster
         return adapt_one(own.net, images, index, settings)
 
-    with ThreadPoolExecutor(os.cpu_count() if on_cpu else 1) as pool:
+    threads = ThreadPoolExecutor(os.cpu_count() if on_cpu else 1)
+    with float32_mode(settings.precision), threads as pool:  # for all of them, there and back
         return list(progress(pool.map(one, range(len(images))), "adapting", len(images)))
 
 

@@ -37,7 +37,7 @@ def model():
 
 def test_the_nets_that_come_along_are_small_and_know_their_classes():
     for (net, images, score), seed in zip(scene_nets(SceneSettings(), "cpu"), TRAINED, strict=True):
-        assert score > 0.9 and images.ids[0].startswith(f"s{seed}_test")
+        assert score > 0.9 and images.ids[0].startswith(f"s{seed}_train")
         assert not net.training
         path = CHECKPOINTS / f"scenes_{seed}.safetensors"
         metadata = checkpoint_metadata(path, "classifier")

@@ -54,7 +54,7 @@ def execute_chapter(
 
     path, output = Path(path), Path(output)
     if not path.is_file():
-        raise FileNotFoundError(f"no chapter at {path}")
+        raise FileNotFoundError(f"no chapter at {path}; names count in the repository's folder")
     parameters = nested(parameters or {})
     refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
     output.parent.mkdir(parents=True, exist_ok=True)

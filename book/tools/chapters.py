@@ -34,6 +34,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from kept import tidied, without_traces, write
 from ribnb.book.chapters import CHAPTERS
 from ribnb.core.settings import (
     SECTIONS,
@@ -56,12 +57,6 @@ PATHS = (  # parameters that name a file or a folder
 )  # fmt: skip
 
 NOT_COPIED = shutil.ignore_patterns("tools", ".ipynb_checkpoints", "__pycache__")
-
-# The same in every stored notebook, whatever machine it ran on.
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {"name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"}
-# What tools leave in the metadata of notebooks and cells when they run them.
-TRACES = ("papermill", "execution", "widgets")
 
 
 @dataclass(frozen=True)
@@ -135,7 +130,7 @@ def key(book: Book, chapter: str, parameters: Mapping) -> dict:
     return {
         **read,
         "notebook": _digest(
-            json.dumps([cell.cell_type, cell.source, _without_traces(cell.metadata)])
+            json.dumps([cell.cell_type, cell.source, without_traces(cell.metadata)])
             for cell in cells
         ),
         "module code": _digest(
@@ -170,11 +165,6 @@ def _files_in(*folders: Path) -> Iterator[str]:
         for path in sorted(folder.rglob("*")):
             if path.suffix == ".yml" or path.name in ("result.json", "image_scores.npz"):
                 yield f"{path.relative_to(folder).as_posix()}\n{_content(path)}"
-
-
-def _without_traces(metadata: Mapping) -> dict:
-    """Metadata as an author wrote it: no traces of a run, no empty tags."""
-    return {k: v for k, v in metadata.items() if k not in TRACES and (k, v) != ("tags", [])}
 
 
 def changes(book: Book, chapter: str, wanted: Mapping) -> list[str]:
@@ -249,7 +239,7 @@ def execute(book: Book, chapter: str, parameters: Mapping, by: Execute, why: str
     except Exception as error:  # whatever went wrong, say in which chapter
         lies = f"\nAs far as it came, it lies in {os.path.relpath(unfinished)}."
         sys.exit(f"{chapter} failed.\n{error}{lies if unfinished.exists() else ''}")
-    _write(tidied(nbformat.read(unfinished, as_version=4)), unfinished)
+    write(tidied(nbformat.read(unfinished, as_version=4)), unfinished)
     # The key comes last: a run that is killed in between counts as not run.
     book.key_file(chapter).unlink(missing_ok=True)
     unfinished.replace(output)
@@ -291,35 +281,7 @@ def _execute_chapter(path: Path, output: Path, parameters: Mapping) -> None:
     execute_chapter(path, output, parameters)
 
 
-# Notebooks as they are kept --------------------------------------------------------------
-
-
-def tidied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A notebook without what depends on the machine, the moment or the tool that ran it."""
-    kept = _without_traces(notebook.metadata)
-    notebook.metadata = nbformat.from_dict(kept | {"kernelspec": KERNEL, "language_info": LANGUAGE})
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(_without_traces(cell.metadata))
-        if cell.cell_type == "code":
-            cell.outputs = _merged(cell.outputs)
-    return notebook
-
-
-def _merged(outputs: list) -> list:
-    """Outputs with neighbouring prints as one: where they are cut is chance."""
-    merged = []
-    for output in outputs:
-        last = merged[-1] if merged else {}
-        if output.output_type == "stream" and last.get("name") == output.name:
-            last.text += output.text
-        else:
-            merged.append(output)
-    return merged
-
-
-def _write(notebook: nbformat.NotebookNode, path: Path) -> None:
-    nbformat.validate(notebook)
-    nbformat.write(notebook, path)
+# Commands --------------------------------------------------------------------------------
 
 
 def lay_out(book: Book) -> None:
@@ -328,9 +290,6 @@ def lay_out(book: Book) -> None:
     shutil.copytree(book.source, book.laid_out, ignore=NOT_COPIED)
     for chapter in book.chapters():
         shutil.copyfile(book.output(chapter), book.laid_out / f"{chapter}.ipynb")
-
-
-# Commands --------------------------------------------------------------------------------
 
 
 def run(book: Book, settings: Mapping, by: Execute = _execute_chapter, jobs: int = 1) -> None:

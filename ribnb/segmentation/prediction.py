@@ -133,8 +133,8 @@ def segmentation_masks(
             probabilities = predict(net, image, settings, device)
         steps = {PLAIN: probabilities}
         if crf is not None:
-            refine = crf_probabilities, np.array(image), probabilities, crf
-            steps[CRF] = apart.submit(*refine).result() if apart else partial(*refine)()
+            refine = partial(crf_probabilities, np.array(image), probabilities, crf)
+            steps[CRF] = apart.submit(refine).result() if apart else refine()
         return {name: shares.argmax(0).astype(np.uint8) for name, shares in steps.items()}
 
     with apart or nullcontext():

@@ -6,8 +6,9 @@ import re
 import nbformat
 import pytest
 import yaml
-from chapters import Book, tidied
+from chapters import Book
 from conftest import ROOT
+from kept import tidied
 from split_runs import code_cells
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 import repository
 from broken_server import serving
+from kept import KERNEL
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from ribnb.core.settings import SettingsError
@@ -30,7 +31,7 @@ def book(tmp_path) -> chapters.Book:
     second = 'margin: float = 600.0\nresults: str = ""'
     for name, default in (("first", "iterations: int = 10"), ("second", second)):
         cells = [new_markdown_cell(f"# {name}"), new_code_cell(default, metadata=parameters)]
-        notebook = new_notebook(cells=cells, metadata={"kernelspec": dict(chapters.KERNEL)})
+        notebook = new_notebook(cells=cells, metadata={"kernelspec": dict(KERNEL)})
         nbformat.write(notebook, tmp_path / f"book/{name}.ipynb")
     return chapters.Book(tmp_path)
 

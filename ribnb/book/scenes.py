@@ -37,7 +37,8 @@ from ribnb.nets.classifier import (
     mean_average_precision,
     train_classifier,
 )
-from ribnb.nets.weights import CHECKPOINTS
+from ribnb.nets.digit_net import DigitNet, train_digit_net
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.confusion import image_confusions
 from ribnb.scores.iou import seed_miou
 
@@ -136,6 +137,23 @@ def toy_data(
         images, labels, regions = each.batch()
         batches[name] = images.to(device), labels.to(device), regions
     return batches
+
+
+def digit_recipe(settings: ToySettings, seed: int) -> dict[str, Any]:
+    """What decides the net of one seed."""
+    named = {name: getattr(settings, name) for name in ("digits", "num_images", "epochs")}
+    return {**named, "seed": seed}
+
+
+def digit_net(
+    settings: ToySettings, seed: int, images: Tensor, labels: Tensor
+) -> tuple[DigitNet, list[float]]:
+    """``train_digit_net`` on the scenes of one seed, or what it gave if that comes along."""
+    path = CHECKPOINTS / f"digits_{seed}.safetensors"
+    made = checkpoint_metadata(path, DigitNet.kind) if path.exists() else {}
+    if made.get("identity") == digit_recipe(settings, seed):
+        return DigitNet.load(path).to(images.device), made["history"]
+    return train_digit_net(images, labels, settings.epochs, seed)
 
 
 def train_scene_net(

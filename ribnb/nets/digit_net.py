@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ribnb.core.devices import seeded
 from ribnb.nets.fitting import fit, logit_loss
+from ribnb.nets.weights import StoredNet
 
 
-class DigitNet(nn.Module):
+class DigitNet(StoredNet):
     """Five convolutions and one fully connected layer, for digit scenes.
 
     The 3 x 3 convolutions keep the resolution, halve it twice (the second and third) and are
@@ -33,6 +34,7 @@ class DigitNet(nn.Module):
     Lee et al. 2021, Figure 1.
     """
 
+    kind = "digits"
     strides = (1, 2, 2, 1, 1)
 
     def __init__(
@@ -43,6 +45,8 @@ class DigitNet(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
+        self.given = {"channels": [*channels], "pooling": pooling, "bias": bias}
         self.pool = {"mean": torch.mean, "max": torch.amax}[pooling]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=bias)
@@ -51,6 +55,10 @@ class DigitNet(nn.Module):
             )
         )
         self.class_layer = nn.Linear(channels[-1], num_classes, bias=bias)
+
+    def design(self) -> dict[str, Any]:
+        """The arguments that build this net."""
+        return {"num_classes": self.num_classes, **self.given}
 
     def features(self, images: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C h w"]:
         """The last feature map T_5, at a quarter of the image's resolution."""

@@ -8,6 +8,7 @@ from small_training import COLOURS, fresh, same
 from ribnb.core.files import weights_digest
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.deeplab import DeepLabV2
+from ribnb.nets.digit_net import DigitNet
 from ribnb.nets.weights import checkpoint_metadata
 
 NAMED = {"class_names": COLOURS}
@@ -17,7 +18,11 @@ def deeplab() -> DeepLabV2:
     return DeepLabV2("scenes", 3, atrous_rates=(1, 3))
 
 
-@pytest.mark.parametrize("build", [fresh, deeplab])
+def digits() -> DigitNet:
+    return DigitNet(3, channels=(4, 4, 4, 4, 6), pooling="max", bias=True)
+
+
+@pytest.mark.parametrize("build", [fresh, deeplab, digits])
 def test_a_net_comes_back_as_it_was_saved(tmp_path, build):
     net, path = build(), tmp_path / "new" / "net.safetensors"
     net.save(path, {**NAMED, "seed": 3})

@@ -11,11 +11,9 @@ from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import (
-    IMAGENET,
     DataSettings,
     ScoredDataSettings,
     StartSettings,
-    torchvision_weights,
 )
 from ribnb.core.devices import seeded
 from ribnb.core.files import weights_digest
@@ -30,10 +28,12 @@ from ribnb.masks.irn_training import train_irn
 from ribnb.masks.stages import NUM_MASKS, network_path, packaged_masks, unpack_masks
 from ribnb.method.localization import localization_maps, maps_digest
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import Architecture, CAMNet
+from ribnb.nets.backbones import Architecture
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training
+from ribnb.nets.published import IMAGENET
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.iou import MaskScore, mask_miou
 from ribnb.segmentation.training import SegmentationSettings, train_segmentation
@@ -114,7 +114,7 @@ class VOCMasksSettings(StartSettings):
         arch, weights = self.net.arch, self.net.weights
         if weights == "theta_0":
             return load_classifier(self.classifier_path, arch, num_classes)
-        return CAMNet(arch, num_classes, weights=torchvision_weights(arch, weights))
+        return CAMNet(arch, num_classes, weights=None if weights == "random" else weights)
 
     @property
     def packaged_seeds(self) -> list[int]:
@@ -266,7 +266,7 @@ class VOCSegmentationSettings(StartSettings):
 
     def first_net(self, num_classes: int) -> DeepLabV2:
         """The network that training starts from; raises OSError for weights that cannot be had."""
-        weights = torchvision_weights(self.net.arch, self.net.weights)
+        weights = None if self.net.weights == "random" else self.net.weights
         weights = self.classifier_path if weights == "theta_0" else weights
         build = DeepLabV2.scenes if self.dataset == "scenes" else DeepLabV2
         with seeded(self.seed):

@@ -30,7 +30,8 @@ from ribnb.method.cam import MapSum
 from ribnb.method.inputs import AdaptationInputs
 from ribnb.method.pooling import normalize
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import CAMNet, SceneBackbone
+from ribnb.nets.backbones import SceneBackbone
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import (
     ClassifierSettings,
     load_classifier,

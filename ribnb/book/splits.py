@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-import torchvision
 from jaxtyping import UInt8
 from numpy import ndarray
 from pydantic import model_validator
@@ -26,7 +25,8 @@ from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.method.pooling import Variant
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import Architecture, CAMNet
+from ribnb.nets.backbones import Architecture
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import (
     ClassifierSettings,
     load_classifier,
@@ -34,18 +34,10 @@ from ribnb.nets.classifier import (
     train_classifier,
 )
 from ribnb.nets.fitting import Training
+from ribnb.nets.published import IMAGENET, refuse_weights
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.folders import MaskScores
 from ribnb.scores.image_scores import ImageScores
-
-IMAGENET = "IMAGENET1K_V1"  # of torchvision's; what the authors started from
-
-
-def torchvision_weights(arch: str, weights: str) -> Any:
-    """What ``CAMNet`` takes for the parameter ``weights``: torchvision's, a path, or None."""
-    if weights == IMAGENET:
-        return torchvision.models.get_model_weights(arch)[IMAGENET]
-    return None if weights == "random" else weights
 
 
 class DataSettings(Settings):
@@ -157,7 +149,7 @@ class StartSettings(SplitSettings):
                 f"net.classifier = {self.net.classifier!r} would not be used: the net starts from "
                 f"net.weights = {self.net.weights!r}. Leave it out, or take theta_0"
             )
-        torchvision_weights(self.net.arch, self.net.weights)
+        refuse_weights(self.net.arch, self.net.weights)
         return self
 
     def _comes_along(self, named: str, learned: Mapping, in_package: Mapping) -> bool:
@@ -238,7 +230,7 @@ class VOCClassifierSettings(ShardSettings):
 
     def first_net(self, num_classes: int) -> CAMNet:
         """The net that training starts from; downloads ImageNet's weights at most once."""
-        weights = torchvision_weights(self.net.arch, self.net.weights)
+        weights = None if self.net.weights == "random" else self.net.weights
         with seeded(self.seed):
             model = CAMNet(self.net.arch, num_classes, self.net.output_stride, weights)
         if self.variant == "released":

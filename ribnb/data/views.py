@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +19,15 @@ from torchvision.transforms.v2 import functional
 from ribnb.core.devices import seeded
 from ribnb.core.voc import IGNORED, ImageSet
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of red, green and blue in [0, 1]
-STD = (0.229, 0.224, 0.225)
+
+class Normalization(NamedTuple):
+    """Mean and standard deviation of red, green and blue in [0, 1] that a net is used to."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET_COLOURS = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Part:
@@ -77,8 +85,12 @@ def readable(images: ImageSet, count: int, labelled: bool = False) -> list[int]:
     return found
 
 
-def to_tensor(image: Image.Image) -> Float[Tensor, "3 H W"]:
-    """The image as a tensor: each channel in [0, 1], minus ``MEAN``, divided by ``STD``.
+def to_tensor(
+    image: Image.Image, normalization: Normalization = IMAGENET_COLOURS
+) -> Float[Tensor, "3 H W"]:
+    """The image as a tensor: each channel in [0, 1], minus the mean, divided by the deviation.
+
+    Give a net's own ``normalization``; ImageNet's usual one is that of all but some of timm's.
 
     Raises:
         ValueError: the image's mode is not RGB.
@@ -86,11 +98,14 @@ def to_tensor(image: Image.Image) -> Float[Tensor, "3 H W"]:
     if image.mode != "RGB":
         raise ValueError(f"the image's mode is {image.mode}; make it RGB: image.convert('RGB')")
     scaled = functional.to_dtype(functional.pil_to_tensor(image), torch.float32, scale=True)
-    return functional.normalize(scaled, MEAN, STD)
+    return functional.normalize(scaled, *normalization)
 
 
 def multi_scale_views(
-    image: Image.Image, scales: Sequence[float], flip: bool = True
+    image: Image.Image,
+    scales: Sequence[float],
+    flip: bool = True,
+    normalization: Normalization = IMAGENET_COLOURS,
 ) -> list[Float[Tensor, "2 3 h w"]]:
     """The image at each of the scales, resized bicubically, with its left-right flip.
 
@@ -101,7 +116,8 @@ def multi_scale_views(
     for scale in scales:
         size = tuple(max(1, round(side * scale)) for side in image.size)
         same = size == image.size
-        view = to_tensor(image if same else image.resize(size, Image.Resampling.BICUBIC))
+        resized = image if same else image.resize(size, Image.Resampling.BICUBIC)
+        view = to_tensor(resized, normalization)
         views.append(torch.stack([view, view.flip(-1)] if flip else [view]))
     return views
 
@@ -121,10 +137,14 @@ class RandomView(nn.Module):
     """
 
     def __init__(
-        self, crop_size: int, long_side: tuple[int, int] | None = None, flip: bool = True
+        self,
+        crop_size: int,
+        long_side: tuple[int, int] | None = None,
+        flip: bool = True,
+        normalization: Normalization = IMAGENET_COLOURS,
     ) -> None:
         super().__init__()
-        self.long_side = long_side
+        self.long_side, self.normalization = long_side, normalization
         self.flip = v2.RandomHorizontalFlip(0.5 if flip else 0.0)
         self.crop = v2.RandomCrop(crop_size, pad_if_needed=True) if crop_size else nn.Identity()
 
@@ -134,7 +154,7 @@ class RandomView(nn.Module):
             length = int(torch.randint(smallest, largest + 1, ()))
             bicubic = v2.InterpolationMode.BICUBIC
             image = functional.resize(image, None, interpolation=bicubic, max_size=length)
-        return self.crop(to_tensor(self.flip(image)))
+        return self.crop(to_tensor(self.flip(image), self.normalization))
 
 
 class Views(Dataset):
@@ -187,8 +207,10 @@ class LabelledViews(Dataset):
         flip: bool,
         seed: int,
         rows_first: bool = False,
+        normalization: Normalization = IMAGENET_COLOURS,
     ) -> None:
         self.images, self.mask, self.crop_size, self.scales = images, mask, crop_size, scales
+        self.normalization = normalization
         self.flip, self.seed, self.rows_first = flip, seed, rows_first
 
     def __len__(self) -> int:
@@ -222,7 +244,7 @@ class LabelledViews(Dataset):
         self, image: Image.Image, mask: Image.Image, generator: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         if not self.crop_size:
-            return to_tensor(image), torch.from_numpy(np.array(mask))
+            return to_tensor(image, self.normalization), torch.from_numpy(np.array(mask))
         starts = {}  # axis -> where the crop begins in the image, and the image in the crop
         for axis in (1, 0) if self.rows_first else (0, 1):
             spare = image.size[axis] - self.crop_size
@@ -234,7 +256,7 @@ class LabelledViews(Dataset):
         rows, columns = slice(y, y + height), slice(x, x + width)
         view = torch.zeros(3, self.crop_size, self.crop_size)
         labels = torch.full((self.crop_size, self.crop_size), IGNORED, dtype=torch.uint8)
-        view[:, rows, columns] = to_tensor(image.crop(box))
+        view[:, rows, columns] = to_tensor(image.crop(box), self.normalization)
         labels[rows, columns] = torch.from_numpy(np.array(mask.crop(box)))
         return view, labels
 

@@ -21,11 +21,8 @@ from ribnb.core.devices import autocast, seeded
 from ribnb.core.files import weights_digest
 from ribnb.core.settings import differences
 from ribnb.data.views import to_tensor
-from ribnb.nets.cam_net import STAGES, CAMNet
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.weights import StoredNet, checkpoint_metadata
-
-# The stages whose features the branch sees: the stem, then layer1 to layer4.
-_PARTS = (STAGES[:4], *((stage,) for stage in STAGES[4:]))
 
 
 class IRN(StoredNet):
@@ -51,11 +48,11 @@ class IRN(StoredNet):
 
     def __init__(self, model: CAMNet, width: int | None = None, seed: int = 0) -> None:
         super().__init__()
-        self.arch = model.arch
+        self.arch, self.normalization = model.arch, model.normalization
         self.width = width or (16 if model.arch == "scenes" else 32)
         self.trunk = nn.ModuleList(
-            nn.Sequential(*(copy.deepcopy(getattr(model.backbone, name)) for name in names))
-            for names in _PARTS
+            nn.Sequential(*(copy.deepcopy(model.backbone.get_submodule(name)) for name in names))
+            for names in model.stages
         )
         self.trunk.requires_grad_(False).eval()
         device = model.class_layer.weight.device
@@ -129,7 +126,7 @@ def boundary_map(net: IRN, image: Image.Image, precision: str = "float32") -> Fl
     The mean is taken of the logits. Put the net into eval mode first.
     """
     device = net.branch.weigh.weight.device
-    view = to_tensor(image).to(device)
+    view = to_tensor(image, net.normalization).to(device)
     with autocast(precision, device):
         there, back = net(torch.stack([view, view.flip(-1)])).float()
     return ((there + back.flip(-1)) / 2).sigmoid()

@@ -83,6 +83,7 @@ def train_irn(
         settings.flip,
         settings.seed,
         rows_first=True,
+        normalization=net.normalization,
     )
     keys = ShuffledBatches(len(images), settings.batch_size, settings.seed, settings.epochs)
     steps = len(keys)

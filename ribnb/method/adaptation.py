@@ -17,7 +17,8 @@ from ribnb.method.cam import MapSum
 from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import POOLINGS, gap
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.cam_net import CAMNet, folded
+from ribnb.nets.backbones import folded
+from ribnb.nets.cam_net import CAMNet
 
 Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]  # the other images and their labels
 
@@ -140,7 +141,7 @@ def adapt(
         evaluation(model),
         float32_mode(settings.precision),
     ):
-        walk = _Walk(model.class_layer, parts, settings, views, labels)
+        walk = _Walk(model, parts, settings, views, labels)
         for k in range(max(settings.iterations + settings.last_map, 1)):
             step = Step(k)
             with torch.set_grad_enabled(k < updates):
@@ -195,19 +196,20 @@ class _Walk:
 
     def __init__(
         self,
-        class_layer: nn.Module,
+        model: CAMNet,
         parts: tuple[nn.Module, nn.Module],
         settings: RIBSettings,
         views: Sequence[Tensor],
         labels: Tensor,
     ) -> None:
-        self.class_layer, self.settings = class_layer, settings
+        self.class_layer, self.with_bias = model.class_layer, model.with_bias
+        self.settings = settings
         frozen, self.moving = parts
-        self.device = class_layer.weight.device
+        self.device = model.class_layer.weight.device
         self.labels = labels.to(self.device)
         self.present = self.labels.nonzero()[:, 0]
         self.optimizer = torch.optim.SGD(
-            [{"params": list(part.parameters())} for part in (self.moving, class_layer)],
+            [{"params": list(part.parameters())} for part in (self.moving, self.class_layer)],
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
@@ -227,11 +229,11 @@ class _Walk:
                 class_maps = self.class_maps(frozen)
                 finite.append(class_maps.isfinite().all())
                 if in_loss:
-                    rows.append(POOLINGS[self.settings.pooling](class_maps, self.settings))
+                    rows.append(self.logits(class_maps))
             cams = class_maps.detach()[:, self.present].relu()
             step.cams.append(cams[0] + cams[1].flip(-1) if self.settings.flip else cams[0])
             if scale == 1:
-                step.gap_logits = gap(class_maps.detach())[:, self.present]
+                step.gap_logits = self.with_bias(gap(class_maps.detach()))[:, self.present]
                 flooded = self.flooded(step)
                 if flooded:
                     break
@@ -263,7 +265,7 @@ class _Walk:
             labels = labels.to(self.device, non_blocking=True)
             class_maps = self.class_maps(self.frozen_features(images))
             _require_finite(class_maps.isfinite(), f"the batch's class maps at step {step.k}")
-            step.batch_logits = POOLINGS[self.settings.pooling](class_maps, self.settings)
+            step.batch_logits = self.logits(class_maps)
             loss = self.loss(step.batch_logits, labels)
             loss.backward()
             step.batch_logits = step.batch_logits.detach()
@@ -288,8 +290,15 @@ class _Walk:
         with autocast(self.settings.precision, self.device):
             return self.class_layer(self.moving(frozen)).float()
 
+    def logits(self, class_maps: Tensor) -> Tensor:
+        """Pooled class maps; a bias, which is in no map, stays as it is."""
+        return self.with_bias(POOLINGS[self.settings.pooling](class_maps, self.settings))
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
+        if self.settings.loss == "softmax":
+            shares = labels.float() / labels.sum(dim=1, keepdim=True).clamp(min=1)
+            return F.cross_entropy(logits, shares, reduction="sum")
         if self.settings.loss == "bce":
             return F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
         return rib_loss(

@@ -13,7 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ribnb.core.devices import seeded, worker_init
 from ribnb.core.voc import ImageSet
-from ribnb.data.views import RandomView, multi_scale_views, stack
+from ribnb.data.views import (
+    IMAGENET_COLOURS,
+    Normalization,
+    RandomView,
+    multi_scale_views,
+    stack,
+)
 from ribnb.method.adaptation import Batch
 from ribnb.method.settings import RIBSettings
 
@@ -29,11 +35,17 @@ class AdaptationInputs(Dataset):
     generator is touched.
     """
 
-    def __init__(self, images: ImageSet, settings: RIBSettings) -> None:
-        self.images, self.settings = images, settings
+    def __init__(
+        self,
+        images: ImageSet,
+        settings: RIBSettings,
+        normalization: Normalization = IMAGENET_COLOURS,
+    ) -> None:
+        self.images, self.settings, self.normalization = images, settings, normalization
         self.labels = images.labels  # read now, not by each worker anew
         sides = settings.long_side_min, settings.long_side_max
-        self.view = RandomView(settings.crop_size, sides if sides[1] else None, flip=True)
+        long_side = sides if sides[1] else None
+        self.view = RandomView(settings.crop_size, long_side, True, normalization)
 
     def __getitem__(
         self, key: tuple[int, int]
@@ -48,7 +60,9 @@ class AdaptationInputs(Dataset):
     def views(self, target: int) -> list[Float[Tensor, "2 3 h w"]]:
         """The image at each of the scales; see ``multi_scale_views``."""
         image = self.images.image(target)
-        return multi_scale_views(image, self.settings.scales, self.settings.flip)
+        return multi_scale_views(
+            image, self.settings.scales, self.settings.flip, self.normalization
+        )
 
     def batch(self, target: int, step: int) -> tuple[Batch, dict[str, str]]:
         """The other images of one step, without those that cannot be read, and these -> why.

@@ -89,7 +89,8 @@ def localization_maps(
     """
     mine = shard_of(images.ids, shard)
     check_labels(model, images)
-    inputs, start = AdaptationInputs(images, settings), time.perf_counter()
+    inputs = AdaptationInputs(images, settings, model.normalization)
+    start = time.perf_counter()
     record = {  # all that decides the maps
         "settings": settings.as_dict(),
         "net": {

@@ -40,7 +40,9 @@ class RIBSettings(Settings):
         1e-4, "of SGD; 1e-4 is what reaches it in the authors' code [released code]", ge=0
     )
     weight_decay: float = setting(0.0, "of SGD [released code]", ge=0)
-    loss: Literal["rib", "bce"] = setting("rib", "L_RIB, or L_BCE for comparison [paper]")
+    loss: Literal["rib", "bce", "softmax"] = setting(
+        "rib", "L_RIB, or for comparison L_BCE, or the cross entropy of a softmax [paper]"
+    )
     margin: float = setting(600.0, "m of L_RIB, see variant [paper; released code]", gt=0)
     pooling: Pooling = setting("gndrp", "from class maps to logits [paper]")
     threshold: float = setting(0.4, "tau of GNDRP [released code]", ge=0, le=1)
@@ -106,8 +108,8 @@ class RIBSettings(Settings):
     )
     moving_stages: int | None = setting(
         None,
-        "last residual stages that move, beside the class layer; None: as the net says, which "
-        "is layer3 and layer4 [released code]",
+        "last of the backbone's stages that move, beside the class layer; None: two, which for a "
+        "ResNet are layer3 and layer4 [released code]",
         ge=0,
         le=4,
     )

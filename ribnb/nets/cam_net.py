@@ -1,104 +1,57 @@
-"""The classifiers that class activation maps are made with: residual networks."""
+"""The classifiers that class activation maps are made with."""
 
 from __future__ import annotations
 
-import copy
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock
 
-from ribnb.nets.weights import StoredNet, load_state, starting_weights
+from ribnb.nets.backbones import new_backbone
+from ribnb.nets.published import IMAGENET, split_head, starting_weights
+from ribnb.nets.weights import StoredNet, load_state
 
-Architecture = Literal["scenes", "resnet18", "resnet34", "resnet50", "resnet101"]
-ARCHITECTURES = get_args(Architecture)
-STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-MOVING = 2  # residual stages that the adaptation moves, in the paper's program: layer3 and layer4
-
-
-class SceneBackbone(nn.Module):
-    """A residual net of four basic blocks for scenes: 98,000 weights, output stride 4.
-
-    The stages have ResNet's names; the stem has stride 2 and no max pooling.
-    """
-
-    widths = (16, 32, 48, 48)
-    strides = (2, 1, 1, 1)
-    stride = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        channels = self.widths[0]
-        self.conv1 = nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.Identity()
-        for stage, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True), 1):
-            shortcut = None
-            if stride != 1 or width != channels:
-                convolution = nn.Conv2d(channels, width, 1, stride=stride, bias=False)
-                shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width))
-            block = BasicBlock(channels, width, stride, shortcut)
-            setattr(self, f"layer{stage}", nn.Sequential(block))
-            channels = width
-
-
-def new_backbone(arch: str, output_stride: int) -> tuple[nn.Module, int, int]:
-    """A backbone with random weights and stages ``STAGES``, its channels, its output stride.
-
-    The stride is 16 (stride 1 in layer4) or 8 (in layer3 too); ``"scenes"`` always has 4.
-    torchvision's ResNets keep the names of their parameters.
-    """
-    if arch not in ARCHITECTURES:
-        raise ValueError(f"arch must be one of {', '.join(ARCHITECTURES)}; got {arch!r}")
-    if arch == "scenes":
-        return SceneBackbone(), SceneBackbone.widths[-1], SceneBackbone.stride
-    if output_stride not in (8, 16):
-        raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
-    resnet = torchvision.models.get_model(arch, weights=None)
-    channels = resnet.fc.in_features
-    del resnet.fc, resnet.avgpool
-    for stage in ("layer4", "layer3")[: 16 // output_stride]:
-        for module in getattr(resnet, stage)[0].modules():  # the shortcut's convolution too
-            if isinstance(module, nn.Conv2d):
-                module.stride = (1, 1)
-    return resnet, channels, output_stride
+MOVING = 2  # stages that the adaptation moves, in the paper's program: layer3 and layer4
 
 
 class CAMNet(StoredNet):
-    """A residual network whose class layer can be read at every position: made for CAMs.
+    """A network whose class layer can be read at every position: made for CAMs.
 
     The class layer is a 1 x 1 convolution without bias on the last feature map. Averaging its
     output over the positions gives the logits, so the output itself says how much each position
-    adds to them.
+    adds to them. A bias, where there is one, belongs to the logits and to no position.
 
     Args:
-        arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's), or
+        arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's),
+            ``"timm/NAME"`` for a convolutional net of timm that takes an ``output_stride``, or
             ``"scenes"``, a small one for the embedded scenes.
         num_classes: C.
-        output_stride: 16, without dilation, as the authors' net, or 8; ``"scenes"`` has 4.
-        weights: torchvision's weights enum of ``arch`` (downloaded and cached), a path of a
-            state dict (``.safetensors`` or torch's format; a torchvision ResNet or a CAMNet),
-            or None for random weights drawn from torch's global generator.
+        output_stride: 16, without dilation in torchvision's, as the authors' net, or 8;
+            ``"scenes"`` has 4.
+        weights: ``"imagenet"`` or torchvision's weights enum of ``arch`` (downloaded and cached;
+            those of ``timm/tf_efficientnet_lite0`` are a package's), a path of a state dict
+            (``.safetensors`` or torch's format; the backbone's or a CAMNet's), or None for
+            random weights drawn from torch's global generator.
+        bias: whether the logits have a bias, (C,), which starts at 0.
 
     Attributes:
-        backbone: the ResNet without its fc; its parameters keep torchvision's names.
+        backbone: the net without its classifier; its parameters keep their library's names.
+        stages: names of its modules, the stem's and those of four stages.
         class_layer: the 1 x 1 convolution.
+        bias: (C,) or None.
         output_stride: pixels of the image for one position of the feature map.
+        normalization: mean and deviation of the colours of the images that it takes.
 
     Raises:
         ValueError: an unknown ``arch`` or ``output_stride``, weights of another architecture or
             of another number of classes.
+        OSError: published weights that are not here and cannot be downloaded.
     """
 
     kind = "classifier"
-    frozen_stages = ("conv1", "bn1", "layer1", "layer2")  # in the paper's program
 
     def __init__(
         self,
@@ -106,30 +59,68 @@ class CAMNet(StoredNet):
         num_classes: int,
         output_stride: int = 16,
         weights: torchvision.models.WeightsEnum | str | Path | None = None,
+        bias: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone, channels, self.output_stride = new_backbone(arch, output_stride)
-        self.arch, self.num_classes = arch, num_classes
-        self.class_layer = nn.Conv2d(channels, num_classes, kernel_size=1, bias=False)
+        face = new_backbone(arch, output_stride)
+        self.backbone, self.stages, self.normalization = (
+            face.module,
+            face.stages,
+            face.normalization,
+        )
+        self.arch, self.num_classes, self.output_stride = arch, num_classes, face.output_stride
+        self.class_layer = nn.Conv2d(face.channels, num_classes, kernel_size=1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
         if weights is not None:
             state = starting_weights(arch, weights)
             own = any(name.startswith("backbone.") for name in state)
-            state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+            state = state if own else split_head(state)[0]
             load_state(self if own else self.backbone, state, f"{weights}", arch)
+
+    @classmethod
+    def imagenet(cls, arch: str, output_stride: int = 16) -> CAMNet:
+        """ImageNet's classifier of 1,000 classes as it is published, in eval mode.
+
+        Raises:
+            ValueError: ``arch`` has no such weights, or more than an average and one layer
+                between its last feature map and its classes.
+            OSError: the weights are not here and cannot be downloaded.
+        """
+        with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
+            net = cls(arch, 1000, output_stride, weights=IMAGENET, bias=True)
+        head = split_head(starting_weights(arch, IMAGENET))[1]
+        head = {name.split(".")[-1]: value for name, value in head.items()}
+        if len(head) != 2 or head["weight"].shape[1] != net.class_layer.in_channels:
+            raise ValueError(f"{arch} does not classify by one layer after an average")
+        with torch.no_grad():
+            net.class_layer.weight.copy_(head["weight"].view_as(net.class_layer.weight))
+            net.bias.copy_(head["bias"])
+        return net.eval()
 
     def design(self) -> dict[str, Any]:
         """The arguments that build this net."""
-        return {name: getattr(self, name) for name in ("arch", "num_classes", "output_stride")}
+        names = ("arch", "num_classes", "output_stride")
+        bias = {} if self.bias is None else {"bias": True}
+        return {name: getattr(self, name) for name in names} | bias
+
+    @property
+    def frozen_stages(self) -> tuple[str, ...]:
+        """Names of the modules that the paper's program leaves alone, of those with weights."""
+        names = [name for stage in self.stages[:-MOVING] for name in stage]
+        return tuple(n for n in names if [*self.backbone.get_submodule(n).parameters()])
 
     def split(self, moving: int | None = None) -> tuple[nn.Sequential, nn.Sequential]:
         """The backbone in two: what the adaptation leaves alone, then what it moves.
 
-        The second part holds the last ``moving`` residual stages, 0 to 4; None is layer3 and
-        layer4, all but ``frozen_stages``. Both are the net's own modules, not copies.
+        The second part holds the last ``moving`` stages, 0 to 4; None is two, as in the paper's
+        program, a ResNet's layer3 and layer4. Both are the net's own modules, not copies.
         """
-        stages = [getattr(self.backbone, stage) for stage in STAGES]
-        cut = len(STAGES) - (MOVING if moving is None else moving)
-        return nn.Sequential(*stages[:cut]), nn.Sequential(*stages[cut:])
+        cut = len(self.stages) - (MOVING if moving is None else moving)
+        first, last = (
+            nn.Sequential(*(self.backbone.get_submodule(name) for part in parts for name in part))
+            for parts in (self.stages[:cut], self.stages[cut:])
+        )
+        return first, last
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The last feature map T_l."""
@@ -137,34 +128,15 @@ class CAMNet(StoredNet):
         return moving(frozen(images))
 
     def class_maps(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
-        """The class layer's output at every position, before any ReLU."""
+        """The class layer's output at every position, before any ReLU; no bias is in it."""
         return self.class_layer(self.features(images))
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
-        """Logits y, before any sigmoid: GAP of the class maps."""
-        return self.class_maps(images).mean(dim=(2, 3))
+        """Logits y, before any sigmoid: GAP of the class maps, plus the bias if there is one."""
+        return self.with_bias(self.class_maps(images).mean(dim=(2, 3)))
+
+    def with_bias(self, pooled: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
+        """Logits from pooled class maps."""
+        return pooled if self.bias is None else pooled + self.bias
 
     forward = logits
-
-
-def folded(module: nn.Module) -> nn.Module:
-    """A twin, for evaluation, whose convolutions do the work of the batch norms after them.
-
-    With its running statistics batch norm is a factor and a shift for each channel, so the
-    convolution's weights can hold both; one pass over every feature map is saved. Rounding
-    apart, the outputs are the same. The new weights do not follow later changes of the module's.
-
-    Args:
-        module: in eval mode; where a convolution and a batch norm are neighbours among a
-            module's children, the one must feed the other, as in torchvision's ResNets.
-    """
-    children = {name: folded(child) for name, child in module.named_children()}
-    for (name, first), (after, second) in pairwise(list(children.items())):
-        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-            fused = fuse_conv_bn_eval(first, second)
-            children[name] = fused.to(memory_format=torch.channels_last)
-            children[after] = nn.Identity()
-    # Not a deep copy: that takes longer than what is saved in a step on a fast GPU.
-    twin = copy.copy(module)
-    twin._modules = children
-    return twin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from ribnb.core.devices import (
 from ribnb.core.runner import progress
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, image_set_digest
-from ribnb.data.views import RandomView, ShuffledBatches, Views, to_tensor
+from ribnb.data.views import (
+    IMAGENET_COLOURS,
+    Normalization,
+    RandomView,
+    ShuffledBatches,
+    Views,
+    to_tensor,
+)
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.fitting import Training, fit, logit_loss, shuffled
 
@@ -98,10 +106,10 @@ class ClassifierSettings(Settings):
         warm_up = min(1.0, (step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
         return self.learning_rate * warm_up * (1 - step / steps) ** self.power
 
-    def view(self) -> RandomView:
-        """The random views of the training images."""
+    def view(self, normalization: Normalization = IMAGENET_COLOURS) -> RandomView:
+        """The random views of the training images, in the net's colours."""
         long_side = (self.long_side_min, self.long_side_max) if self.long_side_max else None
-        return RandomView(self.crop_size, long_side, self.flip)
+        return RandomView(self.crop_size, long_side, self.flip, normalization)
 
 
 def train_classifier(
@@ -162,10 +170,11 @@ def train_classifier(
         weight_decay=settings.weight_decay,
     )
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    views = Views(images, settings.view(net.normalization), settings.seed)
     training = fit(
         net,
         optimizer,
-        shuffled(Views(images, settings.view(), settings.seed), keys, device, workers),
+        shuffled(views, keys, device, workers),
         keys.ends(),
         logit_loss,
         lambda step: settings.rate(step, steps),
@@ -217,7 +226,7 @@ def mean_average_precision(
     check_labels(model, images)
     device = resolve_device(device)
     loader = DataLoader(
-        Views(images, to_tensor),
+        Views(images, partial(to_tensor, normalization=model.normalization)),
         batch_size,
         sampler=[(0, index) for index in range(len(images))],
         num_workers=workers,

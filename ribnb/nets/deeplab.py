@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,16 @@ import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ribnb.nets.cam_net import STAGES, new_backbone
-from ribnb.nets.weights import StoredNet, load_state, starting_weights
+from ribnb.nets.backbones import ARCHITECTURES, new_backbone
+from ribnb.nets.published import split_head, starting_weights
+from ribnb.nets.weights import StoredNet, load_state
 
 ATROUS_RATES = (6, 12, 18, 24)
 # They reach as far in a scene's small map as the above in the map of a crop of 321 pixels.
 SCENE_RATES = (3, 6, 9, 12)  # for output stride 4
 RESNET_SCENE_RATES = (2, 3, 5, 6)  # for output stride 8
 DILATIONS = {"layer3": 2, "layer4": 4}
-_OTHER_HEADS = ("fc.", "class_layer.")  # a classifier's, which has no use here
+_CLASS_LAYER = ("class_layer.", "bias")  # a CAM net's, which has no use here
 
 
 class DeepLabV2(StoredNet):
@@ -30,16 +32,15 @@ class DeepLabV2(StoredNet):
     side; their sum is the logits. They start at N(0, 0.01), bias 0, from torch's global generator.
 
     Args:
-        arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's), or
-            ``"scenes"``, the small backbone of the embedded scenes, which is not dilated.
+        arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's),
+            ``"timm/NAME"``, which timm dilates, or ``"scenes"``, the small backbone of the embedded
+            scenes, which is not dilated.
         num_classes: C, without the background.
         atrous_rates: dilations of the branches, in positions of the feature map.
-        weights: of the backbone at the start: torchvision's weights enum of ``arch``, a path of a
-            state dict (``.safetensors`` or torch's format; a torchvision ResNet or a ``CAMNet``,
-            whose class layer is left out), or None for random ones.
+        weights: of the backbone at the start, as ``CAMNet`` takes them; a class layer is left out.
 
     Attributes:
-        backbone: the ResNet without its fc; its parameters keep torchvision's names.
+        backbone, normalization: as of a ``CAMNet``.
         branches: the atrous convolutions.
         output_stride: pixels of the image for one position of the logits, 8 (``"scenes"``: 4).
             Position i sees the image around pixel ``i * output_stride``.
@@ -60,22 +61,28 @@ class DeepLabV2(StoredNet):
         weights: torchvision.models.WeightsEnum | str | Path | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, channels, self.output_stride = new_backbone(arch, output_stride=8)
+        face = new_backbone(arch, output_stride=8)
+        self.backbone, self.stages, self.normalization = (
+            face.module,
+            face.stages,
+            face.normalization,
+        )
+        self.output_stride = face.output_stride
         self.arch, self.num_classes = arch, num_classes
         self.atrous_rates = tuple(atrous_rates)
-        for stage, dilation in DILATIONS.items() if arch != "scenes" else ():
+        for stage, dilation in DILATIONS.items() if arch in ARCHITECTURES[1:] else ():
             for module in getattr(self.backbone, stage).modules():
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                     module.dilation = module.padding = (dilation, dilation)
         if weights is not None:
             state = {
                 name.removeprefix("backbone."): value
-                for name, value in starting_weights(arch, weights).items()
-                if not name.startswith(_OTHER_HEADS)
+                for name, value in split_head(starting_weights(arch, weights))[0].items()
+                if not name.startswith(_CLASS_LAYER)
             }
             load_state(self.backbone, state, f"{weights}", arch)
         self.branches = nn.ModuleList(
-            nn.Conv2d(channels, num_classes + 1, 3, padding=rate, dilation=rate)
+            nn.Conv2d(face.channels, num_classes + 1, 3, padding=rate, dilation=rate)
             for rate in self.atrous_rates
         )
         for branch in self.branches:
@@ -95,8 +102,8 @@ class DeepLabV2(StoredNet):
 
     def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The last feature map; h = ceil(H / output_stride)."""
-        for stage in STAGES:
-            images = getattr(self.backbone, stage)(images)
+        for name in chain.from_iterable(self.stages):
+            images = self.backbone.get_submodule(name)(images)
         return images
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C+1 h w"]:

@@ -1,4 +1,4 @@
-"""Weights in and out: published ones, plain state dicts, and the book's own checkpoints."""
+"""Weights in and out: plain state dicts, and the book's own checkpoints."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum, get_model_weights
 
 from ribnb.core.files import provenance, weights_digest, write_whole
 from ribnb.core.settings import differences
@@ -129,29 +127,6 @@ def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, 
     if kind not in (None, metadata["kind"]):
         raise ValueError(f"{path} is of the kind {metadata['kind']!r}, not {kind!r}")
     return metadata
-
-
-def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
-    """The state dict in a file, or torchvision's: downloaded once, its checksum compared.
-
-    Raises:
-        ValueError: weights of another architecture; a file that holds no whole state dict.
-        OSError: no file, or published weights that are neither in the cache nor to be downloaded.
-    """
-    if not isinstance(weights, WeightsEnum):
-        return read_state_dict(weights)
-    known = () if arch == "scenes" else get_model_weights(arch)
-    if weights not in known:
-        raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
-    # a wrong checksum is a RuntimeError, a page in place of the file an UnpicklingError
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise OSError(
-            f"the weights {weights} could not be read from {path} or {weights.url} ({error}). "
-            f"Fetch that file by hand to {path}, or give a path of weights that you have"
-        ) from error
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:

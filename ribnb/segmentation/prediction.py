@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 from PIL import Image
@@ -31,10 +30,10 @@ from ribnb.data.voc import VOCImages
 from ribnb.masks.crf import CRFSettings, crf_probabilities, require_crf
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import process_group
+from ribnb.nets.published import refuse_weights
 from ribnb.segmentation.training import SegmentationSettings, check_classes, train_segmentation
 
 PLAIN, CRF = "plain", "crf"
-IMAGENET = "imagenet"
 
 
 @torch.no_grad()
@@ -53,7 +52,7 @@ def predict(
     device = resolve_device(device)
     net.to(device)
     size, total = (image.height, image.width), 0.0
-    views = multi_scale_views(image, settings.test_scales, settings.test_flip)
+    views = multi_scale_views(image, settings.test_scales, settings.test_flip, net.normalization)
     with evaluation(net), float32_mode(settings.precision):
         for view in views:
             with autocast(settings.precision, device):
@@ -186,13 +185,8 @@ def segment(
     if crf and not predict:
         raise ValueError("--crf refines the masks of --predict SPLIT; name a split")
     arch = arch or ("resnet101" if variant == "voc" else "scenes")
-    if weights == IMAGENET and arch == "scenes":
-        raise ValueError(
-            "ImageNet has no weights of the net scenes; give --weights classifier.safetensors"
-        )
+    refuse_weights(arch, weights)
     start = None if weights == "random" else weights
-    if weights == IMAGENET:
-        start = torchvision.models.get_model_weights(arch).IMAGENET1K_V1
     build = DeepLabV2.scenes if variant == "scenes" else DeepLabV2
     with process_group(device) as here:
         images = VOCImages(data_root, split)

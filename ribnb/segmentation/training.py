@@ -156,6 +156,7 @@ def train_segmentation(
         (settings.scale_min, settings.scale_max),
         settings.flip,
         settings.seed,
+        normalization=net.normalization,
     )
     keys = ShuffledBatches(
         len(images),

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from small_split import net as alive
 from small_training import fresh, same
 
-from ribnb.nets.cam_net import ARCHITECTURES, CAMNet, folded
+from ribnb.nets.backbones import ARCHITECTURES, folded
+from ribnb.nets.cam_net import CAMNet
 
 RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
 

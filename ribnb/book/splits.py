@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -34,10 +35,19 @@ from ribnb.nets.classifier import (
     train_classifier,
 )
 from ribnb.nets.fitting import Training
-from ribnb.nets.published import IMAGENET, refuse_weights
+from ribnb.nets.published import IMAGENET, IN_PACKAGE, refuse_weights
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.folders import MaskScores
 from ribnb.scores.image_scores import ImageScores
+
+Dataset = Literal["scenes", "photographs", "voc"]
+
+
+def rib_preset(dataset: Dataset | None, variant: Variant = "paper") -> Callable[..., RIBSettings]:
+    """Where the settings of the adaptation start from, for a data set."""
+    if dataset in ("scenes", "photographs"):
+        return partial(getattr(RIBSettings, dataset), variant)
+    return getattr(RIBSettings, variant)
 
 
 class DataSettings(Settings):
@@ -55,7 +65,7 @@ class ScoredDataSettings(DataSettings):
 class SplitSettings(Settings):
     """Parameters of every chapter on a whole split."""
 
-    dataset: Literal["scenes", "voc"] = setting("scenes", "whose settings hold")
+    dataset: Dataset = setting("scenes", "whose settings hold")
     data_root: str = setting("", "folder in VOC's layout; none: drawn scenes", identity=False)
     split: str = setting("train", "images to work on: a list's name or path")
     num_images: int = setting(100, "how many of them, spread over the list; 0: all", ge=0)
@@ -68,10 +78,10 @@ class SplitSettings(Settings):
 
     @model_validator(mode="after")
     def _voc_has_a_folder(self):
-        if self.dataset == "voc" and not self.data_root:
+        if self.dataset != "scenes" and not self.data_root:
             raise SettingsError(
-                "dataset = 'voc' needs a data_root, a folder that holds VOCdevkit/VOC2012; "
-                "`python data_scripts/get_voc.py data` fetches it to data"
+                f"dataset = {self.dataset!r} needs a data_root, a folder in VOC's layout; "
+                "`python data_scripts/get_voc.py data` fetches VOC to data"
             )
         return self
 
@@ -107,7 +117,7 @@ class SplitSettings(Settings):
         named = self.net.classifier if isinstance(self, StartSettings) else self.classifier
         if named:
             return Path(named)
-        if self.dataset == "voc" or self.seed not in TRAINED:
+        if self.dataset != "scenes" or self.seed not in TRAINED:
             raise SettingsError(
                 f"no classifier for dataset = {self.dataset!r} and seed = {self.seed}: name a "
                 "classifier.safetensors, which the chapter voc_classifier leaves in its "
@@ -170,6 +180,9 @@ class ClassifierNetSettings(Settings):
     arch: Architecture = setting("resnet50", "the architecture; scenes: that of their own net")
     weights: str = setting(IMAGENET, f"to start from: {IMAGENET}, random, or a path")
     output_stride: Literal[8, 16] = setting(16, "pixels a position of a ResNet's map")
+    moving_stages: int | None = setting(
+        None, "last stages that learn; None: all (released: two)", ge=0, le=4
+    )
 
 
 class ClassifierDataSettings(DataSettings):
@@ -201,6 +214,12 @@ class VOCClassifierSettings(ShardSettings):
                 # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
                 "recipe": ClassifierSettings.scenes(epochs=6, **watched),
             }[group]
+        if given.get("dataset") == "photographs":
+            return {
+                "data": ClassifierDataSettings(),
+                "net": ClassifierNetSettings(arch=IN_PACKAGE, moving_stages=1),
+                "recipe": ClassifierSettings.photographs(),
+            }[group]
         if group == "recipe" and given.get("variant") == "released":
             return ClassifierSettings.released(**watched)
         return ClassifierSettings(**watched) if group == "recipe" else super().preset(group, given)
@@ -217,8 +236,7 @@ class VOCClassifierSettings(ShardSettings):
     @property
     def cam(self) -> RIBSettings:
         """How CAMs are made: the adaptation's views, and no step."""
-        preset = RIBSettings.scenes if self.dataset == "scenes" else RIBSettings.paper
-        return preset(iterations=0, seed=self.seed, precision=self.precision)
+        return rib_preset(self.dataset)(iterations=0, seed=self.seed, precision=self.precision)
 
     def training_images(self) -> ImageSet:
         """See ``images``."""
@@ -233,8 +251,8 @@ class VOCClassifierSettings(ShardSettings):
         weights = None if self.net.weights == "random" else self.net.weights
         with seeded(self.seed):
             model = CAMNet(self.net.arch, num_classes, self.net.output_stride, weights)
-        if self.variant == "released":
-            model.split()[0].requires_grad_(False)
+        if self.variant == "released" or self.net.moving_stages is not None:
+            model.split(self.net.moving_stages)[0].requires_grad_(False)
         return model
 
 
@@ -270,10 +288,7 @@ class VOCRIBSettings(ShardSettings):
         """Of ``rib`` by data set and variant."""
         if group != "rib":
             return super().preset(group, given)
-        variant = given.get("variant", "paper")
-        if given.get("dataset") == "scenes":
-            return RIBSettings.scenes(variant)
-        return RIBSettings.paper() if variant == "paper" else RIBSettings.released()
+        return rib_preset(given.get("dataset"), given.get("variant", "paper"))()
 
     @model_validator(mode="after")
     def _theta_0_is_there(self):

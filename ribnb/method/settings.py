@@ -190,6 +190,28 @@ class RIBSettings(Settings):
         }
         return (cls.paper if paper else cls.released)(**{**small, "variant": variant, **changes})
 
+    @classmethod
+    def photographs(cls, variant: str = "paper", **changes) -> RIBSettings:
+        """For ``timm/tf_efficientnet_lite0`` on photographs of 320 pixels: what two cores can do.
+
+        One scale, B = 1 (``released``: one other image, whole), and the last stage moves alone:
+        blocks 5 and 6 and the head's convolution.
+        """
+        small = {
+            "learning_rate": 1e-4,
+            "class_layer_factor": 10.0,
+            "power": 0.9,
+            "batch_size": 1,
+            "crop_size": 320,
+            "long_side_min": 0,
+            "long_side_max": 0,
+            "scales": (1.0,),
+            "loss_scales": (1.0,),
+            "moving_stages": 1,
+        }
+        preset = cls.paper if variant == "paper" else cls.released
+        return preset(**{**small, "variant": variant, **changes})
+
     @property
     def num_others(self) -> int:
         """Other images in a step's batch: B - 1 in the paper, B in the authors' code."""

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 
 from ribnb.data.views import (
-    MEAN,
-    STD,
+    IMAGENET_COLOURS,
     LabelledViews,
     Part,
     RandomView,
@@ -71,7 +70,7 @@ def test_a_tensor_has_each_channel_in_units_of_imagenet():
     tensor = to_tensor(Image.new("RGB", (3, 2), colour))
     assert tensor.shape == (3, 2, 3)
     assert tensor.dtype == torch.float32
-    expected = [(c / 255 - m) / s for c, m, s in zip(colour, MEAN, STD, strict=True)]
+    expected = [(c / 255 - m) / s for c, m, s in zip(colour, *IMAGENET_COLOURS, strict=True)]
     torch.testing.assert_close(tensor[:, 1, 2], torch.tensor(expected))
     with pytest.raises(ValueError, match=r"mode is RGBA; make it RGB: image.convert\('RGB'\)"):
         to_tensor(Image.new("RGBA", (4, 4)))
@@ -157,7 +156,7 @@ ORDER = pytest.mark.parametrize("rows_first", [True, False])
 @pytest.mark.parametrize("scales", [(1, 1), (0.5, 1.5)])
 @pytest.mark.parametrize("crop", [24, 64])
 def test_image_and_mask_stay_together(crop, scales, rows_first):
-    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in IMAGENET_COLOURS)
     for image, mask in draws(20, crop, scales, rows_first=rows_first):
         assert image.shape == (3, crop, crop)
         assert mask.shape == (crop, crop) and mask.dtype == torch.uint8

@@ -5,13 +5,15 @@ import torch
 from small_training import SMALL, Squares, fresh, same
 from torch import nn
 
-from ribnb.data.views import to_tensor
+from ribnb.data.views import IMAGENET_COLOURS, to_tensor
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import ClassifierSettings, mean_average_precision, train_classifier
 
 
 class Fixed(nn.Module):
     """Logits that are handed in, one row an image, however the images are grouped."""
+
+    normalization = IMAGENET_COLOURS
 
     def __init__(self, rows: list[list[float]]) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from torch import nn
 
 import ribnb.segmentation.prediction
 from ribnb.core.voc import read_mask
+from ribnb.data.views import IMAGENET_COLOURS
 from ribnb.masks.crf import CRFSettings
 from ribnb.segmentation.prediction import predict, segmentation_masks
 from ribnb.segmentation.training import SegmentationSettings
@@ -23,6 +24,7 @@ class Looking(nn.Module):
     """A net whose logits are the red of the pixels that its positions are centred on."""
 
     output_stride = 8
+    normalization = IMAGENET_COLOURS
     gain = 1.0
 
     def forward(self, images):

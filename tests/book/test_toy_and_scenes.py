@@ -10,6 +10,8 @@ from ribnb.book.scenes import (
     ToySettings,
     adapt_one,
     adapt_to_all,
+    digit_net,
+    digit_recipe,
     gain,
     maps_after,
     scene_nets,
@@ -19,6 +21,7 @@ from ribnb.book.scenes import (
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.scenes.rendering import CLASS_NAMES
 from ribnb.nets.classifier import load_classifier
+from ribnb.nets.digit_net import train_digit_net
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores import seed_miou
 
@@ -53,6 +56,32 @@ def test_a_retraining_is_by_the_recipe_of_the_nets_that_come_along(tmp_path, mon
     paths = tmp_path / "classifier.safetensors", CHECKPOINTS / f"scenes_{TRAINED[0]}.safetensors"
     new, old = (checkpoint_metadata(path, "classifier")["identity"] for path in paths)
     assert {**new, "images": old["images"]} == old != new
+
+
+@pytest.mark.parametrize("seed", range(ToySettings().seeds))
+def test_the_digit_nets_that_come_along_say_how_they_were_made(seed):
+    made = checkpoint_metadata(CHECKPOINTS / f"digits_{seed}.safetensors", "digits")
+    assert made["identity"] == digit_recipe(ToySettings(), seed)
+    assert made["command"] == f"python data_scripts/train_digit_nets.py --seeds {seed}"
+    assert made["class_names"] == ["2", "8"] and made["git_commit"].isalnum()
+
+
+def test_a_digit_net_that_comes_along_is_what_training_gives():
+    """Here bit for bit; a processor that rounds otherwise ends close by."""
+    data = toy_data(ToySettings(), seed=0, num_held_out=1)
+    (images, labels, _), (unseen, _, _) = data["train"], data["test"]
+    came, history = digit_net(ToySettings(), 0, images, labels)
+    trained, losses = train_digit_net(images, labels, seed=0)
+    assert losses == pytest.approx(history, abs=0.01)
+    assert (came(unseen).argmax(1) == trained(unseen).argmax(1)).float().mean() > 0.98
+
+
+@pytest.mark.parametrize("change", [{"epochs": 1}, {"num_images": 32}, {"digits": "mnist"}])
+def test_other_settings_train_the_digit_net(change, monkeypatch):
+    asked = []
+    monkeypatch.setattr("ribnb.book.scenes.train_digit_net", lambda *given: asked.append(given))
+    digit_net(ToySettings(**change), 0, "images", "labels")
+    assert asked == [("images", "labels", change.get("epochs", 8), 0)]
 
 
 def test_retraining_does_not_load(monkeypatch, model):

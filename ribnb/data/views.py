@@ -13,8 +13,6 @@ from numpy import ndarray
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
 from ribnb.core.devices import seeded
 from ribnb.core.voc import IGNORED, ImageSet
@@ -97,6 +95,8 @@ def to_tensor(
     """
     if image.mode != "RGB":
         raise ValueError(f"the image's mode is {image.mode}; make it RGB: image.convert('RGB')")
+    from torchvision.transforms.v2 import functional  # slow to load, not needed to look at images
+
     scaled = functional.to_dtype(functional.pil_to_tensor(image), torch.float32, scale=True)
     return functional.normalize(scaled, *normalization)
 
@@ -143,6 +143,8 @@ class RandomView(nn.Module):
         flip: bool = True,
         normalization: Normalization = IMAGENET_COLOURS,
     ) -> None:
+        from torchvision.transforms import v2
+
         super().__init__()
         self.long_side, self.normalization = long_side, normalization
         self.flip = v2.RandomHorizontalFlip(0.5 if flip else 0.0)
@@ -150,9 +152,11 @@ class RandomView(nn.Module):
 
     def forward(self, image: Image.Image) -> Float[Tensor, "3 h w"]:
         if self.long_side is not None:
+            from torchvision.transforms.v2 import InterpolationMode, functional
+
             smallest, largest = self.long_side
             length = int(torch.randint(smallest, largest + 1, ()))
-            bicubic = v2.InterpolationMode.BICUBIC
+            bicubic = InterpolationMode.BICUBIC
             image = functional.resize(image, None, interpolation=bicubic, max_size=length)
         return self.crop(to_tensor(self.flip(image), self.normalization))
 

@@ -9,11 +9,9 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
-import torchvision
 from pydantic import AfterValidator
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock
 
 from ribnb.data.views import IMAGENET_COLOURS, Normalization
 
@@ -75,6 +73,9 @@ class SceneBackbone(nn.Module):
     stride = 4
 
     def __init__(self) -> None:
+        # torchvision brings torch's compiler along: two seconds that many commands do not need
+        from torchvision.models.resnet import BasicBlock
+
         super().__init__()
         channels = self.widths[0]
         self.conv1 = nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False)
@@ -111,7 +112,9 @@ def new_backbone(arch: str, output_stride: int) -> Backbone:
         raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
     if arch.startswith(TIMM):
         return _of_timm(arch.removeprefix(TIMM), output_stride)
-    resnet = torchvision.models.get_model(arch, weights=None)
+    from torchvision.models import get_model  # slow, see SceneBackbone
+
+    resnet = get_model(arch, weights=None)
     channels = resnet.fc.in_features
     del resnet.fc, resnet.avgpool
     for stage in ("layer4", "layer3")[: 16 // output_stride]:

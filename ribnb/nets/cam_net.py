@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ribnb.nets.backbones import new_backbone
 from ribnb.nets.published import IMAGENET, split_head, starting_weights
 from ribnb.nets.weights import StoredNet, load_state
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 MOVING = 2  # stages that the adaptation moves, in the paper's program: layer3 and layer4
 
@@ -58,7 +60,7 @@ class CAMNet(StoredNet):
         arch: str,
         num_classes: int,
         output_stride: int = 16,
-        weights: torchvision.models.WeightsEnum | str | Path | None = None,
+        weights: WeightsEnum | str | Path | None = None,
         bias: bool = False,
     ) -> None:
         super().__init__()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ribnb.nets.backbones import ARCHITECTURES, new_backbone
 from ribnb.nets.published import split_head, starting_weights
 from ribnb.nets.weights import StoredNet, load_state
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 ATROUS_RATES = (6, 12, 18, 24)
 # They reach as far in a scene's small map as the above in the map of a crop of 321 pixels.
@@ -58,7 +60,7 @@ class DeepLabV2(StoredNet):
         arch: str = "resnet101",
         num_classes: int = 20,
         atrous_rates: tuple[int, ...] = ATROUS_RATES,
-        weights: torchvision.models.WeightsEnum | str | Path | None = None,
+        weights: WeightsEnum | str | Path | None = None,
     ) -> None:
         super().__init__()
         face = new_backbone(arch, output_stride=8)

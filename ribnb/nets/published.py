@@ -6,14 +6,17 @@ import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision.models import WeightsEnum, get_model_weights
 
 from ribnb.data.fetch import file_sha256
 from ribnb.nets.backbones import HEADS, TIMM
 from ribnb.nets.weights import read_state_dict
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 IMAGENET = "imagenet"
 IN_PACKAGE = "timm/tf_efficientnet_lite0"  # its weights come with a package
@@ -35,8 +38,10 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
             return _in_package()
         if arch.startswith(TIMM):
             return _from_timm(arch)
+        from torchvision.models import get_model_weights  # slow to load
+
         weights = get_model_weights(arch)["IMAGENET1K_V1"]  # what the authors started from
-    if not isinstance(weights, WeightsEnum):
+    if isinstance(weights, str | Path):
         return read_state_dict(weights)
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
@@ -53,7 +58,9 @@ def refuse_weights(arch: str, weights: WeightsEnum | str | Path | None) -> None:
     """ValueError for published weights of another architecture; nothing is read."""
     if weights == IMAGENET and arch == "scenes":
         raise ValueError("ImageNet has no weights of the net scenes; give a classifier.safetensors")
-    if isinstance(weights, WeightsEnum):
+    if weights is not None and not isinstance(weights, str | Path):
+        from torchvision.models import get_model_weights
+
         known = () if arch == "scenes" or arch.startswith(TIMM) else get_model_weights(arch)
         if weights not in known:
             raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")

@@ -65,11 +65,11 @@ def test_neither_the_package_nor_its_help_loads_anything_heavy(tmp_path, stateme
 
 
 def test_what_a_chapter_imports_loads_no_library_that_it_may_not_need(tmp_path):
-    """Each takes seconds: for the embedded digits, to run chapters, to score."""
+    """Each takes seconds: for the embedded digits, nets, to run chapters, to score."""
     rooms = "ribnb.book, ribnb.data, ribnb.exercises, ribnb.figures, ribnb.method, ribnb.scores"
     loaded = loaded_by(f"import {rooms}", tmp_path)
     assert {"torch", "matplotlib"} <= loaded
-    assert not loaded & {"sklearn", "papermill", "seaborn", "timm"}
+    assert not loaded & {"sklearn", "torchvision", "papermill", "seaborn", "timm"}
 
 
 def test_no_module_imports_another_by_a_string():

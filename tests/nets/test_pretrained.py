@@ -9,7 +9,6 @@ import torchvision
 from broken_server import serving
 from torchvision.models import Weights, WeightsEnum
 
-import ribnb.nets.published
 from ribnb.nets.published import starting_weights
 
 STATE = {"conv1.weight": torch.arange(6.0).reshape(2, 3)}
@@ -25,7 +24,7 @@ NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 def cache(tmp_path, monkeypatch):
     """The folder where torchvision looks for its files."""
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    monkeypatch.setattr(ribnb.nets.published, "get_model_weights", lambda _: tuple(KNOWN))
+    monkeypatch.setattr("torchvision.models.get_model_weights", lambda _: tuple(KNOWN))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
 

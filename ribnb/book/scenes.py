@@ -140,21 +140,21 @@ def toy_data(
     return batches
 
 
-def digit_recipe(settings: ToySettings, seed: int) -> dict[str, Any]:
+def digit_recipe(settings: ToySettings, seed: int, **design: Any) -> dict[str, Any]:
     """What decides the net of one seed."""
     named = {name: getattr(settings, name) for name in ("digits", "num_images", "epochs")}
-    return {**named, "seed": seed}
+    return {**named, "seed": seed, **design}
 
 
 def digit_net(
-    settings: ToySettings, seed: int, images: Tensor, labels: Tensor
+    settings: ToySettings, seed: int, images: Tensor, labels: Tensor, **design: Any
 ) -> tuple[DigitNet, list[float]]:
     """``train_digit_net`` on the scenes of one seed, or what it gave if that comes along."""
-    path = CHECKPOINTS / f"digits_{seed}.safetensors"
-    made = checkpoint_metadata(path, DigitNet.kind) if path.exists() else {}
-    if made.get("identity") == digit_recipe(settings, seed):
-        return DigitNet.load(path).to(images.device), made["history"]
-    return train_digit_net(images, labels, settings.epochs, seed)
+    for path in CHECKPOINTS.glob("digits_*.safetensors"):
+        made = checkpoint_metadata(path, DigitNet.kind)
+        if made["identity"] == digit_recipe(settings, seed, **design):
+            return DigitNet.load(path).to(images.device), made["history"]
+    return train_digit_net(images, labels, settings.epochs, seed, **design)
 
 
 def train_scene_net(

@@ -58,10 +58,15 @@ def test_a_retraining_is_by_the_recipe_of_the_nets_that_come_along(tmp_path, mon
     assert {**new, "images": old["images"]} == old != new
 
 
-@pytest.mark.parametrize("seed", range(ToySettings().seeds))
-def test_the_digit_nets_that_come_along_say_how_they_were_made(seed):
-    made = checkpoint_metadata(CHECKPOINTS / f"digits_{seed}.safetensors", "digits")
-    assert made["identity"] == digit_recipe(ToySettings(), seed)
+@pytest.mark.parametrize(
+    ("name", "design"),
+    [("0", {}), ("1", {}), ("2", {}), ("0_bias", {"bias": True}), ("0_max", {"pooling": "max"})],
+)
+def test_the_digit_nets_that_come_along_say_how_they_were_made(name, design):
+    made = checkpoint_metadata(CHECKPOINTS / f"digits_{name}.safetensors", "digits")
+    seed = int(name[0])
+    assert made["identity"] == digit_recipe(ToySettings(), seed, **design)
+    assert design.items() <= made["design"].items()
     assert made["command"] == f"python data_scripts/train_digit_nets.py --seeds {seed}"
     assert made["class_names"] == ["2", "8"] and made["git_commit"].isalnum()
 
@@ -76,12 +81,17 @@ def test_a_digit_net_that_comes_along_is_what_training_gives():
     assert (came(unseen).argmax(1) == trained(unseen).argmax(1)).float().mean() > 0.98
 
 
-@pytest.mark.parametrize("change", [{"epochs": 1}, {"num_images": 32}, {"digits": "mnist"}])
-def test_other_settings_train_the_digit_net(change, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "seed", "design"),
+    [({"epochs": 1}, 0, {}), ({"digits": "mnist"}, 0, {}), ({}, 1, {"bias": True}), ({}, 3, {})],
+)
+def test_other_settings_train_the_digit_net(change, seed, design, monkeypatch):
     asked = []
-    monkeypatch.setattr("ribnb.book.scenes.train_digit_net", lambda *given: asked.append(given))
-    digit_net(ToySettings(**change), 0, "images", "labels")
-    assert asked == [("images", "labels", change.get("epochs", 8), 0)]
+    monkeypatch.setattr(
+        "ribnb.book.scenes.train_digit_net", lambda *given, **more: asked.append((*given, more))
+    )
+    digit_net(ToySettings(**change), seed, "images", "labels", **design)
+    assert asked == [("images", "labels", change.get("epochs", 8), seed, design)]
 
 
 def test_retraining_does_not_load(monkeypatch, model):

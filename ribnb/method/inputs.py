@@ -70,6 +70,9 @@ class AdaptationInputs(Dataset):
         They are ``settings.num_others`` of the candidates, or as many as there are, none twice,
         each in a random view. ValueError if views differ in size, as ``crop_size=0`` may leave it.
         """
+        none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
+        if not self.settings.num_others:  # drawing nobody takes time too
+            return none, {}
         generator = np.random.default_rng([self.settings.seed, target, step])
         candidates = self.candidates(target)
         size = min(self.settings.num_others, len(candidates))
@@ -83,10 +86,7 @@ class AdaptationInputs(Dataset):
                     unreadable[self.images.ids[index]] = str(error)
                 else:
                     items.append((view, self.labels[index]))
-        if not items:
-            none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
-            return none, unreadable
-        return stack(items), unreadable
+        return (stack(items) if items else none), unreadable
 
     def candidates(self, target: int) -> Int[ndarray, " n"]:
         """Images that a target's batch may hold: all others, or those without its classes."""

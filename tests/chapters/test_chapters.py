@@ -144,7 +144,7 @@ def test_on_mnist_the_last_layer_drops_the_shape():
 
 
 def test_on_mnist_the_rib_loss_brings_the_shape_back():
-    metrics = on_mnist("rib_loss", num_adapted=40, iterations=4)
+    metrics = on_mnist("rib_loss", num_images=1000, num_adapted=40, iterations=4)
 
     def best_rise(loss: str) -> float:
         shape, background = (metrics[loss][region] for region in REGIONS[1:])

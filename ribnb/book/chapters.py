@@ -12,6 +12,7 @@ import torch
 from pydantic import model_validator
 
 from ribnb.book.masks import VOCMasksSettings, VOCSegmentationSettings
+from ribnb.book.photographs import PhotographsSettings
 from ribnb.book.scenes import (
     TRAINED,
     RibLossSettings,
@@ -75,6 +76,7 @@ CHAPTERS: dict[str, type[Settings]] = {
     "rib_loss": RibLossSettings,
     "cam_and_gndrp": SceneCAMSettings,
     "rib": SceneRIBSettings,
+    "photographs": PhotographsSettings,
     "voc_classifier": VOCClassifierSettings,
     "voc_rib": VOCRIBSettings,
     "voc_masks": VOCMasksSettings,

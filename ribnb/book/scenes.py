@@ -192,7 +192,7 @@ def adapt_one(
     model: CAMNet, images: ImageSet, index: int, settings: RIBSettings, trace: bool = True
 ) -> Adaptation:
     """Adapt to one image of a set, with the others that are drawn for it in its batches."""
-    inputs = AdaptationInputs(images, settings)
+    inputs = AdaptationInputs(images, settings, model.normalization)
     batches = (inputs.batch(index, k)[0] for k in range(settings.iterations))
     return adapt(model, inputs.views(index), images.labels[index], batches, settings, trace)
 

@@ -54,18 +54,22 @@ _numbers = itertools.count(1)
 def map_player(
     image: Image.Image,
     maps: Mapping[str, Sequence[Float[ndarray, "H W"]]],
-    truth: Bool[ndarray, "H W"],
+    truth: Bool[ndarray, "H W"] | None = None,
+    cut: float | None = None,
 ) -> HTML:
     """An animation of maps laid over their image, step by step, with their mean on the object.
 
-    ``maps`` is method -> its map in [0, 1] at k = 0, 1, ...; ``truth`` is where the class is.
+    ``maps`` is method -> its map in [0, 1] at k = 0, 1, ...; ``truth`` is where the class is. Where
+    nobody knows, the share of the image above ``cut`` is said, and outlined in white.
     """
 
     def draw(axis: Axes, values: Float[ndarray, "H W"]) -> str:
-        overlay(axis, image, values, truth)
+        overlay(axis, image, values, truth, cut)
+        if truth is None:
+            return f"above {cut}: {(values > cut).mean():.0%} of the photo"
         return f"mean on the object: {values[truth].mean():.2f}"
 
-    return _player(maps, draw, 2.2)
+    return _player(maps, draw, 2.2, image.height / image.width)
 
 
 def gradient_player(
@@ -88,7 +92,10 @@ def gradient_player(
 
 
 def _player(
-    maps: Mapping[str, Sequence[Any]], draw: Callable[[Axes, Any], str], side: float
+    maps: Mapping[str, Sequence[Any]],
+    draw: Callable[[Axes, Any], str],
+    side: float,
+    aspect: float = 1.0,
 ) -> HTML:
     """Maps of several methods side by side, a frame a step; reads offline, in a page or on Colab.
 
@@ -97,7 +104,8 @@ def _player(
 
     @styled_figure
     def frame(k: int, row: Sequence[Any]) -> Figure:
-        figure, axes = grid(1, len(row), side, columns=[f"{name}, k = {k}" for name in maps])
+        names = [f"{name}, k = {k}" for name in maps]
+        figure, axes = grid(1, len(row), side, columns=names, aspect=aspect)
         for axis, values in zip(axes[0], row, strict=True):
             axis.set_xlabel(draw(axis, values), fontsize=9)
         return figure

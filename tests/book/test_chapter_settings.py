@@ -151,6 +151,7 @@ HASHES = {  # stored results are known by these
     "rib_loss": "458c272fefb2",
     "cam_and_gndrp": "52560484c737",
     "rib": "a8602fa07d55",
+    "photographs": "c894c925c6cf",
     "voc_classifier": "2bdcdf5e9d54",
     "voc_rib": "8c2b3027f960",
     "voc_masks": "6ce97e3abe1a",

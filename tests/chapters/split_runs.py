@@ -23,6 +23,7 @@ SMALL = {  # chapter -> parameters for a run of seconds; a group's may stand bes
     "rib_loss": _DIGITS | {"num_adapted": 5, "iterations": 2},
     "cam_and_gndrp": _SCENES,
     "rib": _SCENES | {"iterations": 2, "batch_size": 2},
+    "photographs": {"iterations": 2, "long_side": 96},
     "voc_classifier": {"num_images": 8, "num_training": 80, "num_validation": 40, "epochs": 1},
     "voc_rib": {"num_images": 8, "iterations": 2},
     "voc_masks": {"num_images": 8, "retrain": True, "epochs": 1, "batch_size": 4},

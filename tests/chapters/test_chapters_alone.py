@@ -34,6 +34,7 @@ METRICS = {  # chapter -> the names that its metrics have
     "cam_and_gndrp": "map cam_on_parts kept_by_gndrp cam_seed_miou",
     "rib": "map seed_miou seed_miou_cross_fitted seed_miou_gain_by_step logit_by_step steps "
     "part_recall_at_cam_precision",
+    "photographs": "cam_coverage coverage logit",
     "voc_classifier": f"map {_SPLIT}",
     "voc_rib": f"logit_growth {_SPLIT}",
     "voc_masks": "mask_miou images failed",
@@ -133,7 +134,7 @@ def test_a_result_has_its_provenance(runs, chapter):
             values = result["metrics"][group][region]
             assert len(values) == length and all(0 <= value <= 1 for value in values)
             assert result["spread"][group][region] == [0] * length, "of one net"
-    elif chapter != "voc_segmentation":  # a network has no threshold
+    elif chapter not in ("photographs", "voc_segmentation"):  # they cut nothing by a threshold
         assert "oracle" in result["threshold_choice"]
 
 

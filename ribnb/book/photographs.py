@@ -1,0 +1,119 @@
+"""The chapter ``photographs``: its settings, and photographs as an image set."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torchvision.models import ResNet50_Weights
+
+from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.data.photos import LONG_SIDE, SAMPLES, read_photo, sample_photo
+from ribnb.data.views import to_tensor
+from ribnb.method.adaptation import Adaptation
+from ribnb.method.pooling import Variant
+from ribnb.method.settings import RIBSettings
+from ribnb.nets.backbones import Architecture
+from ribnb.nets.cam_net import CAMNet
+from ribnb.nets.published import IN_PACKAGE
+
+IMAGENET_CLASSES = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+class PhotographsSettings(Settings):
+    """Parameters of the chapter ``photographs``; ``rib`` starts from its preset of the variant."""
+
+    photo: str = setting("", "a picture file of yours; none: three of scikit-image's")
+    shows: str = setting("", "an ImageNet class to look for; none: what the net says first")
+    long_side: int = setting(LONG_SIDE, "of a photograph, pixels", ge=64, le=2048)
+    arch: Architecture = setting(IN_PACKAGE, "a net that has ImageNet's weights")
+    variant: Variant = setting("paper", "the paper's formulas, or what its code does")
+    rib: RIBSettings = setting({}, "how each photograph is adapted to")
+    too_large: float = setting(3.0, "a step that is too large, in units of lambda", gt=1)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps", identity=False)
+    output_dir: str = setting("", "folder for result.json; empty: none", identity=False)
+
+    @classmethod
+    def preset(cls, group: str, given: Mapping[str, Any]) -> RIBSettings:
+        """Of ``rib`` by variant."""
+        return RIBSettings.photographs(given.get("variant", "paper"))
+
+    def class_asked_for(self) -> int | None:
+        """Index of ``shows`` in ImageNet's classes; None if nothing is asked for."""
+        if not self.shows:
+            return None
+        if self.shows not in IMAGENET_CLASSES:
+            near = difflib.get_close_matches(self.shows, IMAGENET_CLASSES, n=3, cutoff=0.4)
+            hint = f"; near: {', '.join(near)}" if near else ""
+            raise SettingsError(f"shows = {self.shows!r} is none of ImageNet's 1,000 classes{hint}")
+        return IMAGENET_CLASSES.index(self.shows)
+
+    def photographs(self) -> dict[str, Image.Image]:
+        """Name -> RGB image; errors are those of ``read_photo``."""
+        if self.photo:
+            return {"your photo": read_photo(self.photo, self.long_side)}
+        return {name: sample_photo(name, self.long_side) for name in SAMPLES}
+
+
+class Photographs:
+    """Photographs, each labelled with one class of ImageNet, as an image set.
+
+    Attributes:
+        shares: (N, 1000) what the net says: its softmax.
+        classes: of each photograph the class that is looked for.
+
+    Raises:
+        ValueError: the net sees nothing of the class that is asked for in a photograph.
+    """
+
+    class_names = IMAGENET_CLASSES
+
+    def __init__(
+        self, images: Mapping[str, Image.Image], model: CAMNet, asked_for: int | None = None
+    ) -> None:
+        self.ids, self._images = list(images), list(images.values())
+        device, logits, seen = model.class_layer.weight.device, [], []
+        with torch.no_grad():
+            for image in self._images:
+                maps = model.class_maps(to_tensor(image, model.normalization)[None].to(device))
+                logits.append(model.with_bias(maps.mean((2, 3)))[0].cpu())
+                seen.append(maps.amax((2, 3))[0].cpu() > 0)
+        self.shares = torch.stack(logits).softmax(1)
+        said = self.shares.argmax(1).tolist()
+        self.classes = [one if asked_for is None else asked_for for one in said]
+        self.labels = torch.nn.functional.one_hot(torch.tensor(self.classes), len(self.class_names))
+        for name, index, any_of in zip(self.ids, self.classes, seen, strict=True):
+            if not any_of[index]:
+                raise ValueError(
+                    f"the net sees nothing of {self.class_names[index]!r} in {name}: its map is 0 "
+                    "everywhere. Ask for what it says: leave shows empty"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, index: int) -> Image.Image:
+        """RGB."""
+        return self._images[index]
+
+    def said(self, index: int, count: int = 3) -> str:
+        """In words, what the net says it sees, with its softmax in percent."""
+        shares, classes = self.shares[index].topk(count)
+        return ", ".join(
+            f"{self.class_names[c]} {100 * share:.0f} %"
+            for share, c in zip(shares.tolist(), classes.tolist(), strict=True)
+        )
+
+
+def coverage(maps: Sequence[Any], level: float = 0.3) -> list[float]:
+    """Of each map in [0, 1] the share of its pixels above a level."""
+    return [float((torch.as_tensor(one) > level).float().mean()) for one in maps]
+
+
+def coverage_by_step(walk: Adaptation, level: float = 0.3) -> list[float]:
+    """The same of the CAM at each step, at its own resolution, divided by its maximum."""
+    cams = [step.cams[0][0] for step in walk.steps]
+    return coverage([cam / cam.max().clamp_min(1e-12) for cam in cams], level)

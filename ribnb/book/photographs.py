@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from PIL import Image
-from torchvision.models import ResNet50_Weights
 
 from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.data.photos import LONG_SIDE, SAMPLES, read_photo, sample_photo
@@ -20,7 +20,13 @@ from ribnb.nets.backbones import Architecture
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.published import IN_PACKAGE
 
-IMAGENET_CLASSES = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """ImageNet's 1,000 names, in the order of every such net's logits."""
+    from torchvision.models import ResNet50_Weights  # slow to load
+
+    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 class PhotographsSettings(Settings):
@@ -45,11 +51,12 @@ class PhotographsSettings(Settings):
         """Index of ``shows`` in ImageNet's classes; None if nothing is asked for."""
         if not self.shows:
             return None
-        if self.shows not in IMAGENET_CLASSES:
-            near = difflib.get_close_matches(self.shows, IMAGENET_CLASSES, n=3, cutoff=0.4)
+        classes = imagenet_classes()
+        if self.shows not in classes:
+            near = difflib.get_close_matches(self.shows, classes, n=3, cutoff=0.4)
             hint = f"; near: {', '.join(near)}" if near else ""
             raise SettingsError(f"shows = {self.shows!r} is none of ImageNet's 1,000 classes{hint}")
-        return IMAGENET_CLASSES.index(self.shows)
+        return classes.index(self.shows)
 
     def photographs(self) -> dict[str, Image.Image]:
         """Name -> RGB image; errors are those of ``read_photo``."""
@@ -69,12 +76,11 @@ class Photographs:
         ValueError: the net sees nothing of the class that is asked for in a photograph.
     """
 
-    class_names = IMAGENET_CLASSES
-
     def __init__(
         self, images: Mapping[str, Image.Image], model: CAMNet, asked_for: int | None = None
     ) -> None:
         self.ids, self._images = list(images), list(images.values())
+        self.class_names = imagenet_classes()
         device, logits, seen = model.class_layer.weight.device, [], []
         with torch.no_grad():
             for image in self._images:

@@ -31,7 +31,7 @@ def test_a_class_may_be_asked_for(net):
     asked_for = SETTINGS(shows="cup").class_asked_for()
     photos = Photographs(SETTINGS().photographs(), net, asked_for)
     assert photos.classes == [968] * 3
-    with pytest.raises(SettingsError, match="'cat' is none of .* near: .*"):
+    with pytest.raises(SettingsError, match="'cat' is none of ImageNet's 1,000 classes; near: "):
         SETTINGS(shows="cat").class_asked_for()
 
 
@@ -39,7 +39,7 @@ def test_a_class_that_is_nowhere_is_refused(net):
     plain = {"wall": Image.new("RGB", (96, 96), "grey")}
     with torch.no_grad():
         maps = net.class_maps(torch.zeros(1, 3, 96, 96)).amax((2, 3))[0]
-    with pytest.raises(ValueError, match="the net sees nothing of '.*' in wall"):
+    with pytest.raises(ValueError, match="the net sees nothing of "):
         Photographs(plain, net, int(maps.argmin()))
 
 

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html chapters ablations test lint clean
+.PHONY: help install book html chapters picture ablations test lint clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ html: install ## Build the pages with the stored outputs; executes nothing
 
 chapters: install ## Run all chapters and store their outputs in book/
 	$(BIN)/python book/tools/chapters.py store
+
+picture: install ## Make the picture of the front page and of README anew
+	$(BIN)/python book/tools/picture.py
 
 CORES ?= all
 ablations: install ## Run the ablations (CONFIG=file.yml: what it says), as many at a time as CORES

@@ -40,6 +40,12 @@ from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.scores.folders import MaskScores
 from ribnb.scores.image_scores import ImageScores
 
+
+def of_seed(path: str, seed: int) -> Path:
+    """A path in which ``{seed}`` stands for the seed."""
+    return Path(path.replace("{seed}", str(seed)))
+
+
 Dataset = Literal["scenes", "photographs", "voc"]
 
 
@@ -116,7 +122,7 @@ class SplitSettings(Settings):
         """Where theta_0 lies: the file that is named, or the package's for this seed's scenes."""
         named = self.net.classifier if isinstance(self, StartSettings) else self.classifier
         if named:
-            return Path(named)
+            return of_seed(named, self.seed)
         if self.dataset != "scenes" or self.seed not in TRAINED:
             raise SettingsError(
                 f"no classifier for dataset = {self.dataset!r} and seed = {self.seed}: name a "
@@ -199,7 +205,9 @@ class VOCClassifierSettings(ShardSettings):
 
     data: ClassifierDataSettings = setting({}, "more about the images")
     variant: Variant = setting("paper", "IRN's recipe as written, or as its released code has it")
-    classifier: str = setting("", "a classifier.safetensors to use, not train", identity=False)
+    classifier: str = setting(
+        "", "a classifier.safetensors to use, not train; {seed}: the seed", identity=False
+    )
     net: ClassifierNetSettings = setting({}, "what is trained, and where it starts")
     recipe: ClassifierSettings = setting({}, "how it is trained")
 
@@ -267,8 +275,9 @@ def trained_classifier(
         return train_classifier(
             net, images, settings.recipe, folder, validation, device, settings.workers
         )
-    record = checkpoint_metadata(settings.classifier, "classifier")
-    model = load_classifier(settings.classifier, num_classes=num_classes)
+    path = of_seed(settings.classifier, settings.seed)
+    record = checkpoint_metadata(path, "classifier")
+    model = load_classifier(path, num_classes=num_classes)
     record["mean_average_precision"] = mean_average_precision(
         model, validation, device, workers=settings.workers, precision=settings.precision
     )
@@ -280,7 +289,9 @@ class VOCRIBSettings(ShardSettings):
 
     data: ScoredDataSettings = setting({}, "more about the images")
     variant: Variant = setting("paper", "the paper's formulas, or what its code does")
-    classifier: str = setting("", "theta_0; scenes of the seeds 3 to 5 have one", identity=False)
+    classifier: str = setting(
+        "", "theta_0, with {seed} for the seed; scenes of the seeds 3 to 5 have one", identity=False
+    )
     rib: RIBSettings = setting({}, "how each image is adapted to")
 
     @classmethod

@@ -105,6 +105,11 @@ class CAMNet(StoredNet):
         bias = {} if self.bias is None else {"bias": True}
         return {name: getattr(self, name) for name in names} | bias
 
+    def published(self) -> dict[str, Tensor]:
+        """The backbone's, of ImageNet; errors are those of ``starting_weights``."""
+        state, _ = split_head(starting_weights(self.arch, IMAGENET))
+        return {f"backbone.{name}": value for name, value in state.items()}
+
     @property
     def frozen_stages(self) -> tuple[str, ...]:
         """Names of the modules that the paper's program leaves alone, of those with weights."""

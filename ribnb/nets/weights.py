@@ -38,11 +38,16 @@ class StoredNet(nn.Module):
         """The part whose weights are stored, and that is trained: all of it."""
         return self
 
+    def published(self) -> dict[str, Tensor]:
+        """Weights that anyone can have, and that a checkpoint may leave out."""
+        return {}
+
     def save(
         self,
         path: str | Path,
         metadata: Mapping[str, Any],
         dtype: torch.dtype = torch.float32,
+        leave_out: bool = False,
     ) -> None:
         """Write a checkpoint. Under its final name the file is whole.
 
@@ -51,14 +56,18 @@ class StoredNet(nn.Module):
             metadata: ``class_names``, one a class, and whatever else tells how the net was made,
                 ready for JSON.
             dtype: of the stored weights; ``torch.float16`` halves the file and rounds them.
+            leave_out: the weights that are still those of ``published``.
         """
         names = list(metadata.get("class_names", ()))
         if len(names) != getattr(self, "num_classes", len(names)):
             raise ValueError(f"class_names must name the {self.num_classes} classes; got {names}")
-        weights, rounded = {}, {}
+        weights, rounded, known = {}, {}, self.published() if leave_out else {}
         for name, value in self.stored.state_dict().items():
             kept = value.to(dtype) if value.is_floating_point() else value
-            weights[name], rounded[name] = kept.cpu().contiguous(), kept.to(value.dtype)
+            if name in known and torch.equal(value.cpu(), known[name]):
+                rounded[name] = value
+            else:
+                weights[name], rounded[name] = kept.cpu().contiguous(), kept.to(value.dtype)
         header = {
             **metadata,
             "format": FORMAT,
@@ -66,6 +75,7 @@ class StoredNet(nn.Module):
             "design": self.design(),
             "class_names": names,
             "digest": weights_digest(rounded),
+            **({"left_out": True} if leave_out else {}),
         }
         text = {key: json.dumps(value, allow_nan=False) for key, value in header.items()}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -93,8 +103,11 @@ class StoredNet(nn.Module):
 
     def load_weights(self, path: str | Path) -> None:
         """Take the weights of a checkpoint over; ValueError if damaged, or of another design."""
-        load_state(self.stored, read_state_dict(path), f"{path}", f"this {self.kind}")
-        if weights_digest(self.stored) != checkpoint_metadata(path, self.kind)["digest"]:
+        metadata = checkpoint_metadata(path, self.kind)
+        left_out = self.published() if metadata.get("left_out") else {}
+        state = left_out | read_state_dict(path)
+        load_state(self.stored, state, f"{path}", f"this {self.kind}")
+        if weights_digest(self.stored) != metadata["digest"]:
             raise ValueError(f"{path} is damaged: its weights are not those that were written")
 
 

@@ -1,6 +1,8 @@
 """timm's nets below a class layer: stages, weights, colours, and what is refused."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.published import IN_PACKAGE, starting_weights
 
+ROOT = Path(__file__).parents[2]
 NO_OTHERS = [(torch.zeros(0, 3, 1, 1), torch.zeros(0, 1000))] * 2
 SMALL = RIBSettings.photographs(iterations=2, learning_rate=1e-3)
 
@@ -163,6 +166,26 @@ def test_imagenets_backbone_starts_a_net_of_other_classes(tmp_path):
     dense = DeepLabV2(IN_PACKAGE, 5, weights=tmp_path / "net.safetensors").eval()
     assert dense(image).shape == (1, 6, 8, 8) and dense.output_stride == 8
     assert torch.equal(dense.backbone.conv_head.weight, net.backbone.conv_head.weight)
+
+
+def test_a_checkpoint_may_leave_out_what_imagenet_has(tmp_path):
+    """It is a third of the size, and loads as the rounded net."""
+    net = CAMNet(IN_PACKAGE, 5, weights="imagenet")
+    with torch.no_grad():
+        for weight in net.split(1)[1].parameters():
+            weight.add_(0.01)
+    net.save(tmp_path / "all.safetensors", {"class_names": list("abcde")})
+    script = ROOT / "data_scripts" / "halve_classifier.py"
+    files = [str(tmp_path / name) for name in ("all.safetensors", "small.safetensors")]
+    subprocess.run([sys.executable, str(script), *files], check=True, capture_output=True)
+    sizes = [Path(file).stat().st_size for file in files]
+    assert sizes[1] < 0.4 * sizes[0]
+    again, whole = CAMNet.load(files[1]), net.state_dict()
+    changed = {id(weight) for weight in net.split(1)[1].parameters()}
+    moved = {n for n, weight in net.named_parameters() if id(weight) in changed}
+    for name, value in again.state_dict().items():
+        half = name in moved or name == "class_layer.weight"
+        assert torch.equal(value, whole[name].half().float() if half else whole[name]), name
 
 
 def test_a_missing_or_other_package_is_named(monkeypatch, tmp_path):

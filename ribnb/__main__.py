@@ -200,7 +200,11 @@ _device = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1
 @_device
 @click.option("--weights", required=True, help="a classifier.safetensors")
 @click.option("-o", "--output-dir", required=True, help="for maps/ and their record")
-@click.option("--variant", default="released", type=click.Choice(["paper", "released", "scenes"]))
+@click.option(
+    "--variant",
+    default="released",
+    type=click.Choice(["paper", "released", "scenes", "photographs"]),
+)
 @click.option("--shard", default="0/1", help="i/n: every n-th image from the i-th")
 @_parameters("a field of RIBSettings, such as iterations=5")
 def maps(

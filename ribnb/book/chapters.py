@@ -94,9 +94,11 @@ def start(chapter: str, namespace: Mapping[str, Any]) -> tuple[Any, Run | None]:
     torch computes on one thread, which is enough for the small nets, and repeatable.
 
     Raises:
-        SettingsError: parameters that the chapter does not know or refuses.
+        SettingsError: a chapter that is not known, parameters that it does not know or refuses.
         ValueError, OSError: a device or an output folder that cannot be used, see ``Run``.
     """
+    if chapter not in CHAPTERS:
+        raise SettingsError(f"there is no chapter {chapter!r}; there are {', '.join(CHAPTERS)}")
     kind = CHAPTERS[chapter]
     # papermill only warns of a parameter that a notebook does not know
     refuse_unknown(_injected(namespace.get("In", ())), kind.model_fields, chapter)

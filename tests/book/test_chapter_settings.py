@@ -253,6 +253,8 @@ def test_what_papermill_injects_and_nobody_reads_is_refused():
     cells = ["", "seed = 3", injected(seed=4, rb={"iterations": 5})]
     with pytest.raises(SettingsError, match=r"voc_rib has no parameter 'rb'; did you mean 'rib'"):
         start("voc_rib", {"seed": 4, "In": cells})
+    with pytest.raises(SettingsError, match="no chapter 'voc_ribs'; there are toy_bottleneck, "):
+        start("voc_ribs", {})
     again = [*cells, injected(seed=5)]  # after a correction the last such cell counts
     assert start("voc_rib", {"seed": 5, "In": again})[0].seed == 5
 

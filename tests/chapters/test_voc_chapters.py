@@ -6,16 +6,21 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import SAMPLE, SAMPLE_IDS
+import torch
+from conftest import ANIMALS, ROOT, SAMPLE, SAMPLE_IDS
 from PIL import Image
 from small_split import net
 from split_runs import arrays_of, result_of, run_chapter, without_time
 
+from ribnb.book import CHAPTERS
 from ribnb.core.files import weights_digest
+from ribnb.core.settings import for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES, write_mask
 from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc import read_split
+from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
+from ribnb.nets.published import IN_PACKAGE
 
 ALL = {"split": "train_aug", "num_images": 0, "iterations": 3}
 # As for VOC, at sizes for a CPU.
@@ -169,6 +174,32 @@ def test_vocs_settings_train_a_net_and_adapt_one(scenes, resnets, tmp_path):
     assert result["settings"]["rib"]["batch_choice"] == "disjoint"
     arrays = arrays_of(tmp_path / "rib")
     assert arrays["maps/2012_000001.npz"] != arrays["cam/maps/2012_000001.npz"]
+
+
+@pytest.mark.skipif(not ANIMALS.is_dir(), reason="no ../shared/data/voc_animals beside this")
+def test_photographs_settings_on_animals(tmp_path):
+    """By the settings file as it is, on eight of them: the last stage learns and moves."""
+    values = read_settings_file(ROOT / "book/settings/voc_animals.yml")
+    common = {"data_root": str(ANIMALS), "num_images": 3, "seed": 10}
+    given = for_chapter(values, "voc_classifier", CHAPTERS) | common
+    given["data"] |= {"num_training": 8, "num_validation": 5}
+    given |= {"recipe": {"epochs": 1, "batch_size": 4}}
+    trained = run_chapter("voc_classifier", tmp_path, **given)
+    assert (trained["images"], trained["failures"]) == (3, {})
+    theta_0 = load_classifier(tmp_path / "classifier.safetensors")
+    start, same = CAMNet.imagenet(IN_PACKAGE), {"conv_stem": True, "blocks.4": True}
+    for part in (*same, "blocks.5", "conv_head"):
+        own, before = (net.backbone.get_submodule(part).state_dict() for net in (theta_0, start))
+        alike = all(torch.equal(own[name], before[name]) for name in own)
+        assert alike == same.get(part, False), part
+    given = for_chapter(values, "voc_rib", CHAPTERS) | common
+    (tmp_path / "classifier.safetensors").rename(tmp_path / "10.safetensors")
+    given |= {"classifier": str(tmp_path / "{seed}.safetensors"), "rib": {"iterations": 2}}
+    given |= {"split": "train", "data": {"labels_from": "masks"}}
+    result = run_chapter("voc_rib", tmp_path / "rib", **given)
+    assert (result["images"], result["failures"]) == (3, {})
+    assert result["metrics"]["logit_growth"] > 0
+    assert weights_digest(theta_0) in result["inputs"].values()
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")

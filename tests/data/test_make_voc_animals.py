@@ -6,7 +6,7 @@ import sys
 import made_up_voc as made_up
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ANIMALS, ROOT
 from made_up_voc import LISTS, run_script
 from PIL import Image
 
@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "data_scripts"))
 import make_voc_animals as script
 
 SCRIPT = ROOT / "data_scripts" / "make_voc_animals.py"
-OURS = ROOT.parent / "shared" / "data" / "voc_animals"  # the folder, where it is
+OURS = ANIMALS  # the folder, where it is
 SPLITS = {  # of the made-up data; the last of train_aug is SBD's
     "train": made_up.TRAIN[:2],
     "val": made_up.VAL,

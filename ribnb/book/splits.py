@@ -195,7 +195,7 @@ class ClassifierDataSettings(DataSettings):
     """The group ``data`` of ``voc_classifier``: also the images to learn from."""
 
     training_split: str = setting("train_aug", "images to train on")
-    num_training: int = setting(0, "how many of them; 0: all; scenes: 1400", ge=0)
+    num_training: int = setting(0, "how many of them; 0: all; scenes: 1600", ge=0)
     validation_split: str = setting("val", "images for the mAP")
     num_validation: int = setting(0, "how many of them; 0: all; scenes: 200", ge=0)
 
@@ -217,7 +217,7 @@ class VOCClassifierSettings(ShardSettings):
         watched = {"validate_each_epoch": True}
         if given.get("dataset") == "scenes":
             return {
-                "data": ClassifierDataSettings(num_training=1400, num_validation=200),
+                "data": ClassifierDataSettings(num_training=1600, num_validation=200),
                 "net": ClassifierNetSettings(arch="scenes", weights="random"),
                 # fewer scenes than the recipe is for, and more epochs: for a minute on a CPU
                 "recipe": ClassifierSettings.scenes(epochs=5, **watched),

@@ -152,7 +152,7 @@ HASHES = {  # stored results are known by these
     "cam_and_gndrp": "52560484c737",
     "rib": "a8602fa07d55",
     "photographs": "c894c925c6cf",
-    "voc_classifier": "65a4549cca17",
+    "voc_classifier": "69dbf81fa640",
     "voc_rib": "8c2b3027f960",
     "voc_masks": "6ce97e3abe1a",
     "voc_segmentation": "92c3a3c40063",

@@ -51,7 +51,7 @@ def test_a_settings_file_is_for_some_chapter(file):
         needed = {**NEEDED_ON_VOC.get(name, {})}
         if given[name].get("net", {}).get("weights") == "theta_0":
             needed["net.classifier"] = "classifier.safetensors"
-        settings = flat(SETTINGS[name](**merged(given[name], nested(needed))).as_dict())
+        settings = flat(SETTINGS[name](**merged(nested(needed), given[name])).as_dict())
         assert {key: settings[key] for key in flat(given[name])} == flat(given[name])
 
 

@@ -49,7 +49,7 @@ ablations: install ## Run the ablations (CONFIG=file.yml: what it says), as many
 SPREAD = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 ROOMS = $(sort $(dir $(wildcard tests/*/test_*.py)))
 SLOW_ROOMS = tests/runs/ tests/chapters/
-SLOW = rib voc_classifier voc_segmentation voc_masks toy_bottleneck rib_loss voc_rib
+SLOW = rib voc_classifier voc_segmentation voc_masks photographs toy_bottleneck rib_loss voc_rib
 SLOW_CHAPTERS = $(SLOW:%=book/%.ipynb)
 
 test: install lint ## Run all tests

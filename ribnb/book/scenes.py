@@ -197,8 +197,13 @@ def adapt_one(
     return adapt(model, inputs.views(index), images.labels[index], batches, settings, trace)
 
 
-def adapt_to_all(model: CAMNet, images: ImageSet, settings: RIBSettings) -> list[Adaptation]:
-    """Adapt to each image, every step kept. On a CPU as many at a time as it has cores."""
+def adapt_to_all(
+    model: CAMNet, images: ImageSet, settings: RIBSettings, count: int | None = None
+) -> list[Adaptation]:
+    """Adapt to each image, or the first ``count``, with every step kept.
+
+    On a CPU as many at a time as it has cores.
+    """
     own, on_cpu = threading.local(), model.class_layer.weight.device.type == "cpu"
 
     def one(index: int) -> Adaptation:
@@ -208,7 +213,8 @@ def adapt_to_all(model: CAMNet, images: ImageSet, settings: RIBSettings) -> list
 
     threads = ThreadPoolExecutor(os.cpu_count() if on_cpu else 1)
     with float32_mode(settings.precision), threads as pool:  # for all of them, there and back
-        return list(progress(pool.map(one, range(len(images))), "adapting", len(images)))
+        indices = range(len(images))[:count]
+        return list(progress(pool.map(one, indices), "adapting", len(indices)))
 
 
 def cam_at(result: Adaptation, k: int, size: tuple[int, int]) -> Float32[ndarray, "H W"]:

@@ -124,6 +124,7 @@ def test_many_at_a_time_are_as_one_by_one(model, scenes):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     together = adapt_to_all(model, scenes, how)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+    assert (len(together), len(adapt_to_all(model, scenes, how, 1))) == (len(scenes), 1)
     for index, found in enumerate(together):
         assert len(found.steps[0].batch_logits) == 2
         alone = adapt_one(model, scenes, index, how)

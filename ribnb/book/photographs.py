@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -53,7 +54,9 @@ class PhotographsSettings(Settings):
             return None
         classes = imagenet_classes()
         if self.shows not in classes:
-            near = difflib.get_close_matches(self.shows, classes, n=3, cutoff=0.4)
+            word = re.compile(rf"\b{re.escape(self.shows)}\b", re.IGNORECASE)
+            near = [name for name in classes if word.search(name)][:5]
+            near = near or difflib.get_close_matches(self.shows, classes, n=3, cutoff=0.4)
             hint = f"; near: {', '.join(near)}" if near else ""
             raise SettingsError(f"shows = {self.shows!r} is none of ImageNet's 1,000 classes{hint}")
         return classes.index(self.shows)

@@ -139,7 +139,7 @@ def _of_timm(name: str, output_stride: int) -> Backbone:
     except (TypeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"timm's {name} has no output stride of {output_stride} to give, so that its map would "
-            f"be too coarse or none at all ({error or type(error).__name__}); take a convolutional "
+            f"be too coarse or none at all ({f'{error}' or type(error).__name__}); take a convolutional "
             "net such as tf_efficientnet_lite0"
         ) from error
     for head in HEADS:

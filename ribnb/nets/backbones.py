@@ -137,9 +137,10 @@ def _of_timm(name: str, output_stride: int) -> Backbone:
     try:
         net = timm_library().create_model(name, pretrained=False, **options)
     except (TypeError, AssertionError, NotImplementedError) as error:
+        why = f"{error}" or type(error).__name__
         raise ValueError(
             f"timm's {name} has no output stride of {output_stride} to give, so that its map would "
-            f"be too coarse or none at all ({f'{error}' or type(error).__name__}); take a convolutional "
+            f"be too coarse or none at all ({why}); take a convolutional "
             "net such as tf_efficientnet_lite0"
         ) from error
     for head in HEADS:

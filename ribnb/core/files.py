@@ -5,6 +5,7 @@ Short digests tell what went in; commit, versions and date what it was made with
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import datetime
 import hashlib
@@ -52,6 +53,25 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write a value as JSON; see ``write_whole``."""
     text = json.dumps(value, indent=1) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_text(path: str | Path) -> str:
+    """A text file's words: of UTF-8, or of UTF-16 if it begins with that mark.
+
+    Raises:
+        ValueError: it is neither; named with what to do.
+    """
+    data = Path(path).read_bytes()
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        raise ValueError(f"{path} is no text in UTF-8: it holds zero bytes; save it as UTF-8")
+    return text
 
 
 def digest(value: Any) -> str:

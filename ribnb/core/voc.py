@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -57,6 +59,7 @@ def image_set_digest(images: ImageSet, labels: bool = True) -> str:
     return hashlib.sha256(text.encode() + present).hexdigest()[:12]
 
 
+@lru_cache(1)
 def voc_palette() -> UInt8[ndarray, "256 3"]:
     """VOC's colours: the bits of an index, dealt out to red, green and blue in turn."""
     index = np.arange(256)
@@ -65,6 +68,7 @@ def voc_palette() -> UInt8[ndarray, "256 3"]:
         for channel in range(3):
             bit = index >> (3 * place + channel) & 1
             palette[:, channel] |= (bit << (7 - place)).astype(np.uint8)
+    palette.setflags(write=False)  # it is everybody's
     return palette
 
 
@@ -78,17 +82,49 @@ def write_mask(path: str | Path, mask: UInt8[ndarray, "H W"]) -> None:
 def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray, "H W"]:
     """A mask: 0 background, class_id + 1, 255 ignored.
 
+    A grey of any depth and an entry of a palette are the mask's value. Colours count where they
+    are VOC's: of a file without palette, and of a palette that has them in another order, as image
+    programs leave it, which a warning says.
+
     Args:
-        path: a PNG with a palette, or of greys, whose values are the mask's.
+        path: a PNG.
         num_classes: C; None lets every value pass.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole or no mask, or it holds a class that is none of these.
     """
-    mode, mask = read_image(path, "mask")
-    if mode not in ("P", "L"):
-        raise ValueError(f"{path} is no mask: it is of mode {mode}, not of a palette or 8-bit grey")
+    mode, mask, palette, spread = read_image(path, "mask")
+    if coloured := mode in ("RGB", "RGBA"):
+        flat = mask[..., :3].reshape(-1, 3)
+        palette, places = np.unique(flat, axis=0, return_inverse=True)
+        mask = places.reshape(mask.shape[:2])
+    if coloured or mode == "P":
+        used = np.bincount(mask.ravel()).nonzero()[0]
+        colours = palette[used]
+        classes = _classes_of(colours, num_classes)
+        known = (classes >= 0).all()
+        if coloured and not known and (colours == colours[:, :1]).all():
+            known, classes = True, colours[:, 0]
+        if coloured and not known:
+            other = tuple(colours[classes < 0][0].tolist())
+            raise ValueError(
+                f"{path} is no mask: it is of mode {mode}, and its colours, such as {other}, are "
+                "not VOC's; save each pixel's class as a grey, 0 for background"
+            )
+        if known and (classes != used).any():
+            if not coloured:
+                warnings.warn(
+                    "masks whose palette has VOC's colours in another order are read by their "
+                    f"colours, such as {path}",
+                    stacklevel=2,
+                )
+            table = np.zeros(len(palette), np.uint8)
+            table[used] = classes
+            mask = table[mask]
+    elif mask.ndim != 2 or not ((mask >= 0) & (mask <= IGNORED * spread) & (mask % 1 == 0)).all():
+        raise ValueError(f"{path} is no mask: it is of mode {mode}, and not of greys up to 255")
+    mask = (mask // spread if spread > 1 else mask).astype(np.uint8, copy=False)
     if num_classes is not None:
         values = np.bincount(mask.ravel()).nonzero()[0].tolist()
         if wrong := [value for value in values if num_classes < value != IGNORED]:
@@ -99,13 +135,29 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
     return mask
 
 
-def read_image(path: str | Path, what: str) -> tuple[str, ndarray]:
-    """The mode and values of an image file that is whole; errors as of ``read_mask``."""
+def _classes_of(colours: UInt8[ndarray, "n 3"], num_classes: int | None) -> Int[ndarray, " n"]:
+    """The mask's values that colours stand for in VOC, -1 for one that is none's."""
+    known = [*range((num_classes or len(CLASS_NAMES)) + 1), IGNORED]
+    value_of = dict(zip(map(tuple, voc_palette()[known].tolist()), known, strict=True))
+    return np.array([value_of.get(tuple(colour), -1) for colour in colours.tolist()])
+
+
+def read_image(path: str | Path, what: str) -> tuple[str, ndarray, UInt8[ndarray, "256 3"], int]:
+    """An image file that is whole; errors as of ``read_mask``.
+
+    Returns:
+        Pillow's mode; the values; the palette, black where there is none; what Pillow has
+        multiplied greys of 2 or 4 bits with, to reach 255.
+    """
     try:
         with Image.open(path) as image:
             image.verify()  # the checksums, at which loading does not look
         with Image.open(path) as image:
-            return image.mode, np.array(image)
+            spread = {"L;2": 85, "L;4": 17}.get(image.tile[0].args if image.tile else "", 1)
+            values, palette = np.array(image), np.zeros(768, np.uint8)
+            colours = image.getpalette() or []
+            palette[: len(colours)] = colours
+            return image.mode, values, palette.reshape(256, 3), spread
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {what} {path}") from None
     except Exception as error:  # each kind of damage raises a kind of its own

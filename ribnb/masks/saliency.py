@@ -107,7 +107,7 @@ def _drawn(images: ImageSet, image_id: str) -> Float32[ndarray, "H W"]:
 def read_saliency(folder: Path, image_id: str) -> Float32[ndarray, "H W"]:
     """``folder/<id>.png``, greys of 8 or 16 bits, in [0, 1]; errors as of ``read_mask``."""
     path = folder / f"{image_id}.png"
-    mode, values = read_image(path, "saliency map")
+    mode, values, *_ = read_image(path, "saliency map")
     if mode not in _LARGEST:
         raise ValueError(
             f"{path} is no saliency map: it is of mode {mode}, not of 8 or 16-bit grey"

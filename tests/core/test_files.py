@@ -3,13 +3,15 @@
 import os
 import platform
 import resource
+import struct
+import zlib
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ribnb.core.files import Maps, read_maps, write_maps
+from ribnb.core.files import Maps, read_maps, read_text, write_maps
 from ribnb.core.voc import read_mask, voc_palette, write_mask
 
 
@@ -164,6 +166,71 @@ def test_greys_are_classes_too_and_unknown_classes_are_named(tmp_path):
         read_mask(tmp_path / "grey.png", 2)
 
 
+def test_few_bits_many_bits_and_three_equal_channels_hold_classes_as_they_are(tmp_path):
+    path, wide = tmp_path / "one.png", MASK.astype(np.uint16)
+    Image.fromarray(wide).save(path)
+    assert np.array_equal(read_mask(path, 3), MASK)
+    Image.fromarray(np.dstack([MASK] * 3)).save(path)
+    assert np.array_equal(read_mask(path, 3), MASK)
+    path.write_bytes(grey_png(4, [0, 1, 15, 3]))  # which Pillow reads as 0, 17, 255, 51
+    assert read_mask(path).tolist() == [[0, 1, 15, 3]]
+    path.write_bytes(grey_png(1, [0, 1, 1, 0]))
+    assert read_mask(path, 1).tolist() == [[0, 1, 1, 0]]
+
+
+def grey_png(bits, values) -> bytes:
+    """A PNG of one row of greys, written by hand: Pillow writes none of four bits."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    row = int("".join(f"{value:0{bits}b}" for value in values).ljust(16, "0"), 2).to_bytes(2, "big")
+    row = row[: -(-len(values) * bits // 8)]
+    head = struct.pack(">IIBBBBB", len(values), 1, bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def test_vocs_colours_count_where_there_is_no_palette_or_one_in_another_order(tmp_path):
+    path, mask = tmp_path / "one.png", np.array([[0, 5, 5, 255], [0, 5, 12, 12]], np.uint8)
+    write_mask(path, mask)
+    colours = Image.open(path).convert("RGB")
+    colours.save(path)
+    assert np.array_equal(read_mask(path, 20), mask)
+    colours.quantize(8).save(path)
+    assert not np.array_equal(np.array(Image.open(path)), mask)
+    with pytest.warns(UserWarning, match=r"in another order are read by their colours, .*one\.png"):
+        assert np.array_equal(read_mask(path, 20), mask)
+    blurred = colours.resize((7, 5), Image.Resampling.BILINEAR)
+    blurred.save(path)
+    with pytest.raises(ValueError, match=r"its colours, such as .* are not VOC's"):
+        read_mask(path, 20)
+
+
+def test_a_palette_of_ones_own_says_nothing_about_the_classes(tmp_path):
+    image = Image.fromarray(MASK)
+    for palette in ([0, 0, 0, 250, 190, 190, 0, 130, 200], [0, 0, 0, 0, 128, 0, 128, 128, 0]):
+        image.putpalette(palette + [9] * (768 - len(palette)))
+        image.save(tmp_path / "one.png")
+        assert np.array_equal(read_mask(tmp_path / "one.png", 3), MASK)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_text_is_read_whatever_its_mark(tmp_path, encoding):
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "list.txt").write_bytes((mark + "café\r\n").encode(encoding))
+    assert read_text(tmp_path / "list.txt").split() == ["café"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-32"])
+def test_what_is_no_text_is_named(tmp_path, encoding):
+    (tmp_path / "list.txt").write_bytes("café".encode(encoding))
+    with pytest.raises(ValueError, match=r"list\.txt is no text in UTF-8.*; save it as UTF-8"):
+        read_text(tmp_path / "list.txt")
+
+
 def test_no_part_of_a_file_is_read_as_a_mask(tmp_path):
     path = tmp_path / "one.png"
     write_mask(path, MASK)
@@ -190,8 +257,8 @@ def test_a_flipped_bit_of_a_mask_is_seen_or_does_not_matter(tmp_path):
 
 
 def test_what_is_no_mask_is_refused(tmp_path):
-    for mode in ("RGB", "I;16"):
-        Image.new(mode, (4, 3)).save(tmp_path / "one.png")
+    for mode, value in (("RGB", "red"), ("I;16", 256), ("LA", (1, 255))):
+        Image.new(mode, (4, 3), value).save(tmp_path / "one.png")
         with pytest.raises(ValueError, match=rf"one\.png is no mask: it is of mode {mode}"):
             read_mask(tmp_path / "one.png")
     with pytest.raises(FileNotFoundError, match=f"there is no mask {tmp_path / 'none.png'}"):

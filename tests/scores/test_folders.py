@@ -181,7 +181,7 @@ def test_masks_that_cannot_be_scored_are_named_and_count_nowhere(masks):
     write_mask(two / "n003.png", np.zeros((32, 24), np.uint8))
     write_mask(one / "n004.png", np.full(SIZE, 4, np.uint8))
     write_mask(two / "n005.png", np.full(SIZE, 255, np.uint8))
-    Image.new("RGB", SIZE[::-1]).save(two / "n006.png")
+    Image.new("RGB", SIZE[::-1], "red").save(two / "n006.png")
     scores = score_masks(images, masks)
     assert scores.scored == ("n007", "n008")
     reasons = {

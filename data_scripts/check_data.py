@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from ribnb.core.runner import progress, run_jobs
 from ribnb.core.voc import LIST_COUNTS, read_mask
+from ribnb.data.labels import LABELS_NAME, disagreement, image_labels, pixels_of, read_labels
+from ribnb.data.photos import upright_rgb, upright_size
 from ribnb.data.voc import (
-    LABELS_NAME,
+    IMAGE_SUFFIXES,
     LISTS,
     MASK_FOLDERS,
+    MASK_SUFFIXES,
     class_names_of,
-    image_labels,
     names_in,
-    read_labels,
     read_split,
     voc_folder,
 )
 
 IMAGES, ANNOTATIONS = "JPEGImages", "Annotations"
-SUFFIXES = {IMAGES: ".jpg", ANNOTATIONS: ".xml", **dict.fromkeys(MASK_FOLDERS, ".png")}
+SUFFIXES = {  # of the files in each folder
+    IMAGES: IMAGE_SUFFIXES,
+    ANNOTATIONS: (".xml",),
+    **dict.fromkeys(MASK_FOLDERS, MASK_SUFFIXES),
+}
 # How many files the official folders have; the last holds those of train_aug and val.
 COUNTS = dict(zip(SUFFIXES, (17_125, 17_125, 2913, 12_031), strict=True))
 SHOWN = 5  # faults of a row
+NOTHING = ("", None, None)  # what is known of a file that was not looked at
 
 
 @dataclass
@@ -46,6 +54,7 @@ class Row:
         unreadable: how many are damaged; of a list, ids of which a file is.
         wrong_size: masks that are not of their image's size.
         faults: what is wrong, a line each.
+        doubts: what looks wrong, though it can be used.
     """
 
     there: int
@@ -54,6 +63,7 @@ class Row:
     unreadable: int = 0
     wrong_size: int = 0
     faults: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def faulty(self) -> bool:
@@ -61,20 +71,23 @@ class Row:
 
 
 def look(voc: Path, class_names: tuple[str, ...], quick: bool, file: tuple[str, str]) -> tuple:
-    """A file's fault, "" for none, and an image's or mask's (width, height) or an XML's labels."""
+    """A file's fault, "" for none; its (width, height), or an XML's labels; a mask's pixels."""
     folder, name = file
-    path = voc / folder / (name + SUFFIXES[folder])
+    paths = (voc / folder / f"{name}{suffix}" for suffix in SUFFIXES[folder])
+    path = next(path for path in paths if path.is_file())
     try:
         if folder == ANNOTATIONS:
-            return "", image_labels(voc, [name], class_names)[0].tolist()
+            return "", image_labels(voc, [name], class_names)[0].tolist(), None
         if folder in MASK_FOLDERS and not quick:
-            return "", read_mask(path, len(class_names)).shape[::-1]
+            mask = read_mask(path, len(class_names))
+            return "", mask.shape[::-1], pixels_of(mask)
         with Image.open(path) as image:
+            size = upright_size(image)
             if not quick:
-                image.load()
-            return "", image.size
+                upright_rgb(image)
+            return "", size, None if folder in MASK_FOLDERS else image.size
     except Exception as error:  # damage makes Pillow raise nearly anything
-        return str(error) or type(error).__name__, None
+        return str(error) or type(error).__name__, None, None
 
 
 def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path, dict[str, Row]]:
@@ -94,7 +107,7 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
     """
     voc = voc_folder(root)
     class_names, official = class_names_of(voc), not (voc / "classes.txt").is_file()
-    names = {folder: names_in(voc / folder, suffix) for folder, suffix in SUFFIXES.items()}
+    names = {folder: names_in(voc / folder, *suffixes) for folder, suffixes in SUFFIXES.items()}
     looked = [folder for folder in names if not (quick and folder == ANNOTATIONS)]
     files = [(folder, name) for folder in looked for name in sorted(names[folder])]
     findings = run_jobs(partial(look, voc, class_names, quick), files, workers)
@@ -102,20 +115,26 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
 
     rows = {folder: Row(len(names[folder])) for folder in SUFFIXES}
     wrong_size = set()
-    for (folder, name), (fault, size) in found.items():
-        row, image = rows[folder], found.get((IMAGES, name), ("", None))[1]
+    for (folder, name), (fault, size, _) in found.items():
+        row, image, stored = rows[folder], *found.get((IMAGES, name), NOTHING)[1:]
         if fault:
             row.unreadable += 1
-        elif folder in MASK_FOLDERS and image and size != image:
+        elif folder in MASK_FOLDERS and image and size not in (image, stored):
             row.wrong_size += 1
             wrong_size.add((folder, name))
             fault = f"is {size[0]} x {size[1]}, its image {image[0]} x {image[1]}"
         if fault:
             row.faults.append(f"{name}: {fault}")
 
-    labelled, rows[LABELS_NAME] = set(), Row(0)
+    labelled, rows[LABELS_NAME] = {}, Row(0)
     if (voc / LABELS_NAME).is_file():
         labelled, rows[LABELS_NAME] = stored_labels(voc, class_names, found)
+    hopeless = set()
+    for folder in () if quick else MASK_FOLDERS:
+        text, wrong = compared(names[folder], folder, class_names, labelled, found)
+        if text:
+            (rows[folder].faults if wrong else rows[folder].doubts).append(text)
+        hopeless |= {folder} if wrong else set()
 
     listed = names_in(voc / LISTS, ".txt")
     ids_of = {name: [] for name in [*LIST_COUNTS, *sorted(listed - {*LIST_COUNTS})]}
@@ -130,6 +149,8 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
                 rows[name] = list_row(ids_of[name], names, labelled, found, wrong_size)
                 if rows[LABELS_NAME].faulty:
                     rows[name].faults.append(f"{LABELS_NAME} is at fault")
+                if used := [each for each in hopeless if names[each] & {*ids_of[name]}]:
+                    rows[name].faults.append(f"the masks in {used[0]} show none of the labels")
 
     counts = {**COUNTS, LABELS_NAME: COUNTS[ANNOTATIONS], **LIST_COUNTS}
     if not official:
@@ -143,25 +164,44 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
     return voc, rows
 
 
-def stored_labels(voc: Path, class_names: tuple[str, ...], found: dict) -> tuple[set[str], Row]:
-    """The ids that ``labels.npz`` has, and its row."""
+def compared(
+    ids: set[str], folder: str, class_names: tuple[str, ...], labelled: dict, found: dict
+) -> tuple[str, bool]:
+    """``disagreement`` of the masks of a folder and the labels of their images, or themselves."""
+    rows = []
+    for name in sorted(ids):
+        if (pixels := found.get((folder, name), NOTHING)[2]) is not None:
+            labels = labelled.get(name) or found.get((ANNOTATIONS, name), NOTHING)[1]
+            own = pixels[1 : len(class_names) + 1]
+            rows.append((labels if labels and len(labels) == len(own) else own, pixels))
+    if not rows:
+        return "", False
+    labels, pixels = map(np.array, zip(*rows, strict=True))
+    return disagreement(labels > 0, pixels, class_names)
+
+
+def stored_labels(
+    voc: Path, class_names: tuple[str, ...], found: dict
+) -> tuple[dict[str, list[int]], Row]:
+    """The labels of each id that ``labels.npz`` has, and its row."""
     try:
         stored = read_labels(voc / LABELS_NAME)
     except ValueError as error:
-        return set(), Row(0, unreadable=1, faults=[str(error)])
+        return {}, Row(0, unreadable=1, faults=[str(error)])
     row = Row(len(stored.ids))
     if stored.class_names != class_names:
         row.faults.append(f"its classes are {', '.join(stored.class_names)}")
-    for name, labels in zip(stored.ids, stored.labels.tolist(), strict=True):
-        if found.get((ANNOTATIONS, name), ("", None))[1] not in (None, labels):
+    labelled = dict(zip(stored.ids, stored.labels.tolist(), strict=True))
+    for name, labels in labelled.items():
+        if found.get((ANNOTATIONS, name), NOTHING)[1] not in (None, labels):
             row.faults.append(f"{name}: its labels are not those of its annotation")
-    return set(stored.ids), row
+    return labelled, row
 
 
 def list_row(
     ids: list[str],
     names: dict[str, set[str]],
-    labelled: set[str],
+    labelled: Container[str],
     found: dict[tuple[str, str], tuple],
     wrong_size: set[tuple[str, str]],
 ) -> Row:
@@ -176,7 +216,7 @@ def list_row(
             row.faults.append(f"{name}: no {', no '.join(lacking)}")
         # With labels.npz, nobody reads the annotation.
         used = [IMAGES, mask] if name in labelled else [IMAGES, mask, ANNOTATIONS]
-        row.unreadable += any(found.get((folder, name), ("",))[0] for folder in used)
+        row.unreadable += any(found.get((folder, name), NOTHING)[0] for folder in used)
         row.wrong_size += (mask, name) in wrong_size
     return row
 
@@ -205,6 +245,9 @@ def table(rows: dict[str, Row]) -> str:
             lines += [f"  {fault}" for fault in row.faults[:SHOWN]]
         if len(row.faults) > SHOWN:
             lines.append(f"  and {len(row.faults) - SHOWN:,} more")
+        lines += [
+            line for doubt in row.doubts for line in ("", f"{name}, to be looked at: {doubt}")
+        ]
     return "\n".join(lines)
 
 
@@ -228,7 +271,9 @@ def main() -> int:
     if wrong := unfit(rows):
         print(
             f"Not fit for use: {', '.join(wrong)}. Replace or remove the files named; get_voc.py, "
-            "or make_scenes.py with the same settings, makes what is missing"
+            "or make_scenes.py with the same settings, makes what is missing. Without labels, "
+            "-p data.labels_from=masks takes them from the masks; without masks, voc_classifier "
+            "and voc_rib make maps and score nothing"
         )
     elif lists := lists_of(rows):
         print(f"All that {', '.join(lists)} need is there")

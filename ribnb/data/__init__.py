@@ -2,8 +2,9 @@
 
 from ribnb.core.voc import read_mask
 from ribnb.data.digits import DigitScenes
+from ribnb.data.labels import write_labels
 from ribnb.data.scenes.images import SceneImages, write_scenes
-from ribnb.data.voc import VOCImages, read_split, write_labels
+from ribnb.data.voc import VOCImages, read_split
 
 __all__ = [
     "DigitScenes",

@@ -1,12 +1,13 @@
-"""Photographs: those that scikit-image comes with, and any file of the reader's."""
+"""Photographs: those that scikit-image comes with, and the reader of all other pictures."""
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 LONG_SIDE = 320
 SHORTEST = 32  # pixels of the shorter side: below, a map is a position or two
@@ -28,8 +29,7 @@ def sample_photo(name: str, long_side: int = LONG_SIDE) -> Image.Image:
 def read_photo(path: str | Path, long_side: int = LONG_SIDE) -> Image.Image:
     """A picture as a net looks at it: RGB, upright, its longer side at most ``long_side`` pixels.
 
-    The camera's rotation (EXIF) is followed, 16 bits and floats are brought to 8, what is
-    transparent becomes white, and of an animation the first frame is taken.
+    It is read as by ``upright_rgb``; of an animation the first frame is taken.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -44,19 +44,52 @@ def read_photo(path: str | Path, long_side: int = LONG_SIDE) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # half of the limit
             with Image.open(path) as file:
                 file.draft("RGB", (2 * long_side, 2 * long_side))  # a JPEG is decoded smaller
-                image = ImageOps.exif_transpose(file)
-                return _fitted(_in_rgb(image), long_side, f"{path}")
+                image = upright_rgb(file)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is no picture that can be read, such as JPEG or PNG") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+    return _fitted(image, long_side, f"{path}")
 
 
-def _in_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+def orientation(image: Image.Image) -> int:
+    """How EXIF data say that a picture is to be turned to stand upright: 1, not at all, to 8."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # else Pillow would read it to its end to see whether some follow
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):  # damaged EXIF data
+        return 1
+    return found if found in range(2, 9) else 1
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what ``upright_rgb`` gives, of the header alone."""
+    return image.size[::-1] if orientation(image) > 4 else image.size
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode in RGB, turned as its EXIF data say.
+
+    Greys of more than 8 bits are brought from the least of 8, 12 and 16 bits that holds them to 8,
+    floats from [0, 1] or from such a range; what is transparent becomes white.
+
+    Raises:
+        ValueError: greys below 0 or above 16 bits, or that are no numbers.
+    """
+    if orientation(image) > 1:
+        image = ImageOps.exif_transpose(image)
+    mode = image.mode
+    if mode in ("I", "F") or mode.startswith("I;"):
         values = np.asarray(image, dtype=np.float64)
-        top = 65535 if image.mode != "F" else 1.0 if values.max() <= 1 else 255.0
-        image = Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8))
+        tops = ([1] if mode == "F" else []) + [2**bits - 1 for bits in (8, 12, 16)]
+        top = next((top for top in tops if values.max() <= top), None)
+        if top is None or not values.min() >= 0:
+            raise ValueError(
+                f"its greys (mode {mode}) reach from {values.min():g} to {values.max():g}; save it "
+                "with 8 or 16 bits"
+            )
+        image = Image.fromarray((values / top * 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import re
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-from xml.etree import ElementTree
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from ribnb.core.files import write_whole
+from ribnb.core.files import read_text
 from ribnb.core.voc import CLASS_NAMES, IGNORED, read_mask
+from ribnb.data.labels import LABELS_NAME, disagreement, image_labels, pixels_of, read_labels
+from ribnb.data.photos import orientation, upright_rgb, upright_size
 
 MASK_FOLDERS = ("SegmentationClass", "SegmentationClassAug")
 LISTS = Path("ImageSets") / "Segmentation"
-LABELS_NAME = "labels.npz"  # in the VOC2012 folder
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (*_SUFFIXES, *map(str.upper, _SUFFIXES))
+MASK_SUFFIXES = (".png", ".PNG")
+_PATHS = re.compile(r"\S.*?\.(?:jpe?g|png|bmp|tiff?|webp)(?=\s|$)", re.IGNORECASE)
+_FLAGS = ("1", "0", "-1")  # of ImageSets/Main: present, difficult, absent
+# What tools write among the classes that is none: a mask has 0 for it.
+_NO_CLASSES = {"background", "bg", "ignore", "ignored", "void", "unlabeled", "unlabelled"}
 
 Read = TypeVar("Read")
 
@@ -33,7 +42,7 @@ def voc_folder(root: str | Path) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    root = Path(root)
+    root = Path(root).expanduser()
     for folder in (root, root / "VOCdevkit" / "VOC2012", root / "VOC2012"):
         if (folder / "JPEGImages").is_dir():
             return folder
@@ -49,16 +58,18 @@ def read_split(root: str | Path, split: str | Path) -> list[str]:
     Args:
         root: see ``VOCImages``.
         split: a list in ImageSets/Segmentation by its name (``"train"``), or the path of a list.
-            A line is an id, or paths of an image and its mask; blank lines are skipped.
+            A line is an id, with spaces if the image's file has some, or paths of an image and
+            its mask; blank lines are skipped.
 
     Raises:
         FileNotFoundError: no such list; names those that exist.
         ValueError: a list without ids, with one twice, or with lines of another kind.
     """
-    folder = voc_folder(root) / LISTS
+    voc = voc_folder(root)
+    folder = voc / LISTS
     path = folder / f"{split}.txt"
     if not path.is_file():
-        path = Path(split)
+        path = Path(split).expanduser()
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in folder.glob("*.txt"))) or "no list at all"
         raise FileNotFoundError(
@@ -66,11 +77,20 @@ def read_split(root: str | Path, split: str | Path) -> list[str]:
             "list either"
         )
     ids: list[str] = []
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
-        named = {_stem(word) for word in line.split()}
+    for line in filter(str.strip, read_text(path).splitlines()):
+        paths = _PATHS.findall(line)
+        whole = "".join("".join(paths).split()) == "".join(line.split())
+        named = {_stem(word) for word in (paths if whole else [line])}
         if len(named) > 1:
             raise ValueError(f"a line of {path} names {len(named)} images: {line.strip()!r}")
-        ids.extend(named)
+        [name] = named
+        if name.split()[1:] and not image_files(voc, name):
+            main = "; it looks like a list of ImageSets/Main" if name.split()[-1] in _FLAGS else ""
+            raise ValueError(
+                f"a line of {path} is {line.strip()!r}, and there is no image of this name with a "
+                f"space{main}. Give one id a line"
+            )
+        ids.append(name)
     twice = [image_id for image_id, count in Counter(ids).items() if count > 1]
     if twice or not ids:
         fault = f"{len(twice)} ids more than once, such as {twice[0]}" if twice else "no image id"
@@ -80,8 +100,14 @@ def read_split(root: str | Path, split: str | Path) -> list[str]:
 
 def _stem(word: str) -> str:
     """``"/JPEGImages/2007_000032.jpg"`` -> ``"2007_000032"``; an id stays as it is."""
-    name = Path(word).name
+    name = Path(word.strip().replace("\\", "/")).name
     return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else name
+
+
+def image_files(voc: Path, image_id: str) -> list[Path]:
+    """The files of an image in JPEGImages, a ``.jpg`` first; none if there is none."""
+    paths = (voc / "JPEGImages" / f"{image_id}{suffix}" for suffix in IMAGE_SUFFIXES)
+    return [path for path in paths if path.is_file()]
 
 
 def class_names_of(folder: Path) -> tuple[str, ...]:
@@ -89,8 +115,15 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
     path = folder / "classes.txt"
     if not path.is_file():
         return CLASS_NAMES
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    for name in names:
+        if re.sub("[^a-z]", "", name.lower()) in _NO_CLASSES:
+            raise ValueError(
+                f"{path} names {name!r}, which is no class: delete that line. The first class is 1 "
+                "in the masks, the background 0 and what is to be ignored 255"
+            )
+    if names and all(re.match(r"\d+[\s:,;]", name) for name in names):
+        raise ValueError(f"{path} has numbers before the classes, as in {names[0]!r}; delete them")
     if not 1 <= len(set(names)) == len(names) < IGNORED:
         raise ValueError(
             f"{path} must hold 1 to {IGNORED - 1} different class names, one a line and without "
@@ -99,10 +132,11 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def names_in(folder: Path, suffix: str) -> set[str]:
+def names_in(folder: Path, *suffixes: str) -> set[str]:
     """Names, without suffix, of the files of a kind in a folder; none if it does not exist."""
-    paths = folder.glob(f"*{suffix}") if folder.is_dir() else ()
-    return {path.name.removesuffix(suffix) for path in paths if not path.name.startswith(".")}
+    paths = folder.iterdir() if folder.is_dir() else ()
+    files = [path for path in paths if path.suffix in suffixes and not path.name.startswith(".")]
+    return {path.stem for path in files}
 
 
 class VOCImages:
@@ -148,9 +182,11 @@ class VOCImages:
                 ``labels.npz`` is damaged or of other classes.
         """
         if self.labels_from == "masks":
-            numbers = range(1, len(self.class_names) + 1)
-            rows = [np.isin(numbers, self.mask(index)) for index in range(len(self))]
-            return torch.from_numpy(np.array(rows, dtype=np.uint8))
+            pixels = np.stack([pixels_of(self.mask(index)) for index in range(len(self))])
+            labels = pixels[:, 1 : len(self.class_names) + 1] > 0
+            if not labels.any() and pixels[:, IGNORED].any():
+                raise ValueError(disagreement(labels, pixels, self.class_names)[0])
+            return torch.from_numpy(labels.astype(np.uint8))
         path = self.root / LABELS_NAME
         if path.is_file():
             stored = read_labels(path)
@@ -161,46 +197,76 @@ class VOCImages:
                 )
             rows = {image_id: row for row, image_id in enumerate(stored.ids)}
             if rows.keys() >= set(self.ids):
-                return stored.labels[[rows[image_id] for image_id in self.ids]]
+                return self._corrected(stored.labels[[rows[image_id] for image_id in self.ids]])
         return image_labels(self.root, self.ids, self.class_names)
 
+    def _corrected(self, stored: UInt8[Tensor, "N C"]) -> UInt8[Tensor, "N C"]:
+        """Labels of ``labels.npz``, and over them those of annotations that were changed later."""
+        path, labels = self.root / LABELS_NAME, stored.clone()
+        xml = [self.root / "Annotations" / f"{image_id}.xml" for image_id in self.ids]
+        written = path.stat().st_mtime
+        newer = [i for i, x in enumerate(xml) if x.is_file() and x.stat().st_mtime > written]
+        labels[newer] = image_labels(self.root, [self.ids[i] for i in newer], self.class_names)
+        if other := [self.ids[i] for i in newer if (labels != stored)[i].any()]:
+            warnings.warn(
+                f"{path} is older than {len(other)} annotations with other labels, such as of "
+                f"{other[0]}; theirs are used. Delete it, and all come from the annotations",
+                stacklevel=4,
+            )
+        return labels
+
     def image(self, index: int) -> Image.Image:
-        """Image in mode RGB, whatever the file holds; a rotation in its EXIF data is ignored.
+        """Image in mode RGB and upright, whatever the file holds; see ``upright_rgb``.
 
         Raises:
             OSError: it is missing or cannot be read; names the file, and so the image.
         """
-        return self._opened(index, lambda image: image.convert("RGB"))
+        return self._opened(index, upright_rgb)
 
     def mask(self, index: int) -> UInt8[ndarray, "H W"]:
         """Truth: 0 background, class_id + 1, 255 ignored; of SegmentationClass or else of its Aug.
+
+        One that was drawn on a photo as it is stored is turned upright with it.
 
         Raises:
             OSError: the mask or its image is missing, or the image cannot be read.
             ValueError: a mask that is damaged, of unknown classes, or not of the image's size.
         """
-        image_id = self.ids[index]
-        paths = [self.root / folder / f"{image_id}.png" for folder in MASK_FOLDERS]
+        image_id, folders = self.ids[index], [self.root / folder for folder in MASK_FOLDERS]
+        paths = [folder / f"{image_id}{end}" for folder in folders for end in MASK_SUFFIXES]
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
+            wanted = " or ".join(map(str, paths[:: len(MASK_SUFFIXES)]))
             raise FileNotFoundError(
-                f"image {image_id} has no mask: there is no file {' or '.join(map(str, paths))}"
+                f"image {image_id} has no mask: there is no file {wanted}"
+                f"{_in_place(image_id, *folders)}"
             )
         mask = read_mask(path, len(self.class_names))
-        width, height = self._opened(index, lambda image: image.size)  # of the header: faster
+        turn, (width, height) = self._opened(  # of the header: faster
+            index, lambda image: (orientation(image), upright_size(image))
+        )
+        if turn > 4 and mask.shape == (width, height) != (height, width):
+            stored = Image.fromarray(mask)
+            stored.getexif()[ExifTags.Base.Orientation] = turn
+            return np.array(ImageOps.exif_transpose(stored))
         if mask.shape != (height, width):
+            turned = " as its EXIF data turn it" if turn > 4 else ""
             raise ValueError(
                 f"the mask of image {image_id} is {mask.shape[1]} x {mask.shape[0]} pixels, the "
-                f"image {width} x {height} ({path})"
+                f"image {width} x {height}{turned} ({path})"
             )
         return mask
 
     def image_path(self, index: int) -> Path:
         """The file of an image; FileNotFoundError names what is missing."""
-        image_id = self.ids[index]
-        path = self.root / "JPEGImages" / f"{image_id}.jpg"
-        if not path.is_file():
-            raise FileNotFoundError(f"image {image_id} is missing: there is no file {path}")
+        image_id, folder = self.ids[index], self.root / "JPEGImages"
+        if not (path := folder / f"{image_id}.jpg").is_file():
+            path = next(iter(image_files(self.root, image_id)), None)
+        if path is None:
+            raise FileNotFoundError(
+                f"image {image_id} is missing: there is no file {folder / image_id}.jpg"
+                f"{_in_place(image_id, folder)}"
+            )
         return path
 
     def _opened(self, index: int, read: Callable[[Image.Image], Read]) -> Read:
@@ -212,86 +278,18 @@ class VOCImages:
             raise OSError(f"image {self.ids[index]} cannot be read: {path}: {error}") from error
 
 
-class StoredLabels(NamedTuple):
-    """What a ``labels.npz`` holds: N ids, labels in {0, 1}, C names without background."""
-
-    ids: list[str]
-    labels: UInt8[Tensor, "N C"]
-    class_names: tuple[str, ...]
-
-
-def write_labels(
-    path: str | Path, ids: Sequence[str], labels: UInt8[Tensor, "N C"], class_names: Sequence[str]
-) -> None:
-    """Keep labels in one npz of ``ids``, ``labels`` and ``class_names``, without pickle.
-
-    Args:
-        path: such as ``VOC2012/labels.npz``; is whole or not there.
-        ids: N different image ids.
-        labels: (N, C) in {0, 1}.
-        class_names: C names, without background.
-
-    Raises:
-        ValueError: these do not fit together.
-    """
-    ids, class_names = (np.array(list(names), dtype=np.str_) for names in (ids, class_names))
-    labels = np.asarray(labels)
-    _check_labels(ids, labels, class_names)
-    arrays = {"ids": ids, "labels": labels.astype(np.uint8), "class_names": class_names}
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+def _in_place(image_id: str, *folders: Path) -> str:
+    """What there is in place of an image's file, such as another ending, for a message."""
+    found = [
+        name
+        for folder in filter(Path.is_dir, folders)
+        for name in _names(folder, folder.stat().st_mtime_ns)
+        if name.startswith(image_id) and not name[len(image_id) :][:1].isalnum()
+    ]
+    return f", but {', '.join(found[:3])}" if found else ""
 
 
-def read_labels(path: str | Path) -> StoredLabels:
-    """What ``write_labels`` kept.
-
-    Raises:
-        ValueError: the file is damaged or holds something else.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            ids, labels, class_names = (file[name] for name in ("ids", "labels", "class_names"))
-        _check_labels(ids, labels, class_names)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # each kind of damage raises a kind of its own
-        raise ValueError(
-            f"{path} is not a whole file of labels ({error}); delete it, and the labels come from "
-            "the annotations, or have data_scripts/get_voc.py write it again"
-        ) from error
-    labels = torch.from_numpy(labels.astype(np.uint8))
-    return StoredLabels(ids.tolist(), labels, tuple(class_names.tolist()))
-
-
-def _check_labels(ids: ndarray, labels: ndarray, class_names: ndarray) -> None:
-    shape = (len(set(ids.tolist())), class_names.size)
-    fits = labels.shape == shape and ids.size == len(labels)
-    if not fits or not np.isin(labels, (0, 1)).all():
-        raise ValueError(
-            f"labels must be 0 or 1, of shape (different ids, classes) = {shape}; got {ids.size} "
-            f"ids and {labels.shape} of {labels.dtype}"
-        )
-
-
-def image_labels(
-    folder: Path, ids: Sequence[str], class_names: Sequence[str] = CLASS_NAMES
-) -> UInt8[Tensor, "N C"]:
-    """Which classes each image shows, by its file in Annotations; difficult objects count."""
-    labels = torch.zeros(len(ids), len(class_names), dtype=torch.uint8)
-    for row, image_id in enumerate(ids):
-        path = folder / "Annotations" / f"{image_id}.xml"
-        try:
-            for item in ElementTree.parse(path).getroot().findall("object"):  # not parts of one
-                name = item.findtext("name", "").strip()
-                if name not in class_names:
-                    raise ValueError(f"unknown class {name!r}; known: {', '.join(class_names)}")
-                labels[row, class_names.index(name)] = 1
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"image {image_id} has no annotation: there is no file {path}; "
-                'VOCImages(..., labels_from="masks") takes the labels from the masks'
-            ) from None
-        except (ElementTree.ParseError, ValueError) as error:
-            raise ValueError(
-                f"the annotation of image {image_id} cannot be read: {path}: {error}"
-            ) from error
-    return labels
+@lru_cache(8)
+def _names(folder: Path, changed: int) -> list[str]:
+    """The names in a folder, listed once as long as it does not change."""
+    return sorted(os.listdir(folder))

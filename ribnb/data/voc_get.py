@@ -20,15 +20,12 @@ from ribnb.core.files import write_whole
 from ribnb.core.runner import progress, run_jobs
 from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
 from ribnb.data.fetch import download_file, file_sha256
+from ribnb.data.labels import LABELS_NAME, image_labels, read_labels, write_labels
 from ribnb.data.voc import (
-    LABELS_NAME,
     LISTS,
     class_names_of,
-    image_labels,
     names_in,
-    read_labels,
     read_split,
-    write_labels,
 )
 
 AUG_LIST, AUG_FOLDER = "train_aug", "SegmentationClassAug"

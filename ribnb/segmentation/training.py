@@ -22,6 +22,7 @@ from ribnb.core.devices import Precision, resolve_device
 from ribnb.core.runner import MASKS, progress, read_record
 from ribnb.core.settings import Settings, SettingsError, flat, setting
 from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, read_mask
+from ribnb.data.photos import upright_size
 from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Processes, Training, fit, shuffled
@@ -268,7 +269,7 @@ def _size(images: ImageSet, index: int) -> tuple[int, int]:
     """Height and width of an image, from the header of its file where there is one."""
     path = getattr(images, "image_path", None)
     with Image.open(path(index)) if path else images.image(index) as image:
-        return image.height, image.width
+        return upright_size(image)[::-1]
 
 
 def check_classes(net: DeepLabV2, images: ImageSet) -> None:

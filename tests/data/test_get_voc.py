@@ -15,7 +15,8 @@ from PIL import Image
 
 from ribnb.core.voc import CLASS_NAMES, voc_palette
 from ribnb.data import voc_get
-from ribnb.data.voc import read_labels, read_split
+from ribnb.data.labels import read_labels
+from ribnb.data.voc import read_split
 from ribnb.data.voc_get import get_voc, write_train_aug
 
 SCRIPT = ROOT / "data_scripts" / "get_voc.py"

@@ -140,10 +140,10 @@ def test_upright_small_grey_and_turned_images_are_made_as_voc_keeps_them(voc, tm
     picture.convert("L").save(image_of(voc, grey))
     Image.fromarray(mask).save(mask_of(voc, grey))  # of greys, without a palette
     exif = Image.Exif()
-    exif[0x0112] = 6  # lie it on its side: VOC's masks are of the pixels as they are stored
+    exif[0x0112] = 6  # it is turned, and with it the mask of the pixels as they are stored
     picture.save(image_of(voc, turned), exif=exif)
     script.make_animals(voc, tmp_path / "out")
-    sizes = {upright: (213, 320), grey: (320, 216), turned: (320, 216), small: (320, 202)}
+    sizes = {upright: (213, 320), grey: (320, 216), turned: (216, 320), small: (320, 202)}
     for name, size in sizes.items():
         with Image.open(tmp_path / "out" / "JPEGImages" / f"{name}.jpg") as image:
             assert (image.size, image.mode) == (size, "RGB")

@@ -9,7 +9,8 @@ from made_up_voc import make_voc
 from PIL import Image
 
 from ribnb.core.voc import CLASS_NAMES, write_mask
-from ribnb.data.voc import VOCImages, image_labels, read_labels, read_split, write_labels
+from ribnb.data.labels import image_labels, read_labels, write_labels
+from ribnb.data.voc import VOCImages, read_split
 
 
 @pytest.fixture
@@ -66,7 +67,9 @@ def test_ids_stay_strings_whatever_the_lines_look_like(voc, text):
     [
         ("a\nb\na\nb\nc\n", r"other\.txt holds 2 ids more than once, such as a"),
         ("\n \n", r"other\.txt holds no image id"),
-        ("a\n2007_000032 -1\n", r"line of .*other\.txt names 2 images: '2007_000032 -1'"),
+        ("a\n2007_000032 -1\n", r"other\.txt is '2007_000032 -1', .* list of ImageSets/Main"),
+        ("a b\n", r"other\.txt is 'a b', and there is no image of this name with a space"),
+        ("a.jpg b.jpg\n", r"a line of .*other\.txt names 2 images: 'a\.jpg b\.jpg'"),
     ],
 )
 def test_a_list_that_is_none_is_refused(voc, text, message):
@@ -164,17 +167,21 @@ def test_labels_from_masks_are_the_classes_that_have_a_pixel(voc):
 @pytest.mark.parametrize(
     ("mode", "colour", "kind"), [("L", 200, "JPEG"), ("RGBA", (200, 200, 200, 255), "PNG")]
 )
-def test_images_are_rgb_whatever_the_file_holds_and_not_turned_so_that_masks_fit(
-    voc, mode, colour, kind
-):
+def test_images_are_rgb_and_upright_whatever_the_file_holds(voc, mode, colour, kind):
     exif = Image.Exif()
-    exif[0x0112] = 6  # a rotation
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
     drawn = Image.new(mode, (4, 2), colour)
     drawn.save(voc / "JPEGImages" / f"{IDS[0]}.jpg", kind, exif=exif)
     images = VOCImages(voc, "train")
-    assert (images.image(0).mode, images.image(0).size) == ("RGB", (4, 2))
+    assert (images.image(0).mode, images.image(0).size) == ("RGB", (2, 4))
     assert np.abs(np.asarray(images.image(0), int) - 200).max() <= 3
-    assert images.mask(0).shape == (2, 4)
+    turned = np.rot90(MASK, -1)  # which was drawn on the image as it is stored
+    assert np.array_equal(images.mask(0), turned)
+    write_mask(mask_path(voc, IDS[0]), np.ascontiguousarray(turned))
+    assert np.array_equal(images.mask(0), turned)  # drawn as a viewer shows the image
+    write_mask(mask_path(voc, IDS[0]), np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match="4 x 4 pixels, the image 2 x 4 as its EXIF data turn it"):
+        images.mask(0)
 
 
 @pytest.mark.parametrize("content", [b"<html>404</html>", None])

@@ -14,7 +14,8 @@ from conftest import ROOT
 from small_split import CLASSES, Noise, few_steps, maps_in, net, write_voc
 
 from ribnb.__main__ import main
-from ribnb.data.voc import VOCImages, write_labels
+from ribnb.data.labels import write_labels
+from ribnb.data.voc import VOCImages
 from ribnb.method.localization import localization_maps
 from ribnb.method.settings import RIBSettings
 

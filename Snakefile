@@ -92,7 +92,7 @@ for chapter in sorted({job.chapter for job in JOBS.values()}):
         resources:
             gpu=gpus,
         shell:
-            "{RUN} {FOLDER}/{wildcards.job} >> {log} 2>&1"
+            "{RUN} {FOLDER:q}/{wildcards.job} >> {log:q} 2>&1"
 
 
 # Processes that share the images of one run; the rule above makes their result.
@@ -108,4 +108,4 @@ rule shard:
     resources:
         gpu=gpus,
     shell:
-        "{RUN} {FOLDER}/{wildcards.job} {wildcards.part}/{wildcards.parts} >> {log} 2>&1"
+        "{RUN} {FOLDER:q}/{wildcards.job} {wildcards.part}/{wildcards.parts} >> {log:q} 2>&1"

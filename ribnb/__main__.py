@@ -26,8 +26,9 @@ def main(words: Sequence[str] | None = None) -> int:
     It is 2 for words and files that make no sense, 130 after Ctrl-C, and 1 where something
     failed that is named.
     """
+    words = [_at_home(word) for word in (sys.argv[1:] if words is None else words)]
     try:
-        return ribnb.main(None if words is None else [*words], "ribnb", standalone_mode=False) or 0
+        return ribnb.main(words, "ribnb", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -40,6 +41,12 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _at_home(word: str) -> str:
+    """A word with the home folder for ~/, also in NAME=~/FILE, where not every shell puts it."""
+    name, equals, value = word.rpartition("=")
+    return name + equals + os.path.expanduser(value) if value.startswith("~/") else word
+
+
 def _say(what: Any) -> None:
     """To stderr; of several processes that train together, the first speaks for all."""
     if os.environ.get("RANK", "0") == "0" or isinstance(what, OSError):
@@ -48,6 +55,10 @@ def _say(what: Any) -> None:
 
 def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict:
     """Values of ``NAME=VALUE`` as Python writes them, such as 1e-3, True or [1, 2]; else text."""
+    if not given:
+        return {}
+    from ribnb.core.settings import as_written  # loads pydantic
+
     values = {}
     for word in given:
         name, separator, text = word.partition("=")
@@ -57,6 +68,7 @@ def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[s
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = {"true": True, "false": False, "null": None}.get(text.lower(), text)
+        value = as_written(value, text)
         values[name] = list(value) if isinstance(value, tuple) else value  # 1, 2 without brackets
     return values
 
@@ -89,7 +101,7 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     shards that share a folder (`-p shard=0/4`), the one that ends last makes the result. Ends with
     1 if the chapter failed, and says how far it came.
     """
-    from ribnb.core.settings import for_chapter, merged, nested, read_settings_file
+    from ribnb.core.settings import as_text, for_chapter, merged, nested, read_settings_file
     from ribnb.runs.execution import BOOK, ChapterFailed, run_shard
 
     path = Path(chapter) if chapter.endswith(".ipynb") else BOOK / f"{chapter}.ipynb"
@@ -99,6 +111,8 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
         known = {path.stem: None, **CHAPTERS}
         given = for_chapter(read_settings_file(file), path.stem, known)
         parameters = merged(given, nested(parameters))
+    if parameters.get("output_dir"):
+        parameters["output_dir"] = as_text(parameters["output_dir"])
     folder = Path(str(parameters.get("output_dir") or "executed"))
     try:
         for executed in run_shard(path, Path(output or folder / path.name), parameters):
@@ -198,7 +212,7 @@ _device = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1
 @click.option("--split", default="train", help="its name, or the path of a list")
 @_workers
 @_device
-@click.option("--weights", required=True, help="a classifier.safetensors")
+@click.option("--weights", required=True, help="a classifier.safetensors, or .pth")
 @click.option("-o", "--output-dir", required=True, help="for maps/ and their record")
 @click.option(
     "--variant",
@@ -206,14 +220,16 @@ _device = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1
     type=click.Choice(["paper", "released", "scenes", "photographs"]),
 )
 @click.option("--shard", default="0/1", help="i/n: every n-th image from the i-th")
+@click.option("--labels-from", default="annotations", help="annotations or masks")
 @_parameters("a field of RIBSettings, such as iterations=5")
 def maps(
     data_root: str, split: str, workers: int, device: str, weights: str, output_dir: str,
-    variant: str, shard: str, parameters: dict,
+    variant: str, shard: str, labels_from: str, parameters: dict,
 ) -> int:  # fmt: skip
     """RIB's maps of a split of a folder in VOC's layout; ends with 1 if an image failed."""
     from ribnb.core.devices import resolve_device
     from ribnb.core.runner import parse_shard
+    from ribnb.data.labels import look_at_masks
     from ribnb.data.voc import VOCImages
     from ribnb.method.localization import localization_maps
     from ribnb.method.settings import RIBSettings
@@ -222,9 +238,12 @@ def maps(
     if "variant" in parameters:  # it is more than that field: its own rates, rules and batches
         raise ValueError(f"for the variant use --variant {parameters['variant']}")
     settings = RIBSettings.from_mapping({**getattr(RIBSettings, variant)().as_dict(), **parameters})
-    images = VOCImages(data_root, split)
+    images = VOCImages(data_root, split, labels_from)
     model = load_classifier(weights, num_classes=len(images.class_names))
     model.to(resolve_device(device))
+    doubt, useless = look_at_masks(images)
+    if doubt and useless is not None:  # maps need no masks
+        _say(doubt)
     report = localization_maps(model, images, settings, output_dir, parse_shard(shard), workers)
     click.echo(report)
     return 1 if report.failed else 0

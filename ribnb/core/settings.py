@@ -17,17 +17,18 @@ Every chapter gets ``dataset``, every one with a group ``rib`` that one, and the
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.constructor import SafeConstructor
 
-from ribnb.core.files import digest
+from ribnb.core.files import digest, read_text
 
 SHARED = ("variant", "seed", "precision")  # where a chapter has them, its groups have the same
 BATCH = "batch"  # the section of a file that is for no chapter
@@ -89,7 +90,10 @@ class Settings(BaseModel):
     def _prepared(cls, value: Any, info: ValidationInfo) -> Any:
         if _group_class(cls, info.field_name):
             return _in_group(value, info.data, cls.preset(info.field_name, info.data))
-        return tuple(value) if isinstance(value, list) else value  # as JSON and papermill have it
+        value = tuple(value) if isinstance(value, list) else value  # as JSON and papermill have it
+        if _is_text(cls.model_fields[info.field_name].annotation):
+            value = tuple(map(as_text, value)) if isinstance(value, tuple) else as_text(value)
+        return value
 
     @classmethod
     def preset(cls, group: str, given: Mapping[str, Any]):
@@ -143,6 +147,34 @@ class Settings(BaseModel):
 
 
 # Names and values -------------------------------------------------------------------------
+
+
+class WrittenFloat(float):
+    """A number that knows how it was written, such as ``1.10``, in case that is a name."""
+
+    text = ""
+
+
+def as_written(value: Any, text: str) -> Any:
+    """What a parser made of a text, as long as ``as_text`` can undo it; else the text."""
+    if isinstance(value, float) and "_" not in text:
+        value = WrittenFloat(value)
+        value.text = text
+    elif type(value) in (float, int) and not re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
+        return text  # such as 010 or 2012_05
+    return value
+
+
+def as_text(value: Any) -> Any:
+    """Numbers and truth values as they were written, and ``~`` as the home folder."""
+    if isinstance(value, bool | int | float):
+        return getattr(value, "text", str(value).lower())
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _is_text(annotation: Any) -> bool:
+    """Whether a field holds a text, or texts in a row."""
+    return annotation is str or any(map(_is_text, get_args(annotation)))
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,12 +288,13 @@ def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
 class _Constructor(SafeConstructor):
     """ruamel's, for which only a plain decimal number is an int, and a date is text."""
 
-    def whole_number(self, node: Any) -> int | str:
-        plain = re.fullmatch(r"[-+]?(0|[1-9][0-9]*)", node.value)
-        return int(node.value) if plain else node.value
+    def number(self, node: Any) -> Any:
+        kind = self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float
+        return as_written(kind(node), node.value)
 
 
-_Constructor.add_constructor("tag:yaml.org,2002:int", _Constructor.whole_number)
+for _kind in ("int", "float"):
+    _Constructor.add_constructor(f"tag:yaml.org,2002:{_kind}", _Constructor.number)
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
@@ -278,7 +311,7 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _Constructor
     try:
-        values = reader.load(path.read_bytes())
+        values = reader.load(read_text(path))
     except (YAMLError, ValueError) as error:  # ValueError: no UTF-8
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -287,6 +320,13 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{path} must be a mapping of parameter names to values")
     return values
+
+
+def as_mapping(value: Any, name: str) -> Mapping[str, Any]:
+    """A section of a file, empty for none; a SettingsError for what is no mapping."""
+    if not isinstance(value or {}, Mapping):
+        raise SettingsError(f"{name} = {value!r}: it must be a mapping of names to values")
+    return value or {}
 
 
 def for_chapter(
@@ -298,7 +338,7 @@ def for_chapter(
     a chapter whose settings are None gets all groups. A section or a group for none of them is a
     SettingsError.
     """
-    sections = values.get(SECTIONS) or {}
+    sections = as_mapping(values.get(SECTIONS), SECTIONS)
     refuse_unknown(sections, chapters, f"the book (for a section below {SECTIONS})")
     common = nested({k: v for k, v in values.items() if k not in (BATCH, SECTIONS)})
     if kind := chapters[chapter]:
@@ -307,4 +347,4 @@ def for_chapter(
         owner = f"the book (a chapter's section stands below {SECTIONS})"
         refuse_unknown(groups, sorted(known), owner)
         common = {k: v for k, v in common.items() if k not in groups or k in kind.model_fields}
-    return merged(common, nested(sections.get(chapter) or {}))
+    return merged(common, nested(as_mapping(sections.get(chapter), chapter)))

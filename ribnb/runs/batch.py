@@ -23,6 +23,7 @@ from ribnb.core.settings import (
     BATCH,
     Settings,
     SettingsError,
+    as_mapping,
     for_chapter,
     merged,
     nested,
@@ -223,7 +224,9 @@ def read_batch(
     """
     values = read_settings_file(path) if path else {}
     with said_of(f"{path}: {BATCH}" if path else BATCH):
-        settings = BatchSettings.from_mapping({**(values.get(BATCH) or {}), **(changes or {})})
+        settings = BatchSettings.from_mapping(
+            {**as_mapping(values.get(BATCH), BATCH), **(changes or {})}
+        )
     plan = _Plan(values, settings, chapters, path)
     stages = {}
     if settings.stages or (path and not settings.ablations):

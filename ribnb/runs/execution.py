@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from ribnb.core.runner import PROGRESS, WHOLE, all_ended, parse_shard
-from ribnb.core.settings import nested, refuse_unknown
+from ribnb.core.settings import as_text, nested, refuse_unknown
 from ribnb.runs.results import RESULT
 
 BOOK = Path("book")
@@ -56,7 +56,11 @@ def execute_chapter(
     if not path.is_file():
         raise FileNotFoundError(f"no chapter at {path}; names count in the repository's folder")
     parameters = nested(parameters or {})
-    refuse_unknown(parameters, papermill.inspect_notebook(str(path)), path.name)
+    known = papermill.inspect_notebook(str(path))
+    refuse_unknown(parameters, known, path.name)
+    for name, value in parameters.items():
+        if known[name]["inferred_type_name"] == "str":
+            parameters[name] = as_text(value)
     output.parent.mkdir(parents=True, exist_ok=True)
     shard = parameters.get("shard", WHOLE) != WHOLE
     notebook = _until(path, "maps" if shard else "result") if shard or result_only else str(path)

@@ -200,7 +200,51 @@ def read(tmp_path):
 )
 def test_what_a_value_is_read_as(read, written, value):
     found = read(f"name: {written}")["name"]
-    assert (found, type(found)) == (value, type(value))
+    assert found == value and isinstance(found, type(value))
+
+
+class Names(Settings):
+    """Texts, which a parser may take for something else."""
+
+    name: str | None = setting(None, "a text")
+    more: tuple[str, ...] = setting((), "texts")
+    rate: float = setting(1.0, "a number")
+
+
+WRITTEN = [
+    "2012",
+    "1.10",
+    "1e3",
+    "010",
+    "2012_05",
+    "0x1F",
+    "true",
+    "no",
+    "2024-01-05",
+    "12:30",
+    ".inf",
+]
+
+
+@pytest.mark.parametrize("written", [*WRITTEN, "a b", "007 b", "-3", "+5"])
+def test_a_text_stays_as_it_was_written_whatever_it_looks_like(read, written):
+    values = read(f"name: {written}\nmore: [{written}, a]\nrate: 1.10")
+    settings = Names.from_mapping(values)
+    assert (settings.name, settings.more) == (written, (written, "a"))
+    assert settings.rate == 1.1 and type(settings.rate) is float
+
+
+def test_the_home_folder_is_put_for_its_sign(monkeypatch):
+    monkeypatch.setenv("HOME", "/at/home")
+    settings = Names(name="~/data", more=["~/a b", "c~/d", "~"])
+    assert settings.name == "/at/home/data"
+    assert settings.more == ("/at/home/a b", "c~/d", "/at/home")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_an_editor_that_marks_its_encoding_is_read(tmp_path, encoding):
+    (tmp_path / "s.yml").write_bytes("a: é\r\nb: [1]\r\n".encode(encoding))
+    assert read_settings_file(tmp_path / "s.yml") == {"a": "é", "b": [1]}
 
 
 @pytest.mark.parametrize(
@@ -241,6 +285,8 @@ def test_a_chapter_gets_what_is_for_all_its_groups_and_over_them_its_section(rea
     [
         ("chapters: {toi: {seed: 3}}", "'toi'; did you mean 'toy'"),
         ("methd: {steps: 3}", "'methd'; did you mean 'method'"),
+        ("chapters: [rib]", r"chapters = \['rib'\]: it must be a mapping"),
+        ("chapters: {rib: 3}", "rib = 3: it must be a mapping of names to values"),
     ],
 )
 def test_a_section_or_a_group_that_nothing_has_is_refused(read, text, message):

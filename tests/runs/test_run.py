@@ -134,6 +134,20 @@ def test_values_are_read_as_python_writes_them_and_over_those_of_a_file(chapter,
     assert (folder / "runs" / "x" / "tiny.ipynb").is_file()
 
 
+def test_words_arrive_as_they_were_typed_and_the_home_folder_is_found(
+    chapter, folder, capsys, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(folder / "at home"))
+    words = ["-p", "word=2012_05", "-p", "rate=1.10", "-p", "output_dir=~/my runs"]
+    assert main(["run", str(chapter), *words]) == 0
+    assert noted(folder) == [1, 1.1, False, "2012_05"]
+    (folder / "some.yml").write_text("word: 1.10\nnumber: 3\noutput_dir: ~/2012\n")
+    assert main(["run", str(chapter), "-f", "some.yml"]) == 0
+    assert noted(folder) == [3, 1.0, False, "1.10"]
+    assert (folder / "at home" / "my runs" / "tiny.ipynb").is_file()
+    assert (folder / "at home" / "2012" / "tiny.ipynb").is_file()
+
+
 def test_a_run_that_fails_ends_with_1_and_keeps_the_notebook_of_one_that_did_not(
     chapter, folder, capsys
 ):

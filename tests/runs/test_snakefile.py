@@ -22,9 +22,12 @@ def scores(batch) -> list[float]:
     return sorted(read_result(path)["metrics"]["seed_miou"] for path in batch.results())
 
 
+SPACED = ("--cores", "2", "--config", "batch={folder: runs/two words}")
+
+
 def test_runs_what_failed_or_is_missing_or_changed_or_broken_and_nothing_else(batch):
     batch.signal("fail_2").touch()
-    code, output = batch.run()
+    code, output = batch.run(*SPACED)
     assert code != 0
     assert scores(batch) == [41, 43], "a job that fails fails alone"
     assert "not done: mini: iterations = 2, seed 3" in output
@@ -40,12 +43,12 @@ def test_runs_what_failed_or_is_missing_or_changed_or_broken_and_nothing_else(ba
     for path in batch.results():  # time stamps alone are no reason
         os.utime(path.parent / "parameters.yml")
     os.utime(batch.root / "book" / "voc_rib.ipynb")
-    code, output = batch.run()
+    code, output = batch.run(*SPACED)
     assert (code, scores(batch)) == (0, [41, 42, 43, 47]), output
     assert f"{edited.relative_to(batch.root)}" in output
     assert sorted(batch.told("begun")[3:]) == [1, 2, 7]
 
-    code, output = batch.run("--report", "report.html")
+    code, output = batch.run(*SPACED, "--report", "report.html")
     assert code == 0, output
     assert "mini: iterations = 2, seed 3" in (batch.root / "report.html").read_text()
 

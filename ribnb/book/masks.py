@@ -19,6 +19,7 @@ from ribnb.core.devices import seeded
 from ribnb.core.files import weights_digest
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
 from ribnb.core.voc import ImageSet
+from ribnb.data.labels import scorable
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import Part
 from ribnb.masks.crf import CRFSettings
@@ -68,6 +69,8 @@ class VOCMasksSettings(StartSettings):
     The group ``irn`` starts from IRN's preset for maps of RIB. The four in which the maps of RIB
     and plain CAMs differ are those of RIB; CAMs keep the baseline's.
     """
+
+    needs_masks: ClassVar[bool] = True  # the seeds' thresholds are chosen by them
 
     data: MasksDataSettings = setting({}, "more about the images")
     maps_run: str = setting("", "folder of a run of voc_rib; none, for scenes", identity=False)
@@ -260,9 +263,15 @@ class VOCSegmentationSettings(StartSettings):
         along = self.packaged and kind in SUPERVISION
         return network_path(self.seed, kind) if along else None
 
+    def images(self) -> ImageSet:
+        """Those to train on, which need masks of their own for the truth only."""
+        images = self.image_set(self.split, self.num_images)
+        return scorable(images, TRUTH in self.supervision) if self.data_root else images
+
     def validation_images(self) -> ImageSet:
         """See ``images``."""
-        return self.image_set(self.data.validation_split, self.data.num_validation)
+        images = self.image_set(self.data.validation_split, self.data.num_validation)
+        return scorable(images, needed=True) if self.data_root else images
 
     def first_net(self, num_classes: int) -> DeepLabV2:
         """The network that training starts from; raises OSError for weights that cannot be had."""

@@ -19,6 +19,7 @@ from ribnb.core.files import Maps, read_maps
 from ribnb.core.runner import parse_shard
 from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, read_mask
+from ribnb.data.labels import scorable
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import Part, readable, spread_out
 from ribnb.data.voc import VOCImages
@@ -36,7 +37,7 @@ from ribnb.nets.classifier import (
 )
 from ribnb.nets.fitting import Training
 from ribnb.nets.published import IMAGENET, IN_PACKAGE, refuse_weights
-from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
+from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata, of_torch
 from ribnb.scores.folders import MaskScores
 from ribnb.scores.image_scores import ImageScores
 
@@ -71,6 +72,8 @@ class ScoredDataSettings(DataSettings):
 class SplitSettings(Settings):
     """Parameters of every chapter on a whole split."""
 
+    needs_masks: ClassVar[bool] = False  # of the images to work on
+
     dataset: Dataset = setting("scenes", "whose settings hold")
     data_root: str = setting("", "folder in VOC's layout; none: drawn scenes", identity=False)
     split: str = setting("train", "images to work on: a list's name or path")
@@ -92,8 +95,10 @@ class SplitSettings(Settings):
         return self
 
     def images(self) -> ImageSet:
-        """The images to work on; errors are those of ``VOCImages``."""
-        return self.image_set(self.split, self.num_images)
+        """The images to work on; errors are those of ``VOCImages`` and ``scorable``."""
+        images = self.image_set(self.split, self.num_images)
+        self.scored_ids(images)  # refuses a list of others
+        return scorable(images, self.needs_masks) if self.data_root else images
 
     def image_set(self, split: str, count: int) -> ImageSet:
         """``count`` images of a split, all for 0; of scenes without a folder, 3000 are all."""
@@ -106,7 +111,7 @@ class SplitSettings(Settings):
 
     def scored_ids(self, images: ImageSet) -> list[str]:
         """Ids of the images to score, in their order."""
-        if not self.data.score_on:
+        if not getattr(self.data, "score_on", ""):
             return list(images.ids)
         listed = set(self.image_set(self.data.score_on, 0).ids)
         scored = [name for name in images.ids if name in listed]
@@ -276,7 +281,7 @@ def trained_classifier(
             net, images, settings.recipe, folder, validation, device, settings.workers
         )
     path = of_seed(settings.classifier, settings.seed)
-    record = checkpoint_metadata(path, "classifier")
+    record = {} if of_torch(path) else checkpoint_metadata(path, "classifier")
     model = load_classifier(path, num_classes=num_classes)
     record["mean_average_precision"] = mean_average_precision(
         model, validation, device, workers=settings.workers, precision=settings.precision
@@ -317,9 +322,9 @@ class VOCRIBSettings(ShardSettings):
 
 
 def difference(scores: ImageScores | MaskScores, name: str, other: str) -> Difference | None:
-    """One kind of maps or masks minus another on the same images; None for a single image."""
+    """One kind of maps or masks minus another on the same images; None where nothing varies."""
     first, second = scores.confusions[name], scores.confusions[other]
-    if len(first) < 2:  # there is nothing to draw from
+    if len(first) < 2 or not first.any():  # there is nothing to draw from
         return None
     return paired_difference([(first, second)], np.random.default_rng(0))
 

@@ -56,8 +56,11 @@ class SplitScore(_Scored):
 
         That is the best of ``THRESHOLDS``; with the prefix ``released_range_``, of those. Where
         there are no maps ``"cam"`` beside the seeds, the seeds are the CAMs. Classes in neither
-        truth nor prediction are left out of ``seed_iou_per_class``.
+        truth nor prediction are left out of ``seed_iou_per_class``; where masks ignore all, there
+        are no scores, of 0 images.
         """
+        if self.scored and not any(confusion.any() for confusion in self.confusions.values()):
+            return {"images": 0, "failed": len(self.failed), "seed_iou_per_class": {}}
         metrics: dict[str, Any] = {}
         for name, (miou, threshold) in METRICS.items():
             maps = name.removesuffix(RELEASED)

@@ -115,7 +115,7 @@ def scores_fault(result: Mapping[str, Any], folder: str | Path) -> str:
     The mIoU of the summed matrices must be that of ``folder/result.json``, and so must the
     thresholds and the number of images.
     """
-    if not (Path(folder) / FILE).exists():
+    if not (Path(folder) / FILE).exists() or result.get("images") == 0:  # there were no masks
         return ""
     beside = f"does not go with the {FILE} beside it"
     try:

@@ -21,6 +21,7 @@ from ribnb.data.voc import read_split
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.published import IN_PACKAGE
+from ribnb.scores.image_scores import scores_fault
 
 ALL = {"split": "train_aug", "num_images": 0, "iterations": 3}
 # As for VOC, at sizes for a CPU.
@@ -242,3 +243,30 @@ def test_what_cannot_be_computed_is_refused_first(faulty, resnets, tmp_path):
     assert {path.split("/")[-1] for path in arrays_of(tmp_path / "run")} <= {
         f"{image_id}.npz" for image_id in FAULTS
     }
+
+
+def test_without_masks_maps_are_made_and_nothing_is_scored(scenes, tmp_path):
+    root = shutil.copytree(scenes, tmp_path / "root")
+    shutil.rmtree(root / "SegmentationClass")
+    given = {"data_root": str(root), "split": "train_aug", "num_images": 3}
+    for chapter, more in (("voc_rib", {"iterations": 1}), ("voc_classifier", ONE_EPOCH)):
+        with pytest.warns(UserWarning, match="none of the 3 images has a mask: maps are made"):
+            result = run_chapter(chapter, tmp_path / chapter, to_its_end=True, **given, **more)
+        assert (result["images"], result["threshold"], result["failures"]) == (0, None, {})
+        assert not [name for name in result["metrics"] if "miou" in name]
+        assert len([*(tmp_path / chapter / "maps").iterdir()]) == 3
+        assert scores_fault(result, tmp_path / chapter) == ""
+    settings = CHAPTERS["voc_masks"](data_root=str(root), maps_run=str(tmp_path / "voc_rib"))
+    with pytest.raises(ValueError, match="the 1 images has a mask, and this chapter chooses"):
+        settings.images()
+
+
+def test_masks_that_cannot_be_meant_are_refused_before_anything_is_computed(scenes, tmp_path):
+    root = shutil.copytree(scenes, tmp_path / "root")
+    for path in (root / "SegmentationClass").iterdir():
+        mask = np.array(Image.open(path))
+        write_mask(path, np.where(mask % 255 > 0, 255, 0).astype(np.uint8))
+    for more in ({}, {"labels_from": "masks"}):
+        with pytest.raises(ValueError, match="nothing but 0 and 255, and 255 is ignored"):
+            run_chapter("voc_rib", tmp_path / "run", data_root=str(root), **ALL, **more)
+    assert not arrays_of(tmp_path / "run")

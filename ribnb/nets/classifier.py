@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from ribnb.core.devices import (
     worker_init,
 )
 from ribnb.core.runner import progress
-from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.core.settings import Settings, SettingsError, differences, setting
 from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import (
     IMAGENET_COLOURS,
@@ -33,6 +34,8 @@ from ribnb.data.views import (
 )
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.fitting import Training, fit, logit_loss, shuffled
+from ribnb.nets.published import classifier_of_others
+from ribnb.nets.weights import load_state, of_torch
 
 
 class ClassifierSettings(Settings):
@@ -216,8 +219,27 @@ def train_classifier(
 def load_classifier(
     path: str | Path, arch: str | None = None, num_classes: int | None = None
 ) -> CAMNet:
-    """The classifier of a checkpoint, as ``CAMNet.load``; ``arch`` and ``num_classes`` if given."""
-    return CAMNet.load(path, arch=arch, num_classes=num_classes)
+    """The classifier of a checkpoint, as ``CAMNet.load``; ``arch`` and ``num_classes`` if given.
+
+    Also a ResNet's state dict that IRN's or RIB's program, or torchvision, left with torch.save,
+    which a warning says, because such a file does not name its classes. Errors are the same.
+    """
+    if not of_torch(path):
+        return CAMNet.load(path, arch=arch, num_classes=num_classes)
+    whose, own, state = classifier_of_others(path)
+    design = {"arch": own, "num_classes": len(state["class_layer.weight"])}
+    wanted = {"arch": arch or own, "num_classes": num_classes or design["num_classes"]}
+    if other := differences(design, wanted):
+        raise ValueError(f"{path} (by the names of {whose}) is another classifier: {other}")
+    with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
+        net = CAMNet(**design, bias="bias" in state)
+    load_state(net, state, f"{path} (by the names of {whose})", own)
+    warnings.warn(
+        f"{path} is a {own} by the names of {whose}; its {net.num_classes} classes, which it does "
+        "not name, are taken in the data's order",
+        stacklevel=2,
+    )
+    return net.eval()
 
 
 @torch.no_grad()

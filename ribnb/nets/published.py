@@ -108,3 +108,47 @@ def split_head(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str
         {name: value for name, value in state.items() if name not in head},
         {name: value for name, value in state.items() if name in head},
     )
+
+
+# IRN's and RIB's programs keep each weight under several names; these are of the net as it is cut.
+_IRN_STAGES = {
+    **{"stage1.0.": "conv1.", "stage1.1.": "bn1.", "stage1.4.": "layer1."},
+    **{f"stage{number}.0.": f"layer{number}." for number in (2, 3, 4)},
+}
+_RESNETS = {  # (has bottlenecks, blocks of layer3) -> its name in torchvision
+    **{(False, 2): "resnet18", (False, 6): "resnet34"},
+    **{(True, 6): "resnet50", (True, 23): "resnet101"},
+}
+
+
+def classifier_of_others(path: str | Path) -> tuple[str, str, dict[str, Tensor]]:
+    """A ResNet in a file of torch's that another program left, such as IRN's ``res50_cam.pth``.
+
+    Returns:
+        Whose names it has, its architecture, and its weights under a CAMNet's names.
+
+    Raises:
+        ValueError: no whole state dict, or one of neither IRN's, RIB's nor torchvision's names.
+    """
+    state = {n.removeprefix("module."): v for n, v in read_state_dict(path).items()}
+    body, head = split_head(state)
+    whose, layer = "torchvision", head.get("fc.weight")
+    if "classifier.weight" in head:
+        whose, layer = "IRN's and RIB's programs", head["classifier.weight"]
+        own = {n.removeprefix("resnet50."): v for n, v in body.items() if n.startswith("resnet50.")}
+        body = split_head(own)[0] or {
+            n.replace(old, new, 1): v
+            for n, v in body.items()
+            for old, new in _IRN_STAGES.items()
+            if n.startswith(old)
+        }
+    blocks = {n.split(".")[1] for n in body if n.startswith("layer3.")}
+    arch = _RESNETS.get(("layer1.0.conv3.weight" in body, len(blocks)))
+    if not arch or layer is None:
+        raise ValueError(
+            f"{path} is a state dict of torch, but no whole ResNet by the names of {whose}: layer3 "
+            f"has {len(blocks)} blocks, and there is {'no' if layer is None else 'a'} class layer"
+        )
+    state = {f"backbone.{name}": value for name, value in body.items()}
+    state["class_layer.weight"] = layer.view(*layer.shape[:2], 1, 1)
+    return whose, arch, state | ({"bias": head["fc.bias"]} if "fc.bias" in head else {})

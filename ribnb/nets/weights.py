@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -124,6 +126,11 @@ def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, 
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no {kind or 'checkpoint'} at {path}")
+    if of_torch(path):
+        raise ValueError(
+            f"{path} is a file of torch.save, and no {kind or 'checkpoint'} of ribnb. Of a state "
+            "dict load_classifier reads whole classifiers, net.weights and weights= a backbone's"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
@@ -142,17 +149,35 @@ def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, 
     return metadata
 
 
+def of_torch(path: str | Path) -> bool:
+    """Whether ``torch.save`` wrote a file, by its first bytes; False if there is none."""
+    with open(path if Path(path).is_file() else os.devnull, "rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02")
+
+
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle."""
+    """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle.
+
+    Of a training's state, which holds it as ``state_dict`` or ``model``, it is that.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there are no weights at {path}")
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" and not of_torch(path):
             return load_file(path)
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
+    except UnpicklingError as error:
+        if "global" not in str(error).lower():
+            raise ValueError(f"{path} is no whole file of weights ({error})") from error
+        raise ValueError(
+            f"{path} is no file of weights alone, and the program in it is not run. Save it anew: "
+            "torch.save(net.state_dict(), path)"
+        ) from None
     except Exception as error:  # unpickling raises its own kinds
         raise ValueError(f"{path} is no whole file of weights ({error})") from error
+    for name in ("state_dict", "model"):
+        state = state[name] if isinstance(state.get(name), Mapping) else state
     if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
         raise ValueError(f"{path} is no state dict of names and tensors")
     return state

@@ -46,7 +46,8 @@ class PhotographsSettings(Settings):
     @classmethod
     def preset(cls, group: str, given: Mapping[str, Any]) -> RIBSettings:
         """Of ``rib`` by variant."""
-        return RIBSettings.photographs(given.get("variant", "paper"))
+        # a rate for ImageNet's own classifier, whose step is not that of one for other classes
+        return RIBSettings.photographs(given.get("variant", "paper"), learning_rate=1e-4)
 
     def class_asked_for(self) -> int | None:
         """Index of ``shows`` in ImageNet's classes; None if nothing is asked for."""

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ribnb.core.runner import WHOLE
-from ribnb.core.settings import Settings, flat
+from ribnb.core.settings import Settings, flat, for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
 from ribnb.evidence.claims import Claim, Side, best, compare, side
 from ribnb.evidence.differences import Difference
@@ -39,6 +39,8 @@ PLANNED: list[tuple[str, Mapping[str, Any]]] = [
     *((name, {**given, "seed": seed}) for name, given in SCENES.items() for seed in NETS),
     *((name, toy) for name in ("toy_bottleneck", "rib_loss") for toy in TOYS.values()),
 ]
+PHOTOGRAPHS, PHOTO_NETS = "voc_animals.yml", (0, 1, 2)  # the runs on photographs, and their nets
+NOT_RUN = "not run yet"
 SCORED_ON = {"voc_rib": "train", "voc_masks": "train", "voc_segmentation": "val"}
 COMMIT = re.compile(r"^([0-9a-f]{7})[0-9a-f]*")  # what follows says that there were changes
 Result = Mapping[str, Any]
@@ -97,6 +99,13 @@ class Board:
         """Ours on scenes, of the runs that the rows are planned with."""
         given = SCENES[source[0]]
         return _cell({seed: self.run(source[0], {**given, "seed": seed}) for seed in NETS}, source)
+
+    def photographs(self, source: Source) -> Cell:
+        """Ours on VOC 2012's five animals at 320 px, of the runs of its settings file."""
+        values = read_settings_file(book_folder("settings") / PHOTOGRAPHS)
+        given = for_chapter(values, source[0], self.chapters)
+        found = {seed: self.run(source[0], {**given, "seed": seed}) for seed in PHOTO_NETS}
+        return _cell(found, source) if any(found.values()) else Cell((), (), NOT_RUN)
 
     def voc(self, source: Source) -> list[Cell]:
         """Ours on VOC, a cell for each setting that somebody ran."""
@@ -189,6 +198,9 @@ def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Cla
         scores = " against ".join(reported[source].split()[0] for source in sources)
         paper = "higher" if NONE in scores else f"higher: {scores}"
         pairs = [(f"{asked}: RIB against the CAM", [board.scenes(source) for source in sources])]
+        photographs = [board.photographs(source) for source in sources]
+        if any(cell.results for cell in photographs):
+            pairs.insert(0, (f"{asked}: RIB against the CAM on photographs", photographs))
         for cells in zip(*map(board.voc, sources), strict=True):
             label = f", {cells[0].label}" if cells[0].label else ""
             pairs.append((f"{asked}: RIB against the CAM on VOC{label}", cells))
@@ -235,8 +247,9 @@ def scores_table(board: Board) -> pd.DataFrame:
             "began with": row.began_with,
             "reported": row.reported,
             "re-run by others": row.others,
-            "ours on VOC": row.voc and ("; ".join(map(str, board.voc(row.voc))) or "not run yet"),
+            "VOC 2012, five animals, 320 px": row.voc and str(board.photographs(row.voc)),
             "ours on scenes": row.scenes and str(board.scenes(row.scenes)),
+            "ours on VOC": row.voc and ("; ".join(map(str, board.voc(row.voc))) or NOT_RUN),
         }
         for row in ROWS
     ).fillna(NONE)
@@ -260,7 +273,8 @@ def notes(board: Board) -> str:
 
 def origins(board: Board) -> pd.DataFrame:
     """Where each result behind the table comes from; those of the book are linked to."""
-    cells = [board.scenes(row.scenes) for row in ROWS if row.scenes]
+    cells = [board.photographs(row.voc) for row in ROWS if row.voc]
+    cells += [board.scenes(row.scenes) for row in ROWS if row.scenes]
     cells += [cell for row in ROWS if row.voc for cell in board.voc(row.voc)]
     used = {result["path"]: result for cell in cells for result in cell.results}
     return pd.DataFrame(

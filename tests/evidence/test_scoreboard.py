@@ -5,9 +5,18 @@ import shutil
 import pytest
 from small_results import CHAPTERS, made_up, put
 
+from ribnb.core.settings import for_chapter, merged, read_settings_file
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.evidence.results import Published
-from ribnb.evidence.scoreboard import TOYS, Board, board_claims, notes, origins, scores_table
+from ribnb.evidence.scoreboard import (
+    PHOTOGRAPHS,
+    TOYS,
+    Board,
+    board_claims,
+    notes,
+    origins,
+    scores_table,
+)
 from ribnb.evidence.stages import ROWS
 from ribnb.runs.ablations import read_ablations
 from ribnb.runs.results import book_folder
@@ -126,6 +135,29 @@ def test_voc_is_empty_until_all_of_it_was_run(tmp_path):
         cells, said = voc(tmp_path / "part", **other)
         assert cells == [] and why in said and ("part/" in said) == bool(why)
     assert voc(tmp_path / "part")[0] == ["56.0, n = 1"]
+
+
+def animals(folder, seed, cam=48.0, rib=52.0, **changes):
+    """A result of voc_rib by the settings file of the five animals."""
+    values = read_settings_file(book_folder("settings") / PHOTOGRAPHS)
+    given = merged(for_chapter(values, "voc_rib", CHAPTERS), {"seed": seed, **changes})
+    put(folder, made_up("voc_rib", {"seed_miou": rib, "cam_seed_miou": cam}, **given))
+
+
+def test_photographs_have_a_column_of_their_own_once_somebody_ran_them(tmp_path):
+    column, asked = "VOC 2012, five animals, 320 px", "seeds: RIB against the CAM"
+    assert {*scores_table(read(tmp_path))[column]} == {"not run yet", "–"}
+    assert "on photographs" not in "".join(one.asked for one in claims(tmp_path, asked))
+    animals(tmp_path / "0", 0)
+    assert str(read(tmp_path).photographs(RIB.voc)) == (
+        "voc_rib of seed 1 is missing; voc_rib of seed 2 is missing"
+    )
+    animals(tmp_path / "1", 1, rib=54.0)
+    animals(tmp_path / "2", 2, rib=56.0)
+    animals(tmp_path / "other", 2, rib=70.0, variant="released")
+    assert str(read(tmp_path).photographs(RIB.voc)) == "54.0 ± 2.0, n = 3"
+    assert claims(tmp_path, asked)[0].asked == f"{asked} on photographs"
+    assert "54.0 ± 2.0, n = 3" not in list(scores_table(read(tmp_path))["ours on VOC"])
 
 
 def test_voc_with_other_settings_is_a_line_of_its_own(tmp_path):

@@ -32,7 +32,8 @@ def build(source: Path, output: Path) -> Path:
         sys.exit(f"The book in {source} did not build without warnings; they stand above.")
     mathjax.unpack(mathjax.package(), html / mathjax.TARGET)
     if (source / RESULTS).is_dir():  # pages link to the files that their numbers come from
-        shutil.copytree(source / RESULTS, html / RESULTS)
+        nets = shutil.ignore_patterns("*.safetensors")
+        shutil.copytree(source / RESULTS, html / RESULTS, ignore=nets)
     for packed in (html / RESULTS).rglob("*.html.gz"):  # a report is megabytes, mostly its scripts
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         packed.unlink()

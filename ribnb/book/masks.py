@@ -20,7 +20,6 @@ from ribnb.core.files import weights_digest
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
 from ribnb.core.voc import ImageSet
 from ribnb.data.labels import scorable
-from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import Part
 from ribnb.masks.crf import CRFSettings
 from ribnb.masks.irn import PRESETS, IRNSettings
@@ -36,7 +35,9 @@ from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training
 from ribnb.nets.published import IMAGENET
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
-from ribnb.scores.iou import MaskScore, mask_miou
+from ribnb.runs.results import book_folder
+from ribnb.scores.image_scores import load_image_scores
+from ribnb.scores.iou import MaskScore
 from ribnb.segmentation.training import SegmentationSettings, train_segmentation
 
 KINDS = ("cam", "rib")  # of maps, as rows and files are called
@@ -190,13 +191,12 @@ def inputs_of(
 
 
 def packaged_scores(seed: int) -> dict[str, MaskScore]:
-    """How the masks score that come along for a seed's scenes, by kind; see ``packaged_masks``."""
-    ids, kinds = packaged_masks(seed)
-    scenes = SceneImages(len(ids), seed=seed)
-    truths = [scenes.mask(index) for index in range(len(ids))]
+    """How the masks of ``packaged_masks`` score, by kind: as the run counted that made them."""
+    kept = load_image_scores(book_folder("results") / "scenes_split" / f"voc_masks_net_{seed}")
+    names = ("background", *kept.class_names)
     return {
-        kind: mask_miou(masks, truths, class_names=scenes.class_names)
-        for kind, masks in kinds.items()
+        kind: MaskScore(kept.confusions[kind].sum(axis=0), names)
+        for kind in packaged_masks(seed)[1]
     }
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from ribnb.book.masks import SUPERVISION, TRUTH
+from ribnb.book.masks import SUPERVISION, TRUTH, packaged_scores
 from ribnb.book.scenes import TRAINED
 from ribnb.core.voc import read_mask
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import Part
 from ribnb.masks import stages
 from ribnb.masks.stages import NUM_MASKS, packaged_masks, unpack_masks
+from ribnb.scores.iou import mask_miou
 
 IMAGES = SceneImages(4, seed=3)
 
@@ -46,6 +47,15 @@ def test_images_without_a_mask_are_named(tmp_path, kind, others, lacking):
     with pytest.raises(ValueError, match=f"{lacking}.*masks=FOLDER of a run of voc_masks"):
         unpack_masks(3, kind, others, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_their_scores_are_those_of_the_masks():
+    scenes, (_, kinds) = SceneImages(NUM_MASKS, seed=4), packaged_masks(4)
+    truths = [scenes.mask(index) for index in range(NUM_MASKS)]
+    for kind, score in packaged_scores(4).items():
+        counted = mask_miou(kinds[kind], truths, class_names=scenes.class_names)
+        assert score.miou == pytest.approx(counted.miou, abs=1e-9)
+        assert score.foreground_precision == pytest.approx(counted.foreground_precision, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", TRAINED)

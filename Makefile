@@ -28,7 +28,7 @@ CRF = $(BIN)/pip install --quiet "cython>=3.0.11" "setuptools>=70.1" && \
 	@touch $@
 
 book: install ## Run the chapters that have not yet run here (SETTINGS=file.yml), build the pages
-	$(BIN)/python book/tools/chapters.py run $(if $(SETTINGS),--settings $(SETTINGS))
+	$(BIN)/python book/tools/chapters.py run $(if $(SETTINGS),--settings "$(SETTINGS)")
 	$(BIN)/python book/tools/build.py _build/source
 
 html: install ## Build the pages with the stored outputs; executes nothing
@@ -42,7 +42,7 @@ picture: install ## Make the picture of the front page and of README anew
 
 CORES ?= all
 ablations: install ## Run the ablations (CONFIG=file.yml: what it says), as many at a time as CORES
-	$(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+	$(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile "$(CONFIG)")
 
 # Two processes, each with whole files (a notebook's cells follow on each other), the slow ones
 # first, so that none is left alone at the end. A folder that holds them would sort them again.

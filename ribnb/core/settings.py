@@ -91,9 +91,7 @@ class Settings(BaseModel):
         if _group_class(cls, info.field_name):
             return _in_group(value, info.data, cls.preset(info.field_name, info.data))
         value = tuple(value) if isinstance(value, list) else value  # as JSON and papermill have it
-        if _is_text(cls.model_fields[info.field_name].annotation):
-            value = tuple(map(as_text, value)) if isinstance(value, tuple) else as_text(value)
-        return value
+        return as_text(value) if _is_text(cls.model_fields[info.field_name].annotation) else value
 
     @classmethod
     def preset(cls, group: str, given: Mapping[str, Any]):
@@ -150,9 +148,7 @@ class Settings(BaseModel):
 
 
 class WrittenFloat(float):
-    """A number that knows how it was written, such as ``1.10``, in case that is a name."""
-
-    text = ""
+    """A number with its ``text`` as it was written, such as 1.10, in case that is a name."""
 
 
 def as_written(value: Any, text: str) -> Any:
@@ -160,13 +156,15 @@ def as_written(value: Any, text: str) -> Any:
     if isinstance(value, float) and "_" not in text:
         value = WrittenFloat(value)
         value.text = text
-    elif type(value) in (float, int) and not re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
+    elif type(value) in (float, int, complex) and not re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
         return text  # such as 010 or 2012_05
     return value
 
 
 def as_text(value: Any) -> Any:
     """Numbers and truth values as they were written, and ``~`` as the home folder."""
+    if isinstance(value, tuple):
+        return tuple(map(as_text, value))
     if isinstance(value, bool | int | float):
         return getattr(value, "text", str(value).lower())
     return os.path.expanduser(value) if isinstance(value, str) else value
@@ -242,12 +240,17 @@ def _in_group(given: Any, chapter: Mapping[str, Any], preset: Settings) -> dict[
     shared = {k: chapter[k] for k in SHARED if k in chapter and k in type(preset).model_fields}
     if isinstance(given, Settings):
         given = {name: value for name, value in given.as_dict().items() if name not in shared}
-    if not isinstance(given, Mapping):
-        raise SettingsError(f"{given!r} is no mapping of parameters to values")
-    for name in given:
+    for name in as_mapping(given):
         if name in shared:
             raise SettingsError(f"{name} is the chapter's own parameter; give it there, not here")
-    return {**preset.as_dict(), **given, **shared}
+    return {**preset.as_dict(), **as_mapping(given), **shared}
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """A group or a section of a file, empty for none; a SettingsError for what is no mapping."""
+    if not isinstance(value or {}, Mapping):
+        raise SettingsError(f"{value!r} is no mapping of parameters to values")
+    return value or {}
 
 
 def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:
@@ -257,8 +260,8 @@ def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:
     return annotation if is_group else None
 
 
-def _unknown(name: str, known: Iterable[str], owner: str) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+def _unknown(name: str, known: Iterable[str], owner: str, inner: Iterable[str] = ()) -> str:
+    near = difflib.get_close_matches(name, [*known, *inner], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{owner} has no parameter {name!r}; {hint}It knows: {', '.join(known)}"
 
@@ -273,7 +276,11 @@ def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
         elif fault["type"] == "value_error":
             faults[path] = f": {cause}"
         elif fault["type"] == "extra_forbidden":
-            faults[path] = f": {_unknown(path, kind.model_fields, kind.__name__)}"
+            groups = {name: _group_class(kind, name) for name in kind.model_fields}
+            inner = [
+                f"{name}.{of}" for name, one in groups.items() if one for of in one.model_fields
+            ]
+            faults[path] = f": {_unknown(path, groups, kind.__name__, inner)}"
         else:
             allowed = fault["msg"].replace("Input should be", "it must be")
             meaning = kind.model_fields[fault["loc"][0]].description
@@ -322,13 +329,6 @@ def read_settings_file(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def as_mapping(value: Any, name: str) -> Mapping[str, Any]:
-    """A section of a file, empty for none; a SettingsError for what is no mapping."""
-    if not isinstance(value or {}, Mapping):
-        raise SettingsError(f"{name} = {value!r}: it must be a mapping of names to values")
-    return value or {}
-
-
 def for_chapter(
     values: Mapping[str, Any], chapter: str, chapters: Mapping[str, type[Settings] | None]
 ) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def for_chapter(
     a chapter whose settings are None gets all groups. A section or a group for none of them is a
     SettingsError.
     """
-    sections = as_mapping(values.get(SECTIONS), SECTIONS)
+    sections = as_mapping(values.get(SECTIONS))
     refuse_unknown(sections, chapters, f"the book (for a section below {SECTIONS})")
     common = nested({k: v for k, v in values.items() if k not in (BATCH, SECTIONS)})
     if kind := chapters[chapter]:
@@ -347,4 +347,4 @@ def for_chapter(
         owner = f"the book (a chapter's section stands below {SECTIONS})"
         refuse_unknown(groups, sorted(known), owner)
         common = {k: v for k, v in common.items() if k not in groups or k in kind.model_fields}
-    return merged(common, nested(as_mapping(sections.get(chapter), chapter)))
+    return merged(common, nested(as_mapping(sections.get(chapter))))

@@ -95,6 +95,7 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
         ValueError: the file is not whole or no mask, or it holds a class that is none of these.
     """
     mode, mask, palette, spread = read_image(path, "mask")
+    known = True
     if coloured := mode in ("RGB", "RGBA"):
         flat = mask[..., :3].reshape(-1, 3)
         palette, places = np.unique(flat, axis=0, return_inverse=True)
@@ -131,6 +132,7 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
             raise ValueError(
                 f"the mask {path} holds {wrong[:5]}, but there are {num_classes} classes; it must "
                 f"hold 0 (background), 1 ... {num_classes} or {IGNORED}"
+                + ("" if known else ", or have VOC's colours in its palette")
             )
     return mask
 

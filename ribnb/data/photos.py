@@ -71,18 +71,20 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def upright_rgb(image: Image.Image) -> Image.Image:
     """A picture of any mode in RGB, turned as its EXIF data say.
 
-    Greys of more than 8 bits are brought from the least of 8, 12 and 16 bits that holds them to 8,
+    Greys of more than 8 bits are brought from the least even number of bits that holds them to 8,
     floats from [0, 1] or from such a range; what is transparent becomes white.
 
     Raises:
-        ValueError: greys below 0 or above 16 bits, or that are no numbers.
+        ValueError: greys below 0 or above 16 bits, or that are no numbers; colours of 16 bits of
+            which Pillow, which takes the upper 8, would leave less than 6.
     """
+    deep = ";16" in str(image.tile[0].args if getattr(image, "tile", None) else "")
     if orientation(image) > 1:
         image = ImageOps.exif_transpose(image)
     mode = image.mode
     if mode in ("I", "F") or mode.startswith("I;"):
         values = np.asarray(image, dtype=np.float64)
-        tops = ([1] if mode == "F" else []) + [2**bits - 1 for bits in (8, 12, 16)]
+        tops = ([1] if mode == "F" else []) + [2**bits - 1 for bits in (8, 10, 12, 14, 16)]
         top = next((top for top in tops if values.max() <= top), None)
         if top is None or not values.min() >= 0:
             raise ValueError(
@@ -93,7 +95,10 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    if deep and mode.startswith("RGB") and max(high for _, high in image.getextrema()) < 64:
+        raise ValueError("its colours use less than 14 of their 16 bits; save it with 8 bits")
+    return image
 
 
 def _fitted(image: Image.Image, long_side: int, name: str) -> Image.Image:

@@ -226,7 +226,8 @@ class VOCImages:
     def mask(self, index: int) -> UInt8[ndarray, "H W"]:
         """Truth: 0 background, class_id + 1, 255 ignored; of SegmentationClass or else of its Aug.
 
-        One that was drawn on a photo as it is stored is turned upright with it.
+        One of the size of a photo as it is stored, not as EXIF data turn it, is turned with it. (Of
+        half a turn, or of a square, sizes tell nothing: such a mask must be upright.)
 
         Raises:
             OSError: the mask or its image is missing, or the image cannot be read.

@@ -172,12 +172,15 @@ def _unpack(source: Source, root: Path, given: str | Path | None, say: Say) -> N
 
 
 def _write_labels(voc: Path, say: Say) -> list[str]:
-    """Write ``labels.npz`` of all annotated images, unless it is there and has them all."""
+    """Write ``labels.npz`` of all annotated images, unless it is there, newer, and has them all."""
     path, names = voc / LABELS_NAME, class_names_of(voc)
     ids = sorted(names_in(voc / "Annotations", ".xml"))
     with suppress(OSError, ValueError):  # what cannot be read is written again
         stored = read_labels(path)
-        if stored.ids == ids and stored.class_names == names:
+        xml = [voc / "Annotations" / f"{name}.xml" for name in ids]
+        newest = max(file.stat().st_mtime for file in xml)
+        same = stored.ids == ids and stored.class_names == names
+        if same and newest <= path.stat().st_mtime:
             return []
     say(f"reading {len(ids):,} annotations")
     try:

@@ -139,7 +139,9 @@ class Job:
         own = folder / self.name
         made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
         own.mkdir(parents=True, exist_ok=True)
-        parameters = merged(self.given, nested(made), {"output_dir": str(own)})
+        its = self.settings.as_dict()  # texts as they were written, which JSON would not keep
+        given = {k: its[k] if isinstance(its.get(k), str) else v for k, v in self.given.items()}
+        parameters = merged(given, nested(made), {"output_dir": str(own)})
         write_json(own / PARAMETERS, parameters)
 
 
@@ -224,9 +226,7 @@ def read_batch(
     """
     values = read_settings_file(path) if path else {}
     with said_of(f"{path}: {BATCH}" if path else BATCH):
-        settings = BatchSettings.from_mapping(
-            {**as_mapping(values.get(BATCH), BATCH), **(changes or {})}
-        )
+        settings = BatchSettings.from_mapping({**as_mapping(values.get(BATCH)), **(changes or {})})
     plan = _Plan(values, settings, chapters, path)
     stages = {}
     if settings.stages or (path and not settings.ablations):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ribnb.core.settings import Settings, SettingsError, flat
+from ribnb.core.settings import Settings, SettingsError, as_text, flat
 from ribnb.runs.results import ORIGIN, SCORED
 
 if TYPE_CHECKING:
@@ -112,8 +112,12 @@ def select(results: Iterable[Result], where: Mapping[str, Any]) -> list[Result]:
     results = list(results)
     rows = [fields_of(result) for result in results]
     _refuse_unknown(where, rows)
-    wanted = {name: _cell(value) for name, value in where.items()}.items()
-    return [result for result, row in zip(results, rows, strict=True) if wanted <= row.items()]
+    wanted = {name: (_cell(value), as_text(value)) for name, value in where.items()}
+    return [
+        result
+        for result, row in zip(results, rows, strict=True)
+        if all(row.get(name) in values for name, values in wanted.items())
+    ]
 
 
 def fields_of(result: Result) -> dict[str, Any]:

@@ -203,6 +203,9 @@ def test_vocs_colours_count_where_there_is_no_palette_or_one_in_another_order(tm
     assert not np.array_equal(np.array(Image.open(path)), mask)
     with pytest.warns(UserWarning, match=r"in another order are read by their colours, .*one\.png"):
         assert np.array_equal(read_mask(path, 20), mask)
+    colours.convert("P").save(path)  # Pillow's own palette
+    with pytest.raises(ValueError, match=r"there are 20 classes; .* have VOC's colours in its pal"):
+        read_mask(path, 20)
     blurred = colours.resize((7, 5), Image.Resampling.BILINEAR)
     blurred.save(path)
     with pytest.raises(ValueError, match=r"its colours, such as .* are not VOC's"):

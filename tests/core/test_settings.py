@@ -72,6 +72,7 @@ def test_settings_are_frozen_and_go_to_other_processes():
 
 REFUSED = [  # class, values, paths to blame, what the message says of them
     (Method, {"stepps": 3}, ["stepps"], "no parameter 'stepps'; did you mean 'steps'?"),
+    (Chapter, {"stepps": 3}, ["stepps"], "'stepps'; did you mean 'method.steps'?"),
     (Method, {"steps": 0}, ["steps"], r"steps = 0: it must be greater .* \(K, steps for each"),
     (Method, {"scales": [1, 1]}, [""], r"^scales = \(1.0, 1.0\): one stands there twice$"),
     (Method, {"steps": 0, "flip": 1}, ["steps", "flip"], "(?s)steps = 0.*\nflip = 1"),
@@ -285,8 +286,8 @@ def test_a_chapter_gets_what_is_for_all_its_groups_and_over_them_its_section(rea
     [
         ("chapters: {toi: {seed: 3}}", "'toi'; did you mean 'toy'"),
         ("methd: {steps: 3}", "'methd'; did you mean 'method'"),
-        ("chapters: [rib]", r"chapters = \['rib'\]: it must be a mapping"),
-        ("chapters: {rib: 3}", "rib = 3: it must be a mapping of names to values"),
+        ("chapters: [rib]", r"\['rib'\] is no mapping of parameters"),
+        ("chapters: {rib: 3}", "3 is no mapping of parameters to values"),
     ],
 )
 def test_a_section_or_a_group_that_nothing_has_is_refused(read, text, message):

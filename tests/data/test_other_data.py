@@ -73,6 +73,7 @@ GREY = np.arange(8).reshape(2, 4) * 36
     [
         (GREY.astype(np.uint16) * 257, "PNG"),
         (GREY.astype(np.uint16) * 16, "PNG"),  # of 12 bits
+        (GREY.astype(np.uint16) * 4, "PNG"),  # of 10
         (GREY.astype(np.uint16), "PNG"),  # of 8
         ((GREY / 255).astype(np.float32), "TIFF"),
         (GREY.astype(np.float32), "TIFF"),

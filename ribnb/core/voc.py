@@ -105,6 +105,8 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
         colours = palette[used]
         classes = _classes_of(colours, num_classes)
         known = (classes >= 0).all()
+        if not coloured:  # a palette's 255 in another colour is still what is ignored
+            known &= len({*classes}) == len(used) and (classes == used)[used == IGNORED].all()
         if coloured and not known and (colours == colours[:, :1]).all():
             known, classes = True, colours[:, 0]
         if coloured and not known:

@@ -94,7 +94,8 @@ def image_labels(
             for item in _annotation(path).findall("object"):  # not parts of one
                 name = item.findtext("name", "").strip()
                 if name not in class_names:
-                    raise ValueError(f"unknown class {name!r}; known: {', '.join(class_names)}")
+                    known = f"{', '.join(class_names)}; classes.txt may name others"
+                    raise ValueError(f"unknown class {name!r}; known: {known}")
                 labels[row, class_names.index(name)] = 1
         except FileNotFoundError:
             raise FileNotFoundError(

@@ -218,6 +218,11 @@ def test_a_palette_of_ones_own_says_nothing_about_the_classes(tmp_path):
         image.putpalette(palette + [9] * (768 - len(palette)))
         image.save(tmp_path / "one.png")
         assert np.array_equal(read_mask(tmp_path / "one.png", 3), MASK)
+    two = Image.fromarray(np.where(MASK == 255, MASK, 0))
+    for last in ([0, 0, 0], [128, 0, 0]):  # what is ignored is black, or as VOC's class 1
+        two.putpalette([0] * 765 + last)
+        two.save(tmp_path / "one.png")
+        assert np.array_equal(read_mask(tmp_path / "one.png", 3), np.array(two))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])

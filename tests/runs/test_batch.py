@@ -183,3 +183,16 @@ def test_numbers_that_snakemake_hands_on_as_texts_are_numbers(write):
     path = write("settings.yml", {"batch": {"stages": ["voc_classifier"]}})
     planned = read_batch(path, {"seeds": ["3", "4"], "shards": "2"})
     assert list(planned.stages) == [3, 4]
+
+
+def test_a_job_gets_names_as_they_were_typed_and_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "my settings.yml"
+    path.write_text(
+        "data_root: ~/a b\nsplit: 1.10\nbatch: {folder: ~/2012, stages: [voc_classifier]}"
+    )
+    batch = read_batch(path)
+    (job,) = batch.jobs.values()
+    given = parameters(job, batch.folder)
+    assert (given["data_root"], given["split"]) == (str(tmp_path / "a b"), "1.10")
+    assert given["output_dir"] == str(tmp_path / "2012" / job.name)

@@ -138,6 +138,9 @@ def maps_of(
     settings: VOCMasksSettings, images: ImageSet, device: torch.device, folder: str | Path
 ) -> dict[str, Path]:
     """Folders of the images' maps, by kind: of the run that is named, or made in ``folder``."""
+    for path in (settings.data.saliency, settings.net.irn_cam, settings.net.irn_rib):
+        if path and not Path(path).exists():  # else it would be missed when most is done
+            raise FileNotFoundError(f"there is no {path}, which data.saliency or net.irn_... names")
     run = Path(settings.maps_run or folder)
     found = {kind: run / maps for kind, maps in FOLDERS.items()}
     if settings.maps_run:

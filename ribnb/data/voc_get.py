@@ -112,7 +112,7 @@ def get_voc(
         OSError: no address works, an archive is not the official one; says what to do.
         ValueError: a list that is damaged.
     """
-    root = Path(root)
+    root = Path(root).expanduser()
     root.mkdir(parents=True, exist_ok=True)
     voc = root if (root / "JPEGImages").is_dir() else root / VOC.folder
     if not voc.is_dir() or not any(voc.iterdir()):
@@ -144,7 +144,7 @@ def _unpack(source: Source, root: Path, given: str | Path | None, say: Say) -> N
     It is unpacked aside and moved by renaming, so that nothing half unpacked ever stands under
     its final name. What a killed process left aside is removed first.
     """
-    path = Path(given or root / source.archive)
+    path = Path(given or root / source.archive).expanduser()
     if given and not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     if fetched := not path.exists():

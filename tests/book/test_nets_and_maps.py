@@ -113,6 +113,13 @@ def test_maps_of_both_kinds_are_made_and_found_as_a_run(run):
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.npz")} == times
 
 
+@pytest.mark.parametrize("named", [{"saliency": "none"}, {"irn_rib": "none"}])
+def test_what_a_later_step_needs_is_missed_before_maps_are_made(tmp_path, named):
+    with pytest.raises(FileNotFoundError, match=r"there is no none, which data\.saliency or net"):
+        maps_of(few("voc_masks", **named), IMAGES, CPU, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_without_maps_of_a_kind_is_refused(run, tmp_path):
     shutil.copytree(run / "maps", tmp_path / "run" / "maps")
     with pytest.raises(FileNotFoundError, match="cam/maps is no folder of maps"):

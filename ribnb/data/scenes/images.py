@@ -159,7 +159,7 @@ def write_scenes(
     height, width = check_scenes(size, num_classes)
     scene_seed(seed, "train", 0)  # refuses a wrong seed
     splits = split_ids(num_images)
-    root = Path(root)
+    root = Path(root).expanduser()
     settings = {"num_images": num_images, "height": height, "width": width}
     settings |= {"seed": seed, "num_classes": num_classes, "drawing": DRAWING}
     files = RecordedFolder(root / "JPEGImages", _SCENES, settings)

@@ -102,7 +102,7 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     1 if the chapter failed, and says how far it came.
     """
     from ribnb.core.settings import as_text, for_chapter, merged, nested, read_settings_file
-    from ribnb.runs.execution import BOOK, ChapterFailed, run_shard
+    from ribnb.runs.execution import BOOK, ChapterFailed, run_shard, warned
 
     path = Path(chapter) if chapter.endswith(".ipynb") else BOOK / f"{chapter}.ipynb"
     if file:
@@ -116,6 +116,8 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     folder = Path(str(parameters.get("output_dir") or "executed"))
     try:
         for executed in run_shard(path, Path(output or folder / path.name), parameters):
+            for text in warned(executed):
+                _say(text)
             click.echo(executed)
     except ChapterFailed as error:
         _say(error)

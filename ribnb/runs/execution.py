@@ -107,6 +107,16 @@ def run_shard(path: Path, executed: Path, parameters: Mapping[str, Any]) -> Iter
             yield run_chapter(path, executed, {**parameters, "shard": WHOLE})
 
 
+def warned(executed: Path) -> list[str]:
+    """What the cells of an executed notebook warned of, which only its page shows."""
+    import nbformat
+
+    cells = nbformat.read(executed, as_version=4).cells
+    texts = [each.get("text", "") for cell in cells for each in cell.get("outputs", ())]
+    said = [text.partition("UserWarning: ")[2].rstrip() for text in texts]
+    return [text.rpartition("\n")[0] for text in said if text]  # without the line of code
+
+
 def _until(path: Path, tag: str) -> Any:
     """The chapter without what follows the cell with this tag; ValueError if it has none."""
     import nbformat  # comes with papermill

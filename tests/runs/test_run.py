@@ -104,6 +104,9 @@ def chapter(tmp_path, folder):
     cells = [
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         new_code_cell(note),
+        new_code_cell(
+            "import warnings; warnings.warn('odd:\\n  a table') if number == 3 else None"
+        ),
         new_code_cell('assert word != "wrong", "told to fail"'),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -144,6 +147,7 @@ def test_words_arrive_as_they_were_typed_and_the_home_folder_is_found(
     (folder / "some.yml").write_text("word: 1.10\nnumber: 3\noutput_dir: ~/2012\n")
     assert main(["run", str(chapter), "-f", "some.yml"]) == 0
     assert noted(folder) == [3, 1.0, False, "1.10"]
+    assert capsys.readouterr().err.splitlines()[-2:] == ["odd:", "  a table"]
     assert (folder / "at home" / "my runs" / "tiny.ipynb").is_file()
     assert (folder / "at home" / "2012" / "tiny.ipynb").is_file()
 

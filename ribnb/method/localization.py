@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import statistics
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def localization_maps(
         ValueError: a shard that does not exist, a model of another number of classes than the
             split, a folder of other settings, net or images, other images of different sizes
             without a ``crop_size``.
-        OSError: a map file cannot be written.
+        OSError: a map file cannot be written, or there is no room for all of them.
     """
     mine = shard_of(images.ids, shard)
     check_labels(model, images)
@@ -105,6 +106,15 @@ def localization_maps(
     missing = files.missing(mine)
     indices = {image_id: index for index, image_id in enumerate(images.ids)}
     labelled = [indices[name] for name in missing if images.labels[indices[name]].any()]
+    area = 0
+    with suppress(OSError, ValueError):  # an image that cannot be read is named in the report
+        area = math.prod(images.image(labelled[0]).size) if labelled else 0
+    needed = int(images.labels[labelled].sum()) * area * 4.25  # float32, and a sixteenth of it
+    if needed > (free := shutil.disk_usage(files.folder).free):
+        raise OSError(
+            f"the maps need about {needed / 1e9:.1f} GB in {files.folder}, and {free / 1e9:.1f} GB "
+            "are free; free some, or take another output folder"
+        )
     on_gpu = model.class_layer.weight.device.type == "cuda"
     with closing(Feed(inputs, labelled, workers, pin_memory=on_gpu)) as feed:
 

@@ -8,6 +8,7 @@ import random
 import signal
 import statistics
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -310,3 +311,10 @@ def test_the_digest_of_maps_tells_how_they_were_made_and_refuses_those_of_other_
     assert one == moved != other and len(one) == 12
     with pytest.raises(ValueError, match=r"maps of other images than the 2 here"):
         maps_digest(tmp_path / "one" / "maps", Noise([[1, 1, 0], LABELS[1]]))
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"maps need about 0\.0 GB in .*maps, and 0\.0 GB are free"):
+        localization_maps(net(), Noise(), few_steps(), tmp_path)
+    assert not maps_in(tmp_path)

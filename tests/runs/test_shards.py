@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from ribnb.__main__ import main
@@ -29,7 +30,7 @@ def runs(tmp_path, monkeypatch):
         over_images(str, IDS, files, shard=shard)
         if shard[1] == 1:
             (tmp_path / "runs" / "result.json").write_text(json.dumps(files.missing(IDS)))
-        output.write_text("executed")
+        nbformat.write(nbformat.v4.new_notebook(), output)
         return output
 
     kind = Kind("masks", ".txt", "masks.json", Path.read_text, Path.write_text, beside=True)

@@ -195,7 +195,8 @@ class RIBSettings(Settings):
         """For ``timm/tf_efficientnet_lite0`` on photographs of 320 pixels: what two cores can do.
 
         One scale, B = 1 (``released``: one other image, whole), and the last stage moves alone:
-        blocks 5 and 6 and the head's convolution.
+        blocks 5 and 6 and the head's convolution. The rate was chosen on nets and images that are
+        used for nothing else (book/settings/ablations_photographs/choice.yml); m is out of reach.
         """
         small = {
             "learning_rate": 1e-4,

@@ -89,8 +89,9 @@ class CAMNet(StoredNet):
             OSError: the weights are not here and cannot be downloaded.
         """
         with torch.random.fork_rng(devices=[]):  # the initial weights that the file's replace
-            net = cls(arch, 1000, output_stride, weights=IMAGENET, bias=True)
-        head = split_head(starting_weights(arch, IMAGENET))[1]
+            net = cls(arch, 1000, output_stride, bias=True)
+        state, head = split_head(starting_weights(arch, IMAGENET))
+        load_state(net.backbone, state, IMAGENET, arch)
         head = {name.split(".")[-1]: value for name, value in head.items()}
         if len(head) != 2 or head["weight"].shape[1] != net.class_layer.in_channels:
             raise ValueError(f"{arch} does not classify by one layer after an average")

@@ -92,8 +92,9 @@ def test_parts_move_by_stage(lite0):
     ],
 )
 def test_other_nets_are_refused_in_words(arch, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        CAMNet(arch, 3)
+    for build in (lambda: CAMNet(arch, 3), lambda: CAMNet.imagenet(arch)):  # nothing is fetched
+        with pytest.raises(ValueError, match=re.escape(message)):
+            build()
 
 
 def test_a_net_that_is_no_chain_is_refused(monkeypatch):

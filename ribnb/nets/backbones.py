@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from pydantic import AfterValidator
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ribnb.data.views import IMAGENET_COLOURS, Normalization
@@ -100,6 +101,39 @@ class SceneBackbone(nn.Module):
             channels = width
 
 
+class DilatedDepthwise(nn.Conv2d):
+    """A dilated depthwise convolution whose gradient takes half the time on a CPU.
+
+    torch has no fast kernel for it there. Without dilation it has, and the positions that a
+    dilation of d keeps apart can be channels of their own: the same products, d x d maps of them.
+    """
+
+    @staticmethod
+    def can_replace(module: nn.Conv2d) -> bool:
+        """Whether it is one, of stride 1, that keeps a map's size."""
+        dilation = module.dilation[0]
+        size = module.kernel_size[0]
+        return (
+            module.in_channels == module.out_channels == module.groups
+            and dilation > 1
+            and module.stride == (1, 1)
+            and module.dilation == (dilation, dilation)
+            and module.kernel_size == (size, size)
+            and module.padding == (size // 2 * dilation, size // 2 * dilation)
+            and module.bias is None
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) from (B, C, h, w)."""
+        if maps.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().forward(maps)
+        (height, width), d = maps.shape[2:], self.dilation[0]
+        apart = F.pixel_unshuffle(F.pad(maps, (0, -width % d, 0, -height % d)), d)
+        weight = self.weight.repeat_interleave(d * d, dim=0)
+        made = F.conv2d(apart, weight, padding=self.kernel_size[0] // 2, groups=len(weight))
+        return F.pixel_shuffle(made, d)[:, :, :height, :width]
+
+
 def new_backbone(arch: str, output_stride: int) -> Backbone:
     """A backbone with random weights, drawn from torch's global generator.
 
@@ -151,6 +185,9 @@ def _of_timm(name: str, output_stride: int) -> Backbone:
         inner = [f"{child}.{part}" for part, _ in module.named_children()]
         chain += inner if child in _CHAINS else [child] if child not in HEADS else []
     _require_chain(net, chain, name)
+    for module in net.modules():
+        if type(module) is nn.Conv2d and DilatedDepthwise.can_replace(module):
+            module.__class__ = DilatedDepthwise  # its weights and its name stay
     # Its stages end where timm says that a resolution does; what follows belongs to the last.
     ends = [_place(info["module"], chain) for info in net.feature_info]
     cuts = [0, *(end + 1 for end in ([0, *ends] if len(ends) < 5 else ends)[-5:-1]), len(chain)]
@@ -199,7 +236,7 @@ def folded(module: nn.Module) -> nn.Module:
     children = {name: folded(child) for name, child in module.named_children()}
     for (name, first), (after, second) in pairwise(list(children.items())):
         # a subclass that overrides the weights, such as a standardised convolution, is left alone
-        plain = type(first).__name__ in ("Conv2d", "Conv2dSame")
+        plain = type(first).__name__ in ("Conv2d", "Conv2dSame", "DilatedDepthwise")
         if plain and isinstance(second, nn.BatchNorm2d):
             fused = fuse_conv_bn_eval(first, second)
             children[name] = fused.to(memory_format=torch.channels_last)

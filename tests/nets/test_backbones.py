@@ -15,7 +15,7 @@ import ribnb.nets.published
 from ribnb.data.views import to_tensor
 from ribnb.method.adaptation import adapt
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.backbones import folded
+from ribnb.nets.backbones import DilatedDepthwise, folded
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.published import IN_PACKAGE, starting_weights
@@ -70,6 +70,31 @@ def test_stages_are_timms_and_their_chain_is_its_feature_map(arch, last, frozen)
             first, second = net.split(moving)
             found = second(folded(first)(images))
             assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(5, 2), (3, 2), (3, 4)])
+def test_a_dilated_depthwise_convolution_has_the_plain_ones_gradients(kernel, dilation):
+    generator = torch.Generator().manual_seed(kernel * dilation)
+    options = {"padding": kernel // 2 * dilation, "dilation": dilation, "groups": 6, "bias": False}
+    plain = torch.nn.Conv2d(6, 6, kernel, **options).double()
+    own = DilatedDepthwise(6, 6, kernel, **options).double()
+    own.load_state_dict(plain.state_dict())
+    assert DilatedDepthwise.can_replace(plain)
+    maps, above = torch.randn(2, 2, 6, 9, 12, generator=generator, dtype=torch.float64)
+    found = []
+    for convolution in (plain, own):
+        image = maps.clone().requires_grad_(True)
+        made = convolution(image)
+        found.append((made, *torch.autograd.grad(made, [image, convolution.weight], above)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    with torch.no_grad():
+        assert torch.equal(own(maps), plain(maps))
+
+
+def test_the_replaced_convolutions_are_those_that_dilate(lite0):
+    replaced = [n for n, m in lite0.backbone.named_modules() if isinstance(m, DilatedDepthwise)]
+    assert replaced == [f"blocks.{name}.conv_dw" for name in ("5.1", "5.2", "5.3", "6.0")]
 
 
 def test_parts_move_by_stage(lite0):

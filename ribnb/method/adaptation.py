@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from ribnb.core.devices import autocast, evaluation, float32_mode
 from ribnb.method.cam import MapSum
-from ribnb.method.losses import rib_loss
+from ribnb.method.losses import LOSSES
 from ribnb.method.pooling import POOLINGS, gap
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.backbones import folded
@@ -122,7 +121,8 @@ def adapt(
 
     Raises:
         ValueError: views or labels of the wrong shape, labels other than 0 and 1, an image
-            without labels, fewer batches than updates.
+            without labels, fewer batches than updates; a loss of your own that is no scalar or
+            has no gradient, a pooling that does not give (B, C).
         FloatingPointError: a loss that is not a finite number; says at which step.
 
     Lee et al. 2021, the procedure; ``variant="released"`` is what the authors' code does.
@@ -204,6 +204,7 @@ class _Walk:
     ) -> None:
         self.class_layer, self.with_bias = model.class_layer, model.with_bias
         self.settings = settings
+        self.measure, self.pool = LOSSES.of(settings.loss), POOLINGS.of(settings.pooling)
         frozen, self.moving = parts
         self.device = model.class_layer.weight.device
         self.labels = labels.to(self.device)
@@ -258,7 +259,7 @@ class _Walk:
     def update(self, step: Step, rows: Tensor, images: Tensor, labels: Tensor) -> float:
         """theta_{k+1} from theta_k; the loss before it."""
         self.optimizer.zero_grad()
-        loss = self.loss(rows, self.labels.expand_as(rows))
+        loss = self.loss(rows, self.labels.expand_as(rows), step.k)
         loss.backward()  # before the batch runs, so that only one graph is held at a time
         losses = [loss.detach()]
         if len(images):
@@ -266,7 +267,7 @@ class _Walk:
             class_maps = self.class_maps(self.frozen_features(images))
             _require_finite(class_maps.isfinite(), f"the batch's class maps at step {step.k}")
             step.batch_logits = self.logits(class_maps)
-            loss = self.loss(step.batch_logits, labels)
+            loss = self.loss(step.batch_logits, labels, step.k)
             loss.backward()
             step.batch_logits = step.batch_logits.detach()
             losses.append(loss.detach())
@@ -292,18 +293,30 @@ class _Walk:
 
     def logits(self, class_maps: Tensor) -> Tensor:
         """Pooled class maps; a bias, which is in no map, stays as it is."""
-        return self.with_bias(POOLINGS[self.settings.pooling](class_maps, self.settings))
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Summed over rows and classes. The authors' code has no min(m, y); it stops instead."""
-        if self.settings.loss == "softmax":
-            shares = labels.float() / labels.sum(dim=1, keepdim=True).clamp(min=1)
-            return F.cross_entropy(logits, shares, reduction="sum")
-        if self.settings.loss == "bce":
-            return F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
-        return rib_loss(
-            logits, labels, self.settings.margin if self.settings.margin_rule == "cap" else math.inf
+        pooled = self.pool(class_maps, self.settings)
+        _require(
+            isinstance(pooled, Tensor) and pooled.shape == class_maps.shape[:2],
+            f"the pooling {self.settings.pooling} must give a tensor (B, C) = "
+            f"{tuple(class_maps.shape[:2])} of class maps {tuple(class_maps.shape)}",
+            pooled,
         )
+        return self.with_bias(pooled)
+
+    def loss(self, logits: Tensor, labels: Tensor, step: int) -> Tensor:
+        """A scalar with a gradient."""
+        loss = self.measure(logits, labels.float(), self.settings)
+        what = f"the loss {self.settings.loss} at step {step} must"
+        scalar = isinstance(loss, Tensor) and loss.ndim == 0
+        _require(scalar, f"{what} be one number, a tensor of shape ()", loss)
+        way = f"{what} have a gradient: from the class maps through pooling and loss"
+        _require(loss.requires_grad, f"{way} nothing may be detached or counted", loss)
+        return loss
+
+
+def _require(right: bool, what: str, made: object) -> None:
+    if not right:
+        shape = f" of shape {tuple(made.shape)}" if isinstance(made, Tensor) else ""
+        raise ValueError(f"{what}; it is a {type(made).__name__}{shape}")
 
 
 def _require_finite(finite: Tensor, what: str) -> None:

@@ -1,10 +1,16 @@
-"""The loss that does not saturate: L_RIB (Lee et al. 2021)."""
+"""The loss that does not saturate: L_RIB (Lee et al. 2021), and others to compare it with."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from ribnb.core.own import Functions
 
 
 def rib_loss(
@@ -49,3 +55,26 @@ def rib_loss(
     capped = torch.where(logits < margin, logits, margin)
     terms = torch.where(labels == 1, -capped, torch.zeros_like(capped))
     return {"sum": torch.sum, "mean": torch.mean, "none": torch.clone}[reduction](terms)
+
+
+def _rib(logits: Tensor, labels: Tensor, settings: Any) -> Tensor:
+    """The authors' code has no min(m, y); it stops instead."""
+    return rib_loss(logits, labels, settings.margin if settings.margin_rule == "cap" else math.inf)
+
+
+def _softmax(logits: Tensor, labels: Tensor, _: Any) -> Tensor:
+    shares = labels / labels.sum(dim=1, keepdim=True).clamp(min=1)
+    return F.cross_entropy(logits, shares, reduction="sum")
+
+
+def _bce(logits: Tensor, labels: Tensor, _: Any) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+
+
+# What ``RIBSettings.loss`` may be: logits (B, C), labels (B, C) in {0., 1.}, those settings -> a
+# scalar, summed over rows and classes.
+LOSSES = Functions(
+    "losses",
+    {"rib": _rib, "bce": _bce, "softmax": _softmax},
+    ("logits", "labels", "settings"),
+)

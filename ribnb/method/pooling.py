@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ribnb.core.own import Functions
 
 Variant = Literal["paper", "released"]
 VARIANTS = get_args(Variant)
@@ -87,7 +88,8 @@ def _by_own_cam(class_maps: Float[Tensor, "B C h w"], settings: Any) -> Tensor:
 
 
 # What ``RIBSettings.pooling`` may be: class maps (B, C, h, w), those settings -> logits (B, C).
-POOLINGS: dict[str, Callable[[Tensor, Any], Tensor]] = {
-    "gndrp": _by_own_cam,
-    "gap": lambda class_maps, _: gap(class_maps),
-}
+POOLINGS = Functions(
+    "poolings",
+    {"gndrp": _by_own_cam, "gap": lambda class_maps, _: gap(class_maps)},
+    ("class_maps", "settings"),
+)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ribnb.core.devices import Precision
 from ribnb.core.settings import Settings, SettingsError, setting
+from ribnb.method.losses import LOSSES
 from ribnb.method.pooling import POOLINGS, VARIANTS, Variant
 
-Pooling = Literal[tuple(POOLINGS)]
+Loss = Annotated[str, BeforeValidator(LOSSES.text)]
+Pooling = Annotated[str, BeforeValidator(POOLINGS.text)]
 Scale = Annotated[float, Field(gt=0)]
 # What has no one default, in the order of VARIANTS.
 BY_VARIANT = {
@@ -26,6 +28,11 @@ class RIBSettings(Settings):
 
     The defaults are ``RIBSettings.released()``, all that the authors' code does; ``.paper()``
     follows the paper's formulas. In brackets: where a default comes from.
+
+    ``loss`` and ``pooling`` also take functions of your own: the function itself,
+    ``"module:function"``, or the name of an entry point in the group ``ribnb.losses`` or
+    ``ribnb.poolings``. They are ``loss(logits, labels, settings)``, from (B, C) and (B, C) in
+    {0., 1.} to a scalar, and ``pooling(class_maps, settings)``, from (B, C, h, w) to (B, C).
     """
 
     iterations: int = setting(10, "K, steps for each image; 0: just the CAM [paper]", ge=0)
@@ -40,7 +47,7 @@ class RIBSettings(Settings):
         1e-4, "of SGD; 1e-4 is what reaches it in the authors' code [released code]", ge=0
     )
     weight_decay: float = setting(0.0, "of SGD [released code]", ge=0)
-    loss: Literal["rib", "bce", "softmax"] = setting(
+    loss: Loss = setting(
         "rib", "L_RIB, or for comparison L_BCE, or the cross entropy of a softmax [paper]"
     )
     margin: float = setting(600.0, "m of L_RIB, see variant [paper; released code]", gt=0)

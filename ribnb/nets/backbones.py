@@ -6,32 +6,38 @@ import copy
 import difflib
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from types import ModuleType
 from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ribnb.core.devices import evaluation
+from ribnb.core.files import digest
+from ribnb.core.own import Functions
 from ribnb.data.views import IMAGENET_COLOURS, Normalization
 
 TIMM = "timm/"  # before the name of one of timm's nets
-ARCHITECTURES = ("scenes", "resnet18", "resnet34", "resnet50", "resnet101")
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101")
 STAGES = (("conv1", "bn1", "relu", "maxpool"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
 _CHAINS = ("blocks", "stages", "features")  # modules of timm's nets that are chains themselves
 HEADS = ("global_pool", "norm_head", "head_drop", "head", "fc", "classifier")  # after the map
 
 
-def known_architecture(arch: str) -> str:
-    """``arch`` itself; ValueError, with the nearest name, if there is no such net."""
-    if arch in ARCHITECTURES:
-        return arch
-    if not arch.startswith(TIMM):
-        known = ", ".join(ARCHITECTURES)
-        raise ValueError(f"arch must be one of {known} or {TIMM}NAME; got {arch!r}")
+def known_architecture(arch: Any) -> str:
+    """What stands in settings and checkpoints for a net: its name, or that of a function of yours.
+
+    ValueError, with the nearest name, if there is no such net.
+    """
+    if isinstance(arch, Backbone):  # its weights' shapes; no text can build it again
+        return f"{type(arch.module).__qualname__}@{digest(repr(arch.module))}"
+    if not isinstance(arch, str) or not arch.startswith(TIMM):
+        return BACKBONES.text(arch)
     timm, name = timm_library(), arch.removeprefix(TIMM)
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
@@ -48,19 +54,23 @@ def timm_library() -> ModuleType:
     return timm
 
 
-Architecture = Annotated[str, AfterValidator(known_architecture)]
+Architecture = Annotated[str, BeforeValidator(known_architecture)]
 
 
 @dataclass(frozen=True)
 class Backbone:
     """What a CAM net needs to know of the net below its class layer.
 
+    One of your own is given to ``CAMNet`` as it is, or as a function of the output stride that
+    returns one: that function, ``"module:function"``, or the name of an entry point in the group
+    ``ribnb.backbones``. A checkpoint can be loaded again only where a text names the function.
+
     Attributes:
         module: the net without what follows its last feature map.
         stages: names of its modules, one applied to the output of the other: the stem's, then
             those of each of the stages that the adaptation may move, four as a rule.
         channels: D of the last feature map.
-        output_stride: pixels of the image for one position of that map.
+        output_stride: pixels of the image for one position of that map, at most 16.
         normalization: mean and deviation of the colours that the net was trained with.
     """
 
@@ -134,26 +144,58 @@ class DilatedDepthwise(nn.Conv2d):
         return F.pixel_shuffle(made, d)[:, :, :height, :width]
 
 
-def new_backbone(arch: str, output_stride: int) -> Backbone:
+def new_backbone(arch: Any, output_stride: int) -> Backbone:
     """A backbone with random weights, drawn from torch's global generator.
 
     Args:
-        arch: ``"scenes"``, which always has stride 4, a ResNet of torchvision, or ``"timm/NAME"``.
-            The parameters keep the names that they have there.
+        arch: ``"scenes"``, which always has stride 4, a ResNet of torchvision, ``"timm/NAME"``, or
+            one of your own, see ``Backbone``. The parameters keep the names that they have there.
         output_stride: 16 or 8. A ResNet of torchvision has stride 1 in layer4, in layer3 too for
             8, and no dilation, as the authors' net; timm's nets dilate their last stages.
 
     Raises:
-        ValueError: an unknown ``arch`` or stride, or a net of timm without such a stride or
-            whose feature map is not made by one module after the other.
+        ValueError: an unknown ``arch`` or stride, or a net without such a stride or whose
+            feature map is not made by one module after the other.
     """
-    known_architecture(arch)
-    if arch == "scenes":
-        return Backbone(SceneBackbone(), STAGES, SceneBackbone.widths[-1], SceneBackbone.stride)
-    if output_stride not in (8, 16):
+    if isinstance(arch, Backbone):
+        return _checked(arch, "given")
+    arch = known_architecture(arch)
+    if (arch in RESNETS or arch.startswith(TIMM)) and output_stride not in (8, 16):
         raise ValueError(f"output_stride must be 16 or 8; got {output_stride}")
     if arch.startswith(TIMM):
         return _of_timm(arch.removeprefix(TIMM), output_stride)
+    face = BACKBONES.of(arch)(output_stride)
+    return face if arch in BACKBONES.known else _checked(face, arch)
+
+
+@torch.no_grad()
+def _checked(face: Any, name: str) -> Backbone:
+    """A reader's own; else what a position is of the image, and what moves, would be a guess."""
+    if not isinstance(face, Backbone):
+        raise ValueError(f"{name} must return a Backbone; it is a {type(face).__name__}")
+    device = next((each.device for each in face.module.parameters()), None)
+    maps = torch.zeros(1, 3, 64, 64, device=device)
+    with evaluation(face.module):
+        for part in (part for stage in face.stages for part in stage):
+            try:
+                maps = face.module.get_submodule(part)(maps)
+            except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
+                raise ValueError(
+                    f"the backbone {name} must make its map by one module of its stages after the "
+                    f"other; at {part!r}: {error}"
+                ) from error
+    stride, shape = face.output_stride, tuple(maps.shape)
+    if stride > 16 or shape[2:] != (-(-64 // stride),) * 2:
+        raise ValueError(
+            f"the backbone {name} has no output stride of 8 or 16 to give: its map of 64 x 64 "
+            f"pixels is {shape}, and its output_stride {stride}. Let its last stages have stride 1"
+        )
+    if shape[1] != face.channels:
+        raise ValueError(f"the backbone {name} has {shape[1]} channels, not {face.channels}")
+    return face
+
+
+def _resnet(arch: str, output_stride: int) -> Backbone:
     from torchvision.models import get_model  # slow, see SceneBackbone
 
     resnet = get_model(arch, weights=None)
@@ -164,6 +206,19 @@ def new_backbone(arch: str, output_stride: int) -> Backbone:
             if isinstance(module, nn.Conv2d):
                 module.stride = (1, 1)
     return Backbone(resnet, STAGES, channels, output_stride)
+
+
+def _scenes(_: int) -> Backbone:
+    return Backbone(SceneBackbone(), STAGES, SceneBackbone.widths[-1], SceneBackbone.stride)
+
+
+# What a net may be besides timm's: the output stride that is asked for -> a Backbone.
+BACKBONES = Functions(
+    "backbones",
+    {"scenes": _scenes, **{name: partial(_resnet, name) for name in RESNETS}},
+    ("output_stride",),
+    (f"{TIMM}NAME",),
+)
 
 
 def _of_timm(name: str, output_stride: int) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ribnb.nets.backbones import new_backbone
+from ribnb.nets.backbones import Backbone, known_architecture, new_backbone
 from ribnb.nets.published import IMAGENET, split_head, starting_weights
 from ribnb.nets.weights import StoredNet, load_state
 
@@ -28,8 +29,8 @@ class CAMNet(StoredNet):
 
     Args:
         arch: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` (torchvision's),
-            ``"timm/NAME"`` for a convolutional net of timm that takes an ``output_stride``, or
-            ``"scenes"``, a small one for the embedded scenes.
+            ``"timm/NAME"`` for a convolutional net of timm that takes an ``output_stride``,
+            ``"scenes"``, a small one for the embedded scenes, or one of your own: ``Backbone``.
         num_classes: C.
         output_stride: 16, without dilation in torchvision's, as the authors' net, or 8;
             ``"scenes"`` has 4.
@@ -57,7 +58,7 @@ class CAMNet(StoredNet):
 
     def __init__(
         self,
-        arch: str,
+        arch: str | Backbone | Callable[[int], Backbone],
         num_classes: int,
         output_stride: int = 16,
         weights: WeightsEnum | str | Path | None = None,
@@ -65,6 +66,7 @@ class CAMNet(StoredNet):
     ) -> None:
         super().__init__()
         face = new_backbone(arch, output_stride)
+        arch = known_architecture(arch)
         self.backbone, self.stages, self.normalization = (
             face.module,
             face.stages,
@@ -123,7 +125,7 @@ class CAMNet(StoredNet):
         The second part holds the last ``moving`` stages, 0 to 4; None is two, as in the paper's
         program, a ResNet's layer3 and layer4. Both are the net's own modules, not copies.
         """
-        cut = len(self.stages) - (MOVING if moving is None else moving)
+        cut = max(0, len(self.stages) - (MOVING if moving is None else moving))
         first, last = (
             nn.Sequential(*(self.backbone.get_submodule(name) for part in parts for name in part))
             for parts in (self.stages[:cut], self.stages[cut:])

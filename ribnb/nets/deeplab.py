@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ribnb.nets.backbones import ARCHITECTURES, new_backbone
+from ribnb.nets.backbones import RESNETS, known_architecture, new_backbone
 from ribnb.nets.published import split_head, starting_weights
 from ribnb.nets.weights import StoredNet, load_state
 
@@ -70,9 +70,9 @@ class DeepLabV2(StoredNet):
             face.normalization,
         )
         self.output_stride = face.output_stride
-        self.arch, self.num_classes = arch, num_classes
+        self.arch, self.num_classes = known_architecture(arch), num_classes
         self.atrous_rates = tuple(atrous_rates)
-        for stage, dilation in DILATIONS.items() if arch in ARCHITECTURES[1:] else ():
+        for stage, dilation in DILATIONS.items() if arch in RESNETS else ():
             for module in getattr(self.backbone, stage).modules():
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
                     module.dilation = module.padding = (dilation, dilation)

@@ -56,12 +56,15 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
 
 def refuse_weights(arch: str, weights: WeightsEnum | str | Path | None) -> None:
     """ValueError for published weights of another architecture; nothing is read."""
-    if weights == IMAGENET and arch == "scenes":
-        raise ValueError("ImageNet has no weights of the net scenes; give a classifier.safetensors")
+    unpublished = arch == "scenes" or "@" in arch  # the book's, or a reader's own
+    if weights == IMAGENET and unpublished:
+        raise ValueError(
+            f"ImageNet has no weights of the net {arch}; give a classifier.safetensors"
+        )
     if weights is not None and not isinstance(weights, str | Path):
         from torchvision.models import get_model_weights
 
-        known = () if arch == "scenes" or arch.startswith(TIMM) else get_model_weights(arch)
+        known = () if unpublished or arch.startswith(TIMM) else get_model_weights(arch)
         if weights not in known:
             raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
 

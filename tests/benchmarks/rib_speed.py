@@ -27,7 +27,7 @@ from plain_adaptation import plain_adaptation, small_net, some_batches, some_vie
 
 from ribnb.core.devices import device_name, resolve_device  # noqa: E402
 from ribnb.method import RIBSettings, adapt  # noqa: E402
-from ribnb.nets.backbones import ARCHITECTURES  # noqa: E402
+from ribnb.nets.backbones import BACKBONES  # noqa: E402
 
 
 def engines(arguments: argparse.Namespace) -> dict[str, Callable[[], object]]:
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--arch", default="scenes", choices=ARCHITECTURES)
+    parser.add_argument("--arch", default="scenes", choices=[*BACKBONES.known])
     parser.add_argument("--variant", default="released", choices=("paper", "released"))
     parser.add_argument("--side", type=int, default=96, help="of all images, pixels")
     parser.add_argument("--classes", type=int, default=6, help="of the net")

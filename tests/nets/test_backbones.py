@@ -113,7 +113,7 @@ def test_parts_move_by_stage(lite0):
         ("timm/vgg11", "vgg11 has no output stride of 16 to give"),
         ("timm/vit_tiny_patch16_224", "vit_tiny_patch16_224 has no output stride"),
         ("timm/mobilenetv3_small_100", "mobilenetv3_small_100 has no output stride"),
-        ("mobilenetv2_100", "resnet101 or timm/NAME; got 'mobilenetv2_100'"),
+        ("mobilenetv2_100", "'mobilenetv2_100' is none of the backbones scenes"),
     ],
 )
 def test_other_nets_are_refused_in_words(arch, message):

@@ -9,10 +9,8 @@ from safetensors.torch import save_file
 from small_split import net as alive
 from small_training import fresh, same
 
-from ribnb.nets.backbones import ARCHITECTURES, folded
+from ribnb.nets.backbones import RESNETS, folded
 from ribnb.nets.cam_net import CAMNet
-
-RESNETS = [arch for arch in ARCHITECTURES if arch != "scenes"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +62,7 @@ def test_parameters_keep_torchvisions_names_and_order(arch):
 
 
 def test_refuses_an_unknown_design():
-    with pytest.raises(ValueError, match="arch must be one of scenes, resnet18"):
+    with pytest.raises(ValueError, match=r"none of the backbones scenes, .* mean 'resnet18'\?"):
         CAMNet("resnet19", 3)
     with pytest.raises(ValueError, match="output_stride must be 16 or 8; got 32"):
         CAMNet("resnet18", 3, 32)

@@ -267,6 +267,55 @@ def export(run_folder: Path, output: Path) -> int:
 
 
 @ribnb.command()
+@click.argument("folder", metavar="MAPS_OR_MASKS")
+@click.argument("data_root")
+@click.option("--split", default="train", metavar="LIST", help="its name, or the path of a list")
+@click.option("--threshold", type=click.FloatRange(0, 1, True, True), help="else the best one")
+@click.option("-o", "--output", type=Path, metavar="DIR", help="for tables (CSV), figures (PNG)")
+@click.option("--allow-pickle", is_flag=True, help="run programs in .npy; they may do anything")
+def score(
+    folder: str, data_root: str, split: str, threshold: float | None, output: Path | None,
+    allow_pickle: bool,
+) -> int:  # fmt: skip
+    """Score maps or masks of any program; ends with 1 if an image was left out.
+
+    They are ID.npz as of ribnb, ID.npy as of IRN or of an array (C, H, W), or ID.png.
+    """
+    from ribnb.core.files import write_whole
+    from ribnb.data.voc import VOCImages
+    from ribnb.figures import iou_by_class, threshold_sweep
+    from ribnb.scores.folders import SplitScore, score_folder
+    from ribnb.scores.iou import THRESHOLDS
+
+    images, cuts = VOCImages(data_root, split), {*THRESHOLDS, threshold or THRESHOLDS[0]}
+    kind, result = score_folder(images, folder, sorted(cuts), allow_pickle)
+    shown, at = {}, ""
+    if isinstance(result, SplitScore):
+        seeds = result.seeds()
+        cut = threshold or seeds.best_threshold
+        chosen, at = seeds.at(cut), f" at {cut:g}"
+        figure = threshold_sweep({kind: seeds}, "The best background threshold is an oracle")
+        shown["thresholds"] = seeds.by_threshold(), figure
+        click.echo(seeds)
+    else:
+        chosen = result.score("masks")
+    shown["classes"] = chosen.by_class(), iou_by_class({kind: chosen.iou}, f"{chosen}{at}")
+    for name, (table, figure) in shown.items():
+        click.echo(f"{table.round(2).to_string()}\n")
+        if output:
+            output.mkdir(parents=True, exist_ok=True)
+            write_whole(output / f"{name}.csv", table.to_csv)
+            write_whole(output / f"{name}.png", figure.savefig)
+    click.echo(
+        f"{kind}, {len(result.scored)} of {len(images)} images{at}: mIoU {chosen.miou:.2f} %, "
+        f"precision {chosen.foreground_precision:.2f} %, recall {chosen.foreground_recall:.2f} %"
+    )
+    for name, why in result.failed.items():
+        _say(f"left out: {name}: {why}")
+    return 1 if result.failed else 0
+
+
+@ribnb.command()
 @click.argument("data_root")
 @click.argument("masks_dir")
 @click.option("--split", default="train_aug", help="its name, or the path of a list")

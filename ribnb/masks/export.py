@@ -11,8 +11,8 @@ Of a run, each ``maps/<id>.npz`` becomes ``<id>.npy``, and in its place what the
     maps["high_res"]  # (n, H, W) float32 array
 
 These files hold pickles, because a dictionary in an ``.npy`` file is one and the scripts accept
-nothing else. Loading a pickle can run any code: load only files that you made yourself. This
-package writes them and never reads them; its own maps need no pickle.
+nothing else. Loading a pickle so can run any code: do it only with files that you made yourself.
+``ribnb score`` reads them without.
 
 Of a folder of masks or of confident labels, each ``<id>.png`` becomes one of 8-bit greys: the
 scripts read them with ``imageio.imread``, which makes colours of a palette.

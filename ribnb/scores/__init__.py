@@ -1,7 +1,7 @@
 """Scores in %: maps and masks against their truth, what is kept of each image."""
 
 from ribnb.scores.confusion import image_confusions
-from ribnb.scores.folders import score_masks, score_split
+from ribnb.scores.folders import score_folder, score_masks, score_split
 from ribnb.scores.image_scores import load_image_scores
 from ribnb.scores.iou import (
     ORACLE,
@@ -22,6 +22,7 @@ __all__ = [
     "load_image_scores",
     "mask_miou",
     "mean_iou",
+    "score_folder",
     "score_masks",
     "score_split",
     "seed_miou",

@@ -50,7 +50,9 @@ def read_map(
             f"{name} must lie in [0, 1], each class divided by its maximum (one that is 0 stays "
             f"0); it reaches from {lowest:g} to {highest:g}"
         )
-    return class_ids.astype(np.int64), high_res.astype(np.float32, copy=False)
+    if high_res.dtype != np.float16:  # half precision is compared in its own, as by IRN's program
+        high_res = high_res.astype(np.float32, copy=False)
+    return class_ids.astype(np.int64), high_res
 
 
 def check_mask(
@@ -120,7 +122,7 @@ def map_confusions(
     for index, (class_map, mask) in enumerate(zip(maps, masks, strict=True)):
         class_ids, high_res = read_map(class_map, num_classes, f"map {index}")
         number, (strongest, value) = len(class_ids), _strongest(high_res)
-        passed = np.searchsorted(limits, value, side="left")  # thresholds below it, strictly
+        passed = np.searchsorted(limits.astype(value.dtype), value)  # thresholds strictly below it
         joint = np.where(passed > 0, strongest * steps + passed, 0)
         mask = check_mask(mask, num_classes, f"mask {index}")
         counts = _count(index, mask, joint, rows, number * steps + 1)

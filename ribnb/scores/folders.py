@@ -1,12 +1,12 @@
 """Folders of map files or of masks, scored against a split's truth, side by side.
 
 An image counts in all folders or in none: one that lacks a file or a truth, or whose files are
-damaged or of different sizes, is left out and named.
+damaged or of different sizes, is left out and named. ``score_folder`` takes any program's files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ribnb.core.files import read_maps
 from ribnb.core.runner import progress
 from ribnb.core.voc import ImageSet, read_mask
 from ribnb.scores.confusion import check_mask, map_confusions, mask_confusions
+from ribnb.scores.foreign import MASKS, files_of, reader
 from ribnb.scores.image_scores import METRICS, RELEASED, ImageScores
 from ribnb.scores.iou import RELEASED_RANGE, THRESHOLDS, MaskScore, SeedScore
 
@@ -28,7 +29,7 @@ class _Scored:
     """What was counted.
 
     ``confusions`` holds by name of the maps or masks pixels, whose rows are the truth: of maps,
-    such as ``"seeds"``, (T, C + 1, C + 1) at each of ``THRESHOLDS``, of masks (N, C + 1, C + 1).
+    such as ``"seeds"``, (T, C + 1, C + 1) at each threshold, of masks (N, C + 1, C + 1).
     """
 
     scored: tuple[str, ...]  # ids of the N images that count
@@ -48,8 +49,11 @@ class _Scored:
         return {"images": len(self.scored), "failed": len(self.failed)}
 
 
+@dataclass(frozen=True, eq=False)
 class SplitScore(_Scored):
     """Confusion matrices of the maps of a split, or of one shard of it."""
+
+    thresholds: tuple[float, ...] = THRESHOLDS
 
     def metrics(self) -> dict[str, Any]:
         """The scores that go into a ``result.json``, in %, each at its own oracle threshold.
@@ -72,13 +76,13 @@ class SplitScore(_Scored):
             **self._numbers(),
         }
 
-    def seeds(self, name: str = "seeds", thresholds: Sequence[float] = THRESHOLDS) -> SeedScore:
-        """The seed scores of these maps at some of ``THRESHOLDS``.
+    def seeds(self, name: str = "seeds", thresholds: Sequence[float] | None = None) -> SeedScore:
+        """The seed scores of these maps at all thresholds, or some of them.
 
         ValueError if no image was scored; it says why the first one was not.
         """
-        score = SeedScore(np.array(THRESHOLDS), self.confusions[name], self._rows())
-        return score.among(thresholds)
+        score = SeedScore(np.array(self.thresholds), self.confusions[name], self._rows())
+        return score if thresholds is None else score.among(thresholds)
 
     def of_images(self, images: ImageSet, folders: Mapping[str, str | Path]) -> ImageScores:
         """Each image's own scores, at the best threshold of either range for all of them.
@@ -105,6 +109,8 @@ def score_split(
     folders: Mapping[str, str | Path] | str | Path,
     shard: tuple[int, int] = (0, 1),
     only: Collection[str] | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+    read: Callable[[Path], Any] = read_maps,
 ) -> SplitScore:
     """Score the map files of a split's images, with several folders of maps side by side.
 
@@ -113,12 +119,14 @@ def score_split(
         folders: name -> folder of map files; a folder alone is that of ``"seeds"``.
         shard: (i, n): every n-th image of all, starting from the i-th.
         only: ids of the images to score; None scores all.
+        thresholds: the background's scores; others than these have no ``metrics``.
+        read: what reads ``<id>.npz`` of a folder, or what is there in its place.
     """
     if not isinstance(folders, Mapping):
         folders = {"seeds": folders}
     first, step = shard
     size = len(images.class_names)
-    totals = {name: np.zeros((len(THRESHOLDS), size + 1, size + 1), np.int64) for name in folders}
+    totals = {name: np.zeros((len(thresholds), size + 1, size + 1), np.int64) for name in folders}
     shares = range(first, len(images), step)
     chosen = [index for index in shares if only is None or images.ids[index] in only]
     scored, failed = [], {}
@@ -126,15 +134,15 @@ def score_split(
         image_id = images.ids[index]
         try:
             mask = images.mask(index)
-            files = [read_maps(Path(folder) / f"{image_id}.npz") for folder in folders.values()]
-            counts = [*map_confusions(files, [mask] * len(files), THRESHOLDS, size)]
+            files = [read(Path(folder) / f"{image_id}.npz") for folder in folders.values()]
+            counts = [*map_confusions(files, [mask] * len(files), thresholds, size)]
         except (OSError, ValueError) as error:
             failed[image_id] = str(error)
             continue
         for name, confusion in zip(folders, counts, strict=True):
             totals[name] += confusion
         scored.append(image_id)
-    return SplitScore(tuple(scored), failed, tuple(images.class_names), totals)
+    return SplitScore(tuple(scored), failed, tuple(images.class_names), totals, tuple(thresholds))
 
 
 class MaskScores(_Scored):
@@ -160,6 +168,7 @@ def score_masks(
     images: ImageSet,
     folders: Mapping[str, str | Path],
     indices: Sequence[int] | None = None,
+    read: Callable[[Path], Any] = read_mask,
 ) -> MaskScores:
     """Score folders of masks, ``<id>.png`` each, side by side against the images' truth.
 
@@ -169,6 +178,7 @@ def score_masks(
         images: an image set with masks.
         folders: name -> folder of masks.
         indices: which of the images; None for all.
+        read: what reads ``<id>.png`` of a folder, or what is there in its place.
     """
     size, scored, failed = len(images.class_names), [], {}
     confusions = {name: [] for name in folders}
@@ -178,7 +188,7 @@ def score_masks(
             truth, counted = images.mask(index), []
             for folder in folders.values():
                 path = Path(folder) / f"{image_id}.png"
-                mask = check_mask(read_mask(path), size, f"the mask {path}", may_ignore=False)
+                mask = check_mask(read(path), size, f"the mask {path}", may_ignore=False)
                 counted += mask_confusions([mask], [truth], size)
         except (OSError, ValueError) as error:
             failed[image_id] = str(error)
@@ -192,6 +202,49 @@ def score_masks(
         for name, of in confusions.items()
     }
     return MaskScores(tuple(scored), failed, tuple(images.class_names), matrices)
+
+
+def score_folder(
+    images: ImageSet,
+    folder: str | Path,
+    thresholds: Sequence[float] = THRESHOLDS,
+    allow_pickle: bool = False,
+) -> tuple[str, SplitScore | MaskScores]:
+    """Score a folder of ``<id>.npz``, ``.npy`` or ``.png`` of any program as IRN's evaluation does.
+
+    It holds files of one kind: this package's maps; dictionaries as IRN's, with ``high_res``
+    (n, H, W) and class ids ``keys`` (n,), or n + 1 that begin with 0 for the background and count
+    classes from 1; arrays (C, H, W) in the order of a ``class_names.txt`` or ``classes.txt`` beside
+    them, else of the images' classes; grey or palette masks, in which 255 is background. Maps lie
+    in [0, 1] and have their mask's size, since nothing is resized.
+
+    Args:
+        images: an image set with masks.
+        folder: of the files, or of a run with ``maps``.
+        thresholds: the background's scores, increasing, within (0, 1).
+        allow_pickle: run whatever program is in a dictionary's file; without, one that needs more
+            than arrays and tensors is left out.
+
+    Returns:
+        The kind in words, and the score, of maps called ``"seeds"`` or of masks ``"masks"``.
+
+    Raises:
+        FileNotFoundError: no such folder, or no map or mask of these images in it.
+        ValueError: files of several kinds; a list of other classes.
+    """
+    folder = Path(folder)
+    folder = folder / "maps" if (folder / "maps").is_dir() else folder
+    kind, paths = files_of(folder, images.ids)
+    parse = reader(kind, folder, images.class_names, allow_pickle)
+
+    def read(path: Path) -> Any:
+        if path.stem not in paths:
+            raise FileNotFoundError(f"there is no map or mask of it in {folder}")
+        return parse(paths[path.stem])
+
+    if kind == MASKS:
+        return kind, score_masks(images, {"masks": folder}, read=read)
+    return kind, score_split(images, folder, thresholds=thresholds, read=read)
 
 
 def _range(name: str) -> tuple[float, ...]:

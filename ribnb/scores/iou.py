@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from ribnb.scores.confusion import IGNORED, MOST_CLASSES, map_confusions, mask_confusions
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ORACLE = "oracle: the best of the given thresholds on the very truth it is scored on"
 # The released program's thirty, 0.20 to 0.49; and the one ruler of this book, 0.02 to 0.80, which
@@ -66,6 +69,15 @@ class MaskScore(_Shares):
         """``iou`` without NaN, as a result holds it."""
         return {name: iou for name, iou in self.iou.items() if not math.isnan(iou)}
 
+    def by_class(self) -> DataFrame:
+        """IoU, precision and recall in %, a row for background and each class; NaN for 0 / 0."""
+        import pandas as pd  # takes a second
+
+        right, (predicted, true) = np.diagonal(self.confusion), map(self.confusion.sum, (0, 1))
+        scores = class_iou(self.confusion), share(right, predicted), share(right, true)
+        names = pd.Index(self.class_names, name="class")
+        return pd.DataFrame(np.stack(scores, axis=1), names, ["IoU", "precision", "recall"])
+
     def __repr__(self) -> str:
         return f"mIoU {self.miou:.1f} % over {len(self.known_iou)} classes"
 
@@ -113,6 +125,15 @@ class SeedScore(_Shares):
             raise ValueError(f"no score at each of {thresholds}; scored were {self.thresholds}")
         rows = near.argmax(axis=1)
         return SeedScore(self.thresholds[rows], self.confusion[rows], self.class_names)
+
+    def by_threshold(self) -> DataFrame:
+        """mIoU, foreground precision and recall in %, a row for each threshold."""
+        import pandas as pd  # takes a second
+
+        scores = self.miou, self.foreground_precision, self.foreground_recall
+        cuts = pd.Index(self.thresholds, name="background threshold")
+        frame = pd.DataFrame(np.stack(scores, axis=1), cuts, ["mIoU", "precision", "recall"])
+        return frame.assign(choice=np.where(cuts == self.best_threshold, "oracle", ""))
 
     def __repr__(self) -> str:
         end = ", an end of the range" if self.at_an_end else ""

@@ -20,8 +20,6 @@ LISTS = ("class_names.txt", "classes.txt")
 
 def files_of(folder: Path, ids: Sequence[str]) -> tuple[str, dict[str, Path]]:
     """The one kind of these images' files, and id -> file; errors as of ``score_folder``."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
     listed = set(ids)
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in KINDS]
     paths = {path.stem: path for path in files if path.stem in listed}

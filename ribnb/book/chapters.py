@@ -22,7 +22,16 @@ from ribnb.book.scenes import (
 )
 from ribnb.book.splits import VOCClassifierSettings, VOCRIBSettings
 from ribnb.core.files import weights_digest
-from ribnb.core.settings import Settings, SettingsError, flat, refuse_unknown, setting
+from ribnb.core.settings import (
+    Settings,
+    SettingsError,
+    flat,
+    for_chapter,
+    merged,
+    read_settings_file,
+    refuse_unknown,
+    setting,
+)
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.runs.ablations import read_ablations
 from ribnb.runs.results import Run, book_folder
@@ -50,9 +59,7 @@ class ReadingSettings(Settings):
 
 
 class AblationsSettings(ReadingSettings):
-    """Parameters of ``ablations``, which runs nothing: it reads the results of a batch."""
-
-    below: ClassVar[str] = "ablations/cpu"
+    """Parameters of ``ablations``, which runs nothing: it reads the results of batches."""
 
     seed: int = setting(0, "of the images that are drawn anew", ge=0)
     resamples: int = setting(1000, "how often images are drawn anew", ge=1)
@@ -134,9 +141,23 @@ def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any
     return result
 
 
-def book_ablations(folder: str | Path) -> tuple[Published, dict[str, AblationResults]]:
-    """What a folder of results holds, and what is there for each of the book's ablations."""
-    planned = read_ablations(book_folder("settings") / "ablations", CHAPTERS)
+def book_ablations(
+    folder: str | Path, batch: str = ""
+) -> tuple[Published, dict[str, AblationResults]]:
+    """What a folder of results holds, and what is there for each of the book's ablations.
+
+    Those on scenes, or, by the name of its settings file, those of a batch on other images.
+    """
+    below, settings_of = book_folder("settings"), None
+    if batch:
+        values = read_settings_file(below / f"{batch}.yml")
+
+        def settings_of(chapter: str, own: Mapping[str, Any]) -> Settings:
+            return CHAPTERS[chapter].from_mapping(
+                merged(for_chapter(values, chapter, CHAPTERS), own)
+            )
+
+    planned = read_ablations(below / (batch or "ablations"), CHAPTERS, settings_of)
     published = Published.read(folder, CHAPTERS)
     return published, {name: published.of(ablation) for name, ablation in planned.items()}
 

@@ -165,6 +165,15 @@ def claims_table(claims: Iterable[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def in_words(claim: Claim) -> str:
+    """A claim in a line of Markdown: what is compared, the verdict, points and every seed's."""
+    if claim.difference is None:
+        return f"{claim.asked}: **{claim.verdict}** ({claim.missing})"
+    by_seed = ", ".join(map(signed, claim.difference.by_seed))
+    nets = f" (by net {by_seed})" if by_seed else ""
+    return f"{claim.asked}: **{claim.verdict}**, {claim.difference.interval}{nets}"
+
+
 def tally(claims: Sequence[Claim]) -> str:
     """How many claims have which verdict, and how often chance alone would decide."""
     counts = Counter(claim.verdict for claim in claims)

@@ -217,6 +217,8 @@ def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Cla
         ("GNDRP against GAP", [side(found["tau"], threshold=tau) for tau in (0.4, 1.0)], "higher"),
         ("K = 20 against K = 5, GNDRP", steps["gndrp"], "not lower"),
         ("K = 20 against K = 5, GAP", steps["gap"], "lower"),
+        ("a third stage moves, against the last two",
+         [side(found["cost"], case=case) for case in ("3 stages move", "the default")], ""),
     ):  # fmt: skip
         claims.append(compare(f"seeds: {words}", *sides, paper))
     return claims

@@ -10,11 +10,7 @@ import torch
 from pydantic import model_validator
 
 from ribnb.book.scenes import TRAINED
-from ribnb.book.splits import (
-    DataSettings,
-    ScoredDataSettings,
-    StartSettings,
-)
+from ribnb.book.splits import DataSettings, ScoredDataSettings, StartSettings, of_seed
 from ribnb.core.devices import seeded
 from ribnb.core.files import weights_digest
 from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
@@ -33,7 +29,7 @@ from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.fitting import Training
-from ribnb.nets.published import IMAGENET
+from ribnb.nets.published import IMAGENET, IN_PACKAGE
 from ribnb.nets.weights import CHECKPOINTS, checkpoint_metadata
 from ribnb.runs.results import book_folder
 from ribnb.scores.image_scores import load_image_scores
@@ -44,6 +40,10 @@ KINDS = ("cam", "rib")  # of maps, as rows and files are called
 TRUTH = "truth"  # full supervision
 SUPERVISION = ("cam_irn", "rib_irn", TRUTH)
 IN_VIEW = "rib_irn"  # trained in the chapter, though it comes trained
+STARTS = {  # data set -> the nets of both chapters at their start, where they are not VOC's
+    "scenes": {"arch": "scenes", "weights": "theta_0"},
+    "photographs": {"arch": IN_PACKAGE, "weights": IMAGENET},
+}
 FOLDERS = {"cam": Path("cam/maps"), "rib": Path("maps")}  # of a run of voc_rib
 
 
@@ -74,7 +74,7 @@ class VOCMasksSettings(StartSettings):
     needs_masks: ClassVar[bool] = True  # the seeds' thresholds are chosen by them
 
     data: MasksDataSettings = setting({}, "more about the images")
-    maps_run: str = setting("", "folder of a run of voc_rib; none, for scenes", identity=False)
+    maps_run: str = setting("", "a run of voc_rib, {seed}: the seed; scenes: none", identity=False)
     crf: bool = setting(True, "refine with the dense CRF, if it is installed")
     net: IRNNetSettings = setting({}, "IRN's trunk, and trained nets")
     irn: IRNSettings = setting({}, "how maps become masks through IRN")
@@ -84,14 +84,14 @@ class VOCMasksSettings(StartSettings):
         """Of ``net`` and ``irn`` by data set."""
         if group == "irn":
             return _irn_preset(given.get("dataset"), "rib")
-        if group == "net" and given.get("dataset") == "scenes":
-            return IRNNetSettings(arch="scenes", weights="theta_0")
+        if group == "net":
+            return IRNNetSettings(**STARTS.get(given.get("dataset"), {}))
         return super().preset(group, given)
 
     @model_validator(mode="after")
-    def _voc_has_maps(self):
-        if self.dataset == "voc" and not self.maps_run:
-            raise SettingsError("maps_run = '' with dataset = 'voc': name a folder of voc_rib")
+    def _has_maps(self):
+        if self.dataset != "scenes" and not self.maps_run:
+            raise SettingsError(f"dataset = {self.dataset!r} needs maps_run, a run of voc_rib")
         return self
 
     def irn_for(self, kind: str) -> IRNSettings:
@@ -131,7 +131,8 @@ class VOCMasksSettings(StartSettings):
 
 def _irn_preset(dataset: str | None, kind: str) -> IRNSettings:
     """IRN's settings for ``"rib"`` or ``"baseline"`` on a data set."""
-    return IRNSettings.scenes(kind) if dataset == "scenes" else getattr(IRNSettings, kind)()
+    own = getattr(IRNSettings, dataset) if dataset in STARTS else None
+    return own(kind) if own else getattr(IRNSettings, kind)()
 
 
 def maps_of(
@@ -141,7 +142,7 @@ def maps_of(
     for path in (settings.data.saliency, settings.net.irn_cam, settings.net.irn_rib):
         if path and not Path(path).exists():  # else it would be missed when most is done
             raise FileNotFoundError(f"there is no {path}, which data.saliency or net.irn_... names")
-    run = Path(settings.maps_run or folder)
+    run = of_seed(settings.maps_run, settings.seed) if settings.maps_run else Path(folder)
     found = {kind: run / maps for kind, maps in FOLDERS.items()}
     if settings.maps_run:
         for maps in found.values():
@@ -229,7 +230,7 @@ class VOCSegmentationSettings(StartSettings):
 
     num_images: int = setting(NUM_MASKS, "images to train on, spread over the list; 0: all", ge=0)
     data: SegmentationDataSettings = setting({}, "more about the images")
-    masks: str = setting("", "folder of a run of voc_masks; none, for scenes", identity=False)
+    masks: str = setting("", "a run of voc_masks, {seed}: the seed; scenes: none", identity=False)
     supervision: tuple[str, ...] = setting(
         SUPERVISION, f"kinds of masks to learn from; {TRUTH}: the data's own", min_length=1
     )
@@ -240,13 +241,20 @@ class VOCSegmentationSettings(StartSettings):
     @classmethod
     def preset(cls, group: str, given: Mapping[str, Any]) -> Settings:
         """Of each group by data set."""
-        if given.get("dataset") != "scenes":
+        dataset = given.get("dataset")
+        if dataset not in STARTS:
             return super().preset(group, given)
         return {
-            "data": SegmentationDataSettings(num_validation=100),
-            "net": SegmentationNetSettings(arch="scenes", weights="theta_0"),
-            "segment": SegmentationSettings.scenes(),
+            "data": SegmentationDataSettings(num_validation=100 if dataset == "scenes" else 0),
+            "net": SegmentationNetSettings(**STARTS[dataset]),
+            "segment": getattr(SegmentationSettings, dataset)(),
         }[group]
+
+    @model_validator(mode="after")
+    def _has_masks(self):
+        if self.dataset != "scenes" and not self.masks and {*self.supervision} != {TRUTH}:
+            raise SettingsError(f"dataset = {self.dataset!r} needs masks, a run of voc_masks")
+        return self
 
     @property
     def packaged(self) -> bool:
@@ -280,7 +288,7 @@ class VOCSegmentationSettings(StartSettings):
         """The network that training starts from; raises OSError for weights that cannot be had."""
         weights = None if self.net.weights == "random" else self.net.weights
         weights = self.classifier_path if weights == "theta_0" else weights
-        build = DeepLabV2.scenes if self.dataset == "scenes" else DeepLabV2
+        build = getattr(DeepLabV2, self.dataset) if self.dataset in STARTS else DeepLabV2
         with seeded(self.seed):
             return build(self.net.arch, num_classes, weights=weights)
 
@@ -295,7 +303,7 @@ def masks_for(
     if kind == TRUTH:
         return None
     if settings.masks:
-        return Path(settings.masks) / "masks" / kind
+        return of_seed(settings.masks, settings.seed) / "masks" / kind
     return unpack_masks(settings.seed, kind, images, Path(folder) / "masks" / kind)
 
 
@@ -336,12 +344,6 @@ def segmentation_net(
     path = settings.trained(kind)
     if path and (images is None or kind != IN_VIEW):
         return Training(DeepLabV2.load(path).to(device), checkpoint_metadata(path), loaded=True)
-    return train_segmentation(
-        settings.first_net(len(images.class_names)),
-        images,
-        masks_dir,
-        settings.segment,
-        Path(folder) / f"segmentation_{kind}",
-        device,
-        settings.workers,
-    )
+    net, own = settings.first_net(len(images.class_names)), Path(folder) / f"segmentation_{kind}"
+    given = settings.segment, own, device, settings.workers
+    return train_segmentation(net, images, masks_dir, *given)

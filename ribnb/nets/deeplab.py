@@ -20,6 +20,7 @@ ATROUS_RATES = (6, 12, 18, 24)
 # They reach as far in a scene's small map as the above in the map of a crop of 321 pixels.
 SCENE_RATES = (3, 6, 9, 12)  # for output stride 4
 RESNET_SCENE_RATES = (2, 3, 5, 6)  # for output stride 8
+PHOTO_RATES = (4, 8, 12, 16)  # the same for a crop of 193 pixels
 DILATIONS = {"layer3": 2, "layer4": 4}
 _CLASS_LAYER = ("class_layer.", "bias")  # a CAM net's, which has no use here
 
@@ -96,6 +97,11 @@ class DeepLabV2(StoredNet):
         """With rates that fit into the feature map of a scene of 96 x 96 pixels."""
         rates = SCENE_RATES if arch == "scenes" else RESNET_SCENE_RATES
         return cls(arch, num_classes, **{"atrous_rates": rates, **options})
+
+    @classmethod
+    def photographs(cls, arch: str, num_classes: int, **options: Any) -> DeepLabV2:
+        """With rates that fit into the feature map of a crop of 193 pixels."""
+        return cls(arch, num_classes, **{"atrous_rates": PHOTO_RATES, **options})
 
     def design(self) -> dict[str, Any]:
         """The arguments that build this net."""

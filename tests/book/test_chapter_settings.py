@@ -23,6 +23,7 @@ VOC = {"dataset": "voc", "data_root": "data"}
 NEEDED = {  # on VOC: what an earlier chapter left
     "voc_rib": {"classifier": "net.safetensors"},
     "voc_masks": {"maps_run": "runs/rib"},
+    "voc_segmentation": {"masks": "runs/masks"},
 }
 
 
@@ -33,6 +34,10 @@ def of(chapter, **parameters):
 
 def on_voc(chapter, **parameters):
     return of(chapter, **VOC, **NEEDED.get(chapter, {}), **parameters)
+
+
+def on_photos(chapter):
+    return of(chapter, **{**VOC, "dataset": "photographs"}, **NEEDED.get(chapter, {}))
 
 
 # Presets --------------------------------------------------------------------------------
@@ -57,6 +62,8 @@ WATCHED = {"seed": 3, "validate_each_epoch": True}
         ),
         (of("voc_masks"), "irn", IRNSettings.scenes("rib", seed=3)),
         (on_voc("voc_masks"), "irn", IRNSettings.rib(seed=3)),
+        (on_photos("voc_masks"), "irn", IRNSettings.photographs("rib", seed=3)),
+        (on_photos("voc_segmentation"), "segment", SegmentationSettings.photographs(seed=3)),
         (of("voc_segmentation"), "segment", SegmentationSettings.scenes(seed=3)),
         (on_voc("voc_segmentation"), "segment", SegmentationSettings.voc(seed=3)),
     ],
@@ -86,6 +93,7 @@ def test_cams_keep_the_baselines_values_where_the_two_kinds_differ():
     for settings, baseline in (
         (of("voc_masks"), IRNSettings.scenes("baseline")),
         (on_voc("voc_masks"), IRNSettings()),
+        (on_photos("voc_masks"), IRNSettings.photographs("baseline")),
     ):
         changed = settings.replace(irn={"walk_background": 0.9, "walk_radius": 3})
         assert changed.irn_for("cam") == baseline.replace(seed=3, walk_radius=3)
@@ -112,7 +120,8 @@ def test_the_crf_is_that_of_the_stage_and_can_be_switched_off():
         ("voc_rib", {**VOC}, "", "name a classifier.safetensors"),
         ("voc_rib", {"seed": 9}, "", "Only scenes of the seeds 3, 4, 5 have one here"),
         ("voc_classifier", {"variant": "released"}, "", "ImageNet's weights, which scenes do not"),
-        ("voc_masks", {**VOC}, "", "maps_run = '' with dataset = 'voc'"),
+        ("voc_masks", {**VOC}, "", "dataset = 'voc' needs maps_run, a run of voc_rib"),
+        ("voc_segmentation", {**VOC}, "", "dataset = 'voc' needs masks, a run of voc_masks"),
         ("voc_segmentation", {"seed": 9}, "", "no classifier for dataset = 'scenes' and seed = 9"),
         ("voc_masks", {"net.weights": IMAGENET}, "", "no weights of the net scenes"),
         ("rib", {"nets": 4}, "", "only the nets of the seeds 3, 4, 5 come trained"),

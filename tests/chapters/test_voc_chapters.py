@@ -18,6 +18,7 @@ from ribnb.core.settings import for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES, write_mask
 from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc import read_split
+from ribnb.masks.crf import crf_available
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.published import IN_PACKAGE
@@ -179,7 +180,7 @@ def test_vocs_settings_train_a_net_and_adapt_one(scenes, resnets, tmp_path):
 
 @pytest.mark.skipif(not ANIMALS.is_dir(), reason="no ../shared/data/voc_animals beside this")
 def test_photographs_settings_on_animals(tmp_path):
-    """By the settings file as it is, on eight of them: the last stage learns and moves."""
+    """By the settings file, on eight of them: the last stage learns and moves; masks and nets."""
     values = read_settings_file(ROOT / "book/settings/voc_animals.yml")
     common = {"data_root": str(ANIMALS), "num_images": 3, "seed": 10}
     given = for_chapter(values, "voc_classifier", CHAPTERS) | common
@@ -201,6 +202,20 @@ def test_photographs_settings_on_animals(tmp_path):
     assert (result["images"], result["failures"]) == (3, {})
     assert result["metrics"]["logit_growth"] > 0
     assert weights_digest(theta_0) in result["inputs"].values()
+    given = for_chapter(values, "voc_masks", CHAPTERS) | common
+    given |= {"split": "train", "data": {"labels_from": "masks"}, "maps_run": str(tmp_path / "rib")}
+    given |= {"irn": {"epochs": 1, "crop_size": 64, "radius": 3, "walk_exponent": 2}}
+    result = run_chapter("voc_masks", tmp_path / "masks_10", **given)
+    assert (result["images"], result["failures"]) == (3, {})
+    made = {"cam", "cam_irn", "rib", "rib_irn", *(("cam_crf", "rib_crf") * crf_available())}
+    assert result["metrics"]["mask_miou"].keys() == made
+    given = for_chapter(values, "voc_segmentation", CHAPTERS) | common
+    given |= {"split": "train", "masks": str(tmp_path / "masks_{seed}"), "crf": False}
+    given |= {"data": {"labels_from": "masks", "num_validation": 2}}
+    given |= {"segment": {"steps": 2, "batch_size": 2, "crop_size": 65}}
+    result = run_chapter("voc_segmentation", tmp_path / "net", **given)
+    assert (result["images"], result["failures"]) == (2, {})
+    assert result["metrics"]["val_miou"].keys() == {"cam_irn", "rib_irn", "truth"}
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="no ../shared/data/voc_sample beside this")

@@ -158,6 +158,16 @@ def test_photographs_have_a_column_of_their_own_once_somebody_ran_them(tmp_path)
     assert str(read(tmp_path).photographs(RIB.voc)) == "54.0 ± 2.0, n = 3"
     assert claims(tmp_path, asked)[0].asked == f"{asked} on photographs"
     assert "54.0 ± 2.0, n = 3" not in list(scores_table(read(tmp_path))["ours on VOC"])
+    values = read_settings_file(book_folder("settings") / PHOTOGRAPHS)
+    for chapter, metric in (("voc_masks", "mask_miou"), ("voc_segmentation", "val_miou")):
+        assert str(read(tmp_path).photographs((chapter, "rib_irn"))) == "not run yet"
+        for seed in (0, 1, 2):
+            given = for_chapter(values, chapter, CHAPTERS) | {"seed": seed}
+            miou = {"cam_irn": 60.0, "rib_irn": 61.0 + seed}
+            put(tmp_path / f"{chapter}_{seed}", made_up(chapter, {metric: miou}, **given))
+        assert str(read(tmp_path).photographs((chapter, "rib_irn"))) == "62.0 ± 1.0, n = 3"
+    for asked in ("masks after IRN", "networks on val, without CRF"):
+        assert "on photographs" in claims(tmp_path, asked)[0].asked
 
 
 def test_voc_with_other_settings_is_a_line_of_its_own(tmp_path):

@@ -8,6 +8,8 @@ from torch import nn
 from ribnb.core.devices import seeded
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import ATROUS_RATES, DeepLabV2
+from ribnb.nets.published import IN_PACKAGE
+from ribnb.segmentation.training import SegmentationSettings
 
 
 def convolutions(module: nn.Module) -> list[nn.Conv2d]:
@@ -45,7 +47,13 @@ def test_all_wide_convolutions_of_a_stage_have_its_dilation(arch):
         assert {one.padding for one in inside if one not in wide} <= {(0, 0)}
 
 
-@pytest.mark.parametrize(("arch", "side", "stride"), [("resnet18", 321, 8), ("scenes", 97, 4)])
+PHOTO_CROP = SegmentationSettings.photographs().crop_size
+
+
+@pytest.mark.parametrize(
+    ("arch", "side", "stride"),
+    [("resnet18", 321, 8), ("scenes", 97, 4), (IN_PACKAGE, PHOTO_CROP, 8)],
+)
 def test_position_i_is_centred_on_pixel_i_times_the_stride(arch, side, stride):
     """Labels are taken at these pixels, and logits put back on them."""
     net = DeepLabV2(arch, num_classes=1, atrous_rates=(1,)).eval()

@@ -223,10 +223,13 @@ _device = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1
 )
 @click.option("--shard", default="0/1", help="i/n: every n-th image from the i-th")
 @click.option("--labels-from", default="annotations", help="annotations or masks")
+@click.option("--classes", default="", callback=_names, metavar="NAMES", help=(
+    "these alone, such as cat,dog; the others are background"
+))  # fmt: skip
 @_parameters("a field of RIBSettings, such as iterations=5")
 def maps(
     data_root: str, split: str, workers: int, device: str, weights: str, output_dir: str,
-    variant: str, shard: str, labels_from: str, parameters: dict,
+    variant: str, shard: str, labels_from: str, classes: list, parameters: dict,
 ) -> int:  # fmt: skip
     """RIB's maps of a split of a folder in VOC's layout; ends with 1 if an image failed."""
     from ribnb.core.devices import resolve_device
@@ -240,7 +243,7 @@ def maps(
     if "variant" in parameters:  # it is more than that field: its own rates, rules and batches
         raise ValueError(f"for the variant use --variant {parameters['variant']}")
     settings = RIBSettings.from_mapping({**getattr(RIBSettings, variant)().as_dict(), **parameters})
-    images = VOCImages(data_root, split, labels_from)
+    images = VOCImages(data_root, split, labels_from, classes)
     model = load_classifier(weights, num_classes=len(images.class_names))
     model.to(resolve_device(device))
     doubt, useless = look_at_masks(images)

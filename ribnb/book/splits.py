@@ -22,7 +22,7 @@ from ribnb.core.voc import ImageSet, read_mask
 from ribnb.data.labels import scorable
 from ribnb.data.scenes.images import SceneImages
 from ribnb.data.views import Part, readable, spread_out
-from ribnb.data.voc import VOCImages
+from ribnb.data.voc import DataSettings, VOCImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.method.pooling import Variant
@@ -57,12 +57,6 @@ def rib_preset(dataset: Dataset | None, variant: Variant = "paper") -> Callable[
     return getattr(RIBSettings, variant)
 
 
-class DataSettings(Settings):
-    """The group ``data``: more about the images than split and number."""
-
-    labels_from: Literal["annotations", "masks"] = setting("annotations", "the images' labels")
-
-
 class ScoredDataSettings(DataSettings):
     """The group ``data`` of the chapters that may score fewer images than they work on."""
 
@@ -92,6 +86,8 @@ class SplitSettings(Settings):
                 f"dataset = {self.dataset!r} needs a data_root, a folder in VOC's layout; "
                 "`python data_scripts/get_voc.py data` fetches VOC to data"
             )
+        if self.data.classes and not self.data_root:
+            raise SettingsError("data.classes are some of a folder's: give its data_root")
         return self
 
     def images(self) -> ImageSet:
@@ -103,7 +99,7 @@ class SplitSettings(Settings):
     def image_set(self, split: str, count: int) -> ImageSet:
         """``count`` images of a split, all for 0; of scenes without a folder, 3000 are all."""
         if self.data_root:
-            folder = VOCImages(self.data_root, split, labels_from=self.data.labels_from)
+            folder = VOCImages(self.data_root, split, self.data.labels_from, self.data.classes)
             return spread_out(folder, count)
         # as on disk, where the images of train are the first ones of train_aug
         name = "train" if split == "train_aug" else split

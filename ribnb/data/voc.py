@@ -6,10 +6,10 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from ribnb.core.files import read_text
+from ribnb.core.settings import Settings, setting
 from ribnb.core.voc import CLASS_NAMES, IGNORED, read_mask
 from ribnb.data.labels import LABELS_NAME, disagreement, image_labels, pixels_of, read_labels
 from ribnb.data.photos import orientation, upright_rgb, upright_size
@@ -148,27 +149,43 @@ class VOCImages:
         labels_from: ``"annotations"``, which means ``labels.npz`` where that file has all these
             images, else the XML files; or ``"masks"``, for a folder without annotations: the
             classes that have a pixel.
+        classes: some of the folder's, in any order; the others are background. None: all.
 
     Attributes:
         root: the VOC2012 folder.
         ids: the images' names, such as ``"2007_000032"``.
-        class_names: C names, without background: those in ``classes.txt``, else VOC's.
+        class_names: C names, without background: ``classes``, else those in ``classes.txt``, else
+            VOC's.
         labels: (N, C) uint8, 1 = present, read when first asked for.
 
     Raises:
         FileNotFoundError: no such folder or split.
-        ValueError: a list or a ``classes.txt`` that is damaged, an unknown ``labels_from``.
+        ValueError: a list or a ``classes.txt`` that is damaged, an unknown ``labels_from``, a class
+            that the folder does not have.
     """
 
     def __init__(
-        self, root: str | Path, split: str | Path, labels_from: str = "annotations"
+        self,
+        root: str | Path,
+        split: str | Path,
+        labels_from: str = "annotations",
+        classes: Sequence[str] = (),
     ) -> None:
         if labels_from not in ("annotations", "masks"):
             raise ValueError(f"labels_from = {labels_from!r}: it must be 'annotations' or 'masks'")
         self.root = voc_folder(root)
         self.split, self.labels_from = str(split), labels_from
         self.ids = read_split(self.root, split)
-        self.class_names = class_names_of(self.root)
+        self._all = class_names_of(self.root)
+        self.class_names = tuple(classes) or self._all
+        if {*self.class_names} - {*self._all} or len({*classes}) < len(classes):
+            raise ValueError(
+                f"classes = {', '.join(classes)} must be different ones of {', '.join(self._all)}"
+            )
+        self._places = [self._all.index(name) for name in self.class_names]
+        self._values = np.zeros(256, np.uint8)  # of a stored mask -> of this one
+        self._values[[place + 1 for place in self._places]] = range(1, len(self._places) + 1)
+        self._values[IGNORED] = IGNORED
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -187,10 +204,14 @@ class VOCImages:
             if not labels.any() and pixels[:, IGNORED].any():
                 raise ValueError(disagreement(labels, pixels, self.class_names)[0])
             return torch.from_numpy(labels.astype(np.uint8))
+        return self._of_all()[:, self._places]
+
+    def _of_all(self) -> UInt8[Tensor, "N C"]:
+        """The labels of all the folder's classes."""
         path = self.root / LABELS_NAME
         if path.is_file():
             stored = read_labels(path)
-            if stored.class_names != self.class_names:
+            if stored.class_names != self._all:
                 raise ValueError(
                     f"{path} has labels of other classes: {', '.join(stored.class_names)}; delete "
                     "it, or correct classes.txt"
@@ -198,7 +219,7 @@ class VOCImages:
             rows = {image_id: row for row, image_id in enumerate(stored.ids)}
             if rows.keys() >= set(self.ids):
                 return self._corrected(stored.labels[[rows[image_id] for image_id in self.ids]])
-        return image_labels(self.root, self.ids, self.class_names)
+        return image_labels(self.root, self.ids, self._all)
 
     def _corrected(self, stored: UInt8[Tensor, "N C"]) -> UInt8[Tensor, "N C"]:
         """Labels of ``labels.npz``, and over them those of annotations that were changed later."""
@@ -206,12 +227,12 @@ class VOCImages:
         xml = [self.root / "Annotations" / f"{image_id}.xml" for image_id in self.ids]
         written = path.stat().st_mtime
         newer = [i for i, x in enumerate(xml) if x.is_file() and x.stat().st_mtime > written]
-        labels[newer] = image_labels(self.root, [self.ids[i] for i in newer], self.class_names)
+        labels[newer] = image_labels(self.root, [self.ids[i] for i in newer], self._all)
         if other := [self.ids[i] for i in newer if (labels != stored)[i].any()]:
             warnings.warn(
                 f"{path} is older than {len(other)} annotations with other labels, such as of "
                 f"{other[0]}; theirs are used. Delete it, and all come from the annotations",
-                stacklevel=4,
+                stacklevel=5,
             )
         return labels
 
@@ -242,7 +263,7 @@ class VOCImages:
                 f"image {image_id} has no mask: there is no file {wanted}"
                 f"{_in_place(image_id, *folders)}"
             )
-        mask = read_mask(path, len(self.class_names))
+        mask = self._values[read_mask(path, len(self._all))]
         turn, (width, height) = self._opened(  # of the header: faster
             index, lambda image: (orientation(image), upright_size(image))
         )
@@ -277,6 +298,19 @@ class VOCImages:
                 return read(image)
         except Exception as error:  # damage makes Pillow raise nearly anything
             raise OSError(f"image {self.ids[index]} cannot be read: {path}: {error}") from error
+
+
+class DataSettings(Settings):
+    """The group ``data`` of a chapter on a whole split: more about the images."""
+
+    labels_from: Literal["annotations", "masks"] = setting("annotations", "the images' labels")
+    classes: tuple[str, ...] = setting((), "these alone, the others are background; none: all")
+
+    @classmethod
+    def identity_of(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Without ``classes`` where all are kept, so that older results stay what they are."""
+        found = super().identity_of(values)
+        return {name: value for name, value in found.items() if name != "classes" or value}
 
 
 def _in_place(image_id: str, *folders: Path) -> str:

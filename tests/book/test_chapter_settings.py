@@ -117,6 +117,7 @@ def test_the_crf_is_that_of_the_stage_and_can_be_switched_off():
         ("voc_rib", {"rib.iteration": 5}, "rib.iteration", "did you mean 'iterations'"),
         ("voc_rib", {"rib.variant": "paper"}, "rib", "variant is the chapter's own"),
         ("voc_rib", {"dataset": "voc"}, "", "needs a data_root"),
+        ("voc_rib", {"data.classes": ["cat"]}, "", "some of a folder's: give its data_root"),
         ("voc_rib", {**VOC}, "", "name a classifier.safetensors"),
         ("voc_rib", {"seed": 9}, "", "Only scenes of the seeds 3, 4, 5 have one here"),
         ("voc_classifier", {"variant": "released"}, "", "ImageNet's weights, which scenes do not"),
@@ -140,6 +141,7 @@ def test_a_value_is_refused_with_its_path(chapter, values, path, message):
 SILENT = {
     *("data_root", "device", "workers", "output_dir", "classifier", "maps_run", "masks", "results"),
     *("download", "recipe.validate_each_epoch", "data.saliency", "net.classifier", "net.irn_cam"),
+    "data.classes",  # where none are named
     *("net.irn_rib", "net.weights of voc_masks"),  # the weights of a trunk are in IRN's digest
 }
 
@@ -173,6 +175,12 @@ HASHES = {  # stored results are known by these
 
 def test_the_hashes_are_those_that_stored_results_have():
     assert {chapter: of(chapter).hash() for chapter in CHAPTERS} == HASHES
+
+
+def test_some_classes_are_another_run():
+    some = on_voc("voc_rib", **{"data.classes": ["cat", "dog"]})
+    assert some.identity()["data"]["classes"] == ["cat", "dog"]
+    assert some.hash() != on_voc("voc_rib").hash()
 
 
 def test_a_group_has_what_its_chapter_has():

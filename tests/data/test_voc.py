@@ -223,3 +223,19 @@ def test_a_mask_of_another_size_or_of_unknown_classes_is_named(voc):
     with pytest.raises(ValueError, match=rf"{IDS[0]}\.png holds \[21\], but there are 20"):
         _ = images.labels
     assert np.array_equal(images.mask(1), MASK)
+
+
+def test_of_some_classes_the_others_are_background(voc):
+    whole = VOCImages(voc, "train")
+    for labels_from in ("annotations", "masks"):
+        some = VOCImages(voc, "train", labels_from, ["person", "aeroplane"])
+        assert some.class_names == ("person", "aeroplane")
+        every = VOCImages(voc, "train", labels_from).labels
+        assert torch.equal(some.labels, every[:, [14, 0]])
+    for index in range(3):
+        before, mask = whole.mask(index), some.mask(index)
+        values = {0: 0, 1: 2, 15: 1, 255: 255}
+        assert mask.tolist() == [[values.get(v, 0) for v in row] for row in before.tolist()]
+    for classes in (["person", "cart"], ["dog", "dog"]):
+        with pytest.raises(ValueError, match="must be different ones of aeroplane"):
+            VOCImages(voc, "train", classes=classes)

@@ -180,7 +180,7 @@ def gradient_map_rows(
     maps: Float[Tensor, "L B H W"],
     regions: Mapping[str, Bool[Tensor, "B H W"]],
 ) -> Figure:
-    """One row an image: the image, then |G_1| ... |G_L|, each divided by its own maximum."""
+    """One row an image: the image, then ``|G_1| ... |G_L|``, each divided by its own maximum."""
     share = maps.abs() / maps.abs().amax(dim=(2, 3), keepdim=True).clamp_min(1e-12)
     columns = ["image", *(f"$|G_{layer}|$" for layer in range(1, len(maps) + 1))]
     figure, axes = grid(len(images), len(columns), 1.1, "The last map lets the shape go", columns)

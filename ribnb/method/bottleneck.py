@@ -79,7 +79,7 @@ def high_gradient_ratio(
         gradient_map: (H, W) one map G_k; its sign does not count.
         region: (H, W) bool, the region's pixels.
         threshold: in units of the normalised gradient, at least 0; strictly above counts.
-        scale: divide |G| by this instead of by the map's own maximum, to compare maps on one
+        scale: divide ``|G|`` by this instead of by the map's own maximum, to compare maps on one
             scale; positive.
 
     Returns:

@@ -222,12 +222,12 @@ class RIBSettings(Settings):
 
     @property
     def num_others(self) -> int:
-        """Other images in a step's batch: B - 1 in the paper, B in the authors' code."""
+        """Other images in a step's batch, B - 1 in the paper, B in the authors' code."""
         return self.batch_size - self.image_in_batch
 
     @property
     def num_updates(self) -> int:
-        """Steps whose result some map is made with: K in the paper, K - 1 in the authors' code."""
+        """Steps whose result some map is made with, K in the paper, K - 1 in the authors' code."""
         return max(0, self.iterations - (not self.last_map))
 
     def rate(self, k: int) -> float:

@@ -99,7 +99,7 @@ def fit(
         batches: a step, from 0 -> its batch and all that follow. What a batch holds must depend
             on its step alone; see ``shuffled``.
         ends: after how many steps each pass over the images is complete; the last ends it all.
-        loss: (forward, *batch) -> the batch's mean loss and of how many items it is the mean;
+        loss: ``(forward, *batch)`` -> the batch's mean loss and of how many items it is the mean;
             ``forward`` calls the net in ``precision``.
         rate: step -> learning rate.
         folder: keeps the state after each pass (``training.pt``), with which a killed training

@@ -37,7 +37,7 @@ class StoredNet(nn.Module):
 
     @property
     def stored(self) -> nn.Module:
-        """The part whose weights are stored, and that is trained: all of it."""
+        """The part whose weights are stored, and that is trained; all of it."""
         return self
 
     def published(self) -> dict[str, Tensor]:

@@ -1,5 +1,10 @@
 """For Sphinx, which makes the page api: a class of settings is shown as its fields."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the package beside this book
+
 from ribnb.core.settings import Settings
 
 

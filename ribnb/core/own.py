@@ -7,10 +7,10 @@ is other settings.
 
 from __future__ import annotations
 
-import ast
 import difflib
 import dis
 import inspect
+import json
 import os
 import pkgutil
 import re
@@ -47,14 +47,10 @@ class Functions:
     def text(self, value: Any) -> str:
         """What stands in settings for a function.
 
-        Args:
-            value: a known name, which stays as it is; the name of an entry point;
-                ``"module:function"`` of a module that is installed or in the working folder; the
-                function itself; or such a text, which is not looked up.
-
-        Raises:
-            ValueError: there is no such function (with the nearest name), it takes other
-                arguments, or has no source.
+        ``value`` is a known name, which stays as it is; the name of an entry point;
+        ``"module:function"``, of a module that is installed or in the working folder; the function
+        itself; or such a text, which is not looked up. ValueError if there is no such function, it
+        takes other arguments, or has no source.
         """
         if isinstance(value, str) and (value in self.known or _WHOLE.search(value)):
             return value
@@ -113,10 +109,8 @@ def _near(name: str, known: list[str]) -> str:
 def source_digest(function: Callable) -> str:
     """12 hexadecimal digits of a function's source, and of what of its module it uses.
 
-    That are functions, methods of classes, and plain values such as numbers and texts.
-
-    Raises:
-        ValueError: there is no source, or it uses a value that no source tells, such as a tensor.
+    That are functions, methods of classes, and plain values such as numbers and texts. ValueError
+    if there is no source, or another value is used, such as a tensor, which no source tells.
     """
     parts: dict[str, str] = {}
     _collect(inspect.unwrap(function), parts)
@@ -133,30 +127,24 @@ def _collect(function: Callable, parts: dict[str, str]) -> None:
         raise ValueError(f"{name} has no source ({error}): write it into a file") from None
     used = {each: function.__globals__.get(each, len) for each in _globals(function.__code__)}
     used |= inspect.getclosurevars(function).nonlocals
-    used |= {"defaults": function.__defaults__, "keyword defaults": function.__kwdefaults__}
+    used |= {"its defaults": [function.__defaults__, function.__kwdefaults__]}
     for key, value in used.items():
-        inner = vars(value).values() if inspect.isclass(value) else [value]
         if inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value):
+            inner = vars(value).values() if inspect.isclass(value) else [value]
             for each in map(inspect.unwrap, filter(inspect.isfunction, inner)):
                 if each.__module__ == function.__module__:
                     _collect(each, parts)
-        elif _is_plain(value):
-            parts[f"{name} {key}"] = repr(value)
-        else:
+            continue
+        try:
+            parts[f"{name} {key}"] = json.dumps(value, sort_keys=True)
+        except TypeError:
             raise ValueError(
                 f"{name} uses {key}, a {type(value).__name__}, which its source does not tell: "
                 "make it inside the function"
-            )
+            ) from None
 
 
 def _globals(code: CodeType) -> set[str]:
     """Names that a function reads outside of it, its inner functions' too."""
     names = {each.argval for each in dis.get_instructions(code) if each.opname == "LOAD_GLOBAL"}
     return names.union(*(_globals(each) for each in code.co_consts if inspect.iscode(each)))
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        return ast.literal_eval(repr(value)) == value
-    except (ValueError, SyntaxError):
-        return False

@@ -185,13 +185,12 @@ def _checked(face: Any, name: str) -> Backbone:
                     f"other; at {part!r}: {error}"
                 ) from error
     stride, shape = face.output_stride, tuple(maps.shape)
-    if stride > 16 or shape[2:] != (-(-64 // stride),) * 2:
+    if stride > 16 or shape != (1, face.channels, *(-(-64 // stride),) * 2):
         raise ValueError(
-            f"the backbone {name} has no output stride of 8 or 16 to give: its map of 64 x 64 "
-            f"pixels is {shape}, and its output_stride {stride}. Let its last stages have stride 1"
+            f"the backbone {name} has no output stride of 8 or 16 to give, or other channels than "
+            f"it says: with output_stride = {stride} and {face.channels} channels its map of "
+            f"64 x 64 pixels is {shape}. Let its last stages have stride 1"
         )
-    if shape[1] != face.channels:
-        raise ValueError(f"the backbone {name} has {shape[1]} channels, not {face.channels}")
     return face
 
 

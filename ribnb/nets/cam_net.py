@@ -67,11 +67,8 @@ class CAMNet(StoredNet):
         super().__init__()
         face = new_backbone(arch, output_stride)
         arch = known_architecture(arch)
-        self.backbone, self.stages, self.normalization = (
-            face.module,
-            face.stages,
-            face.normalization,
-        )
+        self.backbone, self.stages = face.module, face.stages
+        self.normalization = face.normalization
         self.arch, self.num_classes, self.output_stride = arch, num_classes, face.output_stride
         self.class_layer = nn.Conv2d(face.channels, num_classes, kernel_size=1, bias=False)
         self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None

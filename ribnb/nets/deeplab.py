@@ -65,11 +65,8 @@ class DeepLabV2(StoredNet):
     ) -> None:
         super().__init__()
         face = new_backbone(arch, output_stride=8)
-        self.backbone, self.stages, self.normalization = (
-            face.module,
-            face.stages,
-            face.normalization,
-        )
+        self.backbone, self.stages = face.module, face.stages
+        self.normalization = face.normalization
         self.output_stride = face.output_stride
         self.arch, self.num_classes = known_architecture(arch), num_classes
         self.atrous_rates = tuple(atrous_rates)

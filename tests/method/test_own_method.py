@@ -100,9 +100,14 @@ class Coarse(nn.Module):
 @pytest.mark.parametrize(
     ("stages", "channels", "stride", "message"),
     [
-        ((("stem",), ("body",)), 6, 32, r"no output stride of 8 or 16 to give: .*\(1, 6, 2, 2\)"),
-        ((("stem",), ("body",)), 6, 16, r"\(1, 6, 2, 2\), and its output_stride 16"),
-        ((("stem",),), 6, 8, "has 4 channels, not 6"),
+        (
+            (("stem",), ("body",)),
+            6,
+            32,
+            r"no output stride of 8 or 16 .* = 32 .*\(1, 6, 2, 2\)",
+        ),
+        ((("stem",), ("body",)), 6, 16, r"output_stride = 16 and 6 channels .* is \(1, 6, 2, 2\)"),
+        ((("stem",),), 6, 8, r"6 channels its map of 64 x 64 pixels is \(1, 4, 8, 8\)"),
         ((("body",), ("stem",)), 4, 8, "one module of its stages after the other; at 'body'"),
         ((("stem",), ("layer",)), 6, 8, "at 'layer'"),
     ],

@@ -67,6 +67,7 @@ class BatchSettings(Settings, strict=False):
         None, "of the stages, 0 if not said; ablations have their own", min_length=1
     )
     shards: int = setting(1, "processes that share the images of voc_rib", ge=1)
+    device: str = setting("", "of all jobs; none: what the file says of each")
 
     @model_validator(mode="after")
     def _stages_in_order(self):
@@ -227,6 +228,8 @@ def read_batch(
     values = read_settings_file(path) if path else {}
     with said_of(f"{path}: {BATCH}" if path else BATCH):
         settings = BatchSettings.from_mapping({**as_mapping(values.get(BATCH)), **(changes or {})})
+    if settings.device:
+        values = {**values, "device": settings.device}
     plan = _Plan(values, settings, chapters, path)
     stages = {}
     if settings.stages or (path and not settings.ablations):

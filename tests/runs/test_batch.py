@@ -63,6 +63,12 @@ def test_an_ablation_is_a_job_for_each_point_and_seed(write, tmp_path):
     assert batch.folder.as_posix() == "runs/settings"
 
 
+def test_a_batch_may_say_where_all_its_jobs_run(write, tmp_path):
+    batch = plan(write, {"device": "cpu", "batch": {"device": "cuda"}})
+    assert all(job.wants_gpu for job in batch.jobs.values())
+    assert parameters(batch.runs[0][1], tmp_path)["device"] == "cuda"
+
+
 def names(batch) -> list[str]:
     return [job.name for _, job in batch.runs]
 

@@ -5,6 +5,7 @@ only where there is none yet, and takes it away again.
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ from small_batch import small_batch  # noqa: F401
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs Snakemake's Slurm plugin")
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = Path("/etc/slurm/slurm.conf")
+CONFIG, GPUS = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/gres.conf")
 PARTITION = "test"
 # What Snakemake needs to know where nothing keeps accounts of jobs.
 SNAKEMAKE = [
@@ -45,6 +46,7 @@ def one_node(folder: Path):
     for name in ("ctl", "d"):
         (folder / name).mkdir(parents=True)
     CONFIG.write_text(_config(folder))
+    GPUS.write_text("Name=gpu File=/dev/zero\n")
     started = []
     try:
         _start_munge()
@@ -62,6 +64,7 @@ def one_node(folder: Path):
             except subprocess.TimeoutExpired:
                 process.kill()
         CONFIG.unlink()
+        GPUS.unlink()
 
 
 def _host() -> str:
@@ -87,7 +90,8 @@ SelectType=select/cons_tres
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=8000 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=8000 Gres=gpu:1 State=UNKNOWN
 PartitionName={PARTITION} Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -113,12 +117,15 @@ def _wait_until_idle() -> None:
     pytest.fail(f"the node takes no jobs: {said}")
 
 
-def test_jobs_go_through_the_queue_and_a_failed_one_fails_alone(batch, tmp_path):
+def test_jobs_ask_the_queue_for_a_gpu_and_a_failed_one_fails_alone(batch, tmp_path, monkeypatch):
     batch.ablation(grid={"rib.iterations": [1, 2]})
     batch.signal("fail_2").touch()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # to where jobs are submitted, there is one
     with one_node(tmp_path / "slurm"):
         code, output = batch.run(*SNAKEMAKE)
+        asked = subprocess.run(["scontrol", "show", "jobs"], capture_output=True, text=True).stdout
     assert code != 0
+    assert len(re.findall("TresPerJob=gres[:/]gpu:1", asked)) == 2, asked
     assert output.count("submitted with SLURM jobid") == 2, output
     assert batch.told("ended") == [1]
     assert len(batch.results()) == 1

@@ -21,12 +21,7 @@ from ribnb.core.runner import progress, run_jobs
 from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
 from ribnb.data.fetch import download_file, file_sha256
 from ribnb.data.labels import LABELS_NAME, image_labels, read_labels, write_labels
-from ribnb.data.voc import (
-    LISTS,
-    class_names_of,
-    names_in,
-    read_split,
-)
+from ribnb.data.voc import LISTS, class_names_of, names_in, read_split
 
 AUG_LIST, AUG_FOLDER = "train_aug", "SegmentationClassAug"
 Say = Callable[[str], None]

@@ -14,14 +14,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ribnb.figures.style import (
-    BLUE,
-    REGION_NAMES,
-    legend_below,
-    looks,
-    styled_figure,
-    whole_ticks,
-)
+from ribnb.figures.style import BLUE, REGION_NAMES, legend_below, looks, styled_figure, whole_ticks
 from ribnb.scores.iou import SeedScore
 
 Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]  # name -> its x, and y or rows of y

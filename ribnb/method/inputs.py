@@ -13,13 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ribnb.core.devices import seeded, worker_init
 from ribnb.core.voc import ImageSet
-from ribnb.data.views import (
-    IMAGENET_COLOURS,
-    Normalization,
-    RandomView,
-    multi_scale_views,
-    stack,
-)
+from ribnb.data.views import IMAGENET_COLOURS, Normalization, RandomView, multi_scale_views, stack
 from ribnb.method.adaptation import Batch
 from ribnb.method.settings import RIBSettings
 

@@ -18,13 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ribnb.core.devices import (
-    autocast,
-    device_name,
-    float32_mode,
-    resolve_device,
-    worker_init,
-)
+from ribnb.core.devices import autocast, device_name, float32_mode, resolve_device, worker_init
 from ribnb.core.runner import progress
 from ribnb.data.views import ShuffledBatches, stack
 from ribnb.nets.weights import TrainingFolder

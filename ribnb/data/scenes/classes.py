@@ -10,17 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ribnb.data.scenes import heads
-from ribnb.data.scenes.colours import (
-    BLACK,
-    GLASS,
-    RED,
-    SLATE,
-    STEEL,
-    WHITE,
-    YELLOW,
-    Coat,
-    Tones,
-)
+from ribnb.data.scenes.colours import BLACK, GLASS, RED, SLATE, STEEL, WHITE, YELLOW, Coat, Tones
 from ribnb.data.scenes.sketch import Sketch
 
 

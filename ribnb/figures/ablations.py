@@ -1,4 +1,4 @@
-"""The figures of the ablations: one setting's curve, two as a heat map, switches, cost.
+"""The figures of the ablations: a setting's curves, and switches side by side.
 
 Frames are tidy: one row a run, a column for each setting and each metric, and ``seed``; two runs of
 one point and seed are a ValueError. What has no result (NaN, or no row) is never drawn as a number,
@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from ribnb.figures.style import BLUE, METHODS, legend_below, looks, styled_figure, whole_ticks
 
@@ -78,33 +78,6 @@ def setting_curves(
 
 
 @styled_figure
-def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Figure:
-    """A cell for each pair of settings: the mean over seeds as colour and number, ± std.
-
-    Cells without a result are hatched. ``x``, ``y`` and ``value`` are columns: a setting to the
-    right, one upwards, and the metric.
-    """
-    import seaborn as sns  # takes a second
-
-    note = _over_seeds(frame, value, [x, y])
-    table = frame.pivot_table(value, y, x, ["mean", "std"], dropna=False)
-    mean, std = table["mean"], table["std"]
-    words = mean.map("{:.1f}".format) + std.map("\n±{:.1f}".format).replace("\n±nan", "")
-    size = max(4.6, 0.82 * mean.shape[1] + 2.2), max(2.8, 0.62 * mean.shape[0] + 1.5)
-    figure, axis = plt.subplots(figsize=size)
-    ends = np.nan_to_num([mean.min(axis=None), mean.max(axis=None)])
-    sns.heatmap(mean, annot=words, fmt="", cmap="cividis", ax=axis, annot_kws={"size": 8.5},
-                vmin=ends[0], vmax=ends[1], cbar_kws={"label": _name(value)})  # fmt: skip
-    axis.patch.set(hatch="////", facecolor="white", edgecolor="#999999")  # where there is no cell
-    axis.invert_yaxis()
-    axis.grid(False)
-    axis.tick_params(rotation=0)
-    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
-    legend_below(figure, axis, f"mean {note}")
-    return figure
-
-
-@styled_figure
 def differences(rows: Iterable[Mapping[str, Any]], title: str, same: float = 1.0) -> Figure:
     """A row for each comparison: its difference, the interval over images, each seed as a dot.
 
@@ -137,32 +110,6 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str, same: float = 1.0
     axis.grid(False, axis="y")
     axis.margins(x=0.08)
     legend_below(figure, axis)
-    return figure
-
-
-@styled_figure
-def cost_and_quality(frame: pd.DataFrame, cost: str, value: str, label: str, title: str) -> Figure:
-    """A point for each setting: what it costs and what it gives, means with ± std over seeds.
-
-    The dotted line joins the best that each cost buys: nothing left of a point on it is better.
-    ``cost``, ``value`` and ``label`` are columns: less is better, more is better, settings' names.
-    """
-    note = _over_seeds(frame, value, [label])
-    points = frame.groupby(label).agg(cost=(cost, "mean"), mean=(value, "mean"), std=(value, "std"))
-    shown = points.dropna(subset="mean").fillna(0).sort_values("cost", kind="stable")
-    figure, axis = plt.subplots(figsize=(7.2, 4.4))
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_locator(NullLocator())
-    best = shown[shown["mean"] > shown["mean"].cummax().shift(fill_value=-np.inf)]
-    axis.step(best["cost"], best["mean"], ":", where="post", color=BLUE, zorder=1,
-              label="best at that cost or less")  # fmt: skip
-    for name, look in looks(shown.index).items():
-        at, mean, std = shown.loc[name]
-        axis.errorbar(at, mean, std, fmt=look.marker, color=look.color, elinewidth=1, label=name)
-    axis.set(xlabel=cost, ylabel=_name(value), title=title)
-    legend_below(figure, axis, f"from the cheapest; mean {note}")
     return figure
 
 

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html chapters picture ablations test lint clean
+.PHONY: help install book html pdf chapters picture ablations test lint clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,10 @@ book: install ## Run the chapters that have not yet run here (SETTINGS=file.yml)
 
 html: install ## Build the pages with the stored outputs; executes nothing
 	$(BIN)/python book/tools/build.py
+
+pdf: html ## Print the pages as one PDF, _build/ribnb.pdf
+	@sh book/tools/system.sh chromium
+	$(BIN)/python book/tools/pdf.py
 
 chapters: install ## Run all chapters and store their outputs in book/
 	$(BIN)/python book/tools/chapters.py store

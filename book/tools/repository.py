@@ -4,7 +4,8 @@
     python book/tools/repository.py https://github.com/ORG/REPO   # change
 
 An address of this project is what stands after `git+` or `git clone`, in a link that opens
-a chapter on Colab, or as the repository in pyproject.toml and CITATION.cff.
+a chapter on Colab, or as the repository in pyproject.toml and CITATION.cff. Where the pages are
+published, the `baseurl`, is changed with it: https://ORG.github.io/REPO.
 """
 
 import argparse
@@ -33,7 +34,7 @@ URL = re.compile(rf"https://[\w.-]+/{ORG_REPO}")
 IN_CONFIG = re.compile(r"^ +url: *(\S+)", re.MULTILINE)
 STATED = re.compile(
     rf"(?:git\+|git clone |Repository = \"|repository-code: \"?)(?P<url>{URL.pattern})"
-    rf"|{re.escape(COLAB)}(?P<org_repo>{ORG_REPO})"
+    rf"|{re.escape(COLAB)}(?P<org_repo>{ORG_REPO})|baseurl: *(?P<pages>\S+)/"
 )
 # A name goes on with a letter, but not with `.git` or a full stop.
 NAME_ENDS = r"(?![\w-]|\.(?!git\b)\w)"
@@ -53,21 +54,27 @@ def org_and_repo(url: str) -> str:
     return "/".join(url.split("/")[-2:])
 
 
+def pages_url(url: str) -> str:
+    """Where GitHub publishes the pages of a repository."""
+    return "https://{}.github.io/{}".format(*org_and_repo(url).split("/"))
+
+
 def disagreements(root: Path) -> Iterator[str]:
     """FILE:LINE and the address, for each one that is not the one of _config.yml."""
     url = present_url(root)
     for path in files(root):
         for number, line in enumerate(_read(path).splitlines(), start=1):
             for match in STATED.finditer(line):
-                address = (match["url"] or match["org_repo"]).removesuffix(".git")
-                if address not in (url, org_and_repo(url)):
+                address = (match["url"] or match["org_repo"] or match["pages"]).removesuffix(".git")
+                if address not in (url, org_and_repo(url), pages_url(url)):
                     yield f"{path.relative_to(root)}:{number}: {match[0]}"
 
 
 def change(root: Path, new: str) -> list[Path]:
     """Replace the present URL by a new one everywhere; returns the files that changed."""
     old = present_url(root)
-    places = ((old, new), (COLAB + org_and_repo(old), COLAB + org_and_repo(new)))
+    colab = COLAB + org_and_repo(old), COLAB + org_and_repo(new)
+    places = (old, new), colab, (pages_url(old), pages_url(new))
     changed = []
     for path in files(root):
         text = before = _read(path)

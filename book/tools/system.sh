@@ -7,7 +7,7 @@ PYTHON=${PYTHON:-python3}
 present() {
     case $1 in
         venv) "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ;;
-        chromium) command -v chromium >/dev/null ;;
+        chromium) command -v chromium >/dev/null || command -v google-chrome >/dev/null ;;
         compiler) compiles ;;
         slurm) command -v slurmctld >/dev/null && command -v munged >/dev/null ;;
         *) echo "system.sh knows venv, chromium, compiler and slurm, not $1" >&2; exit 2 ;;

@@ -4,6 +4,8 @@ import json
 import re
 from urllib.parse import unquote
 
+import front
+import pdf
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -11,6 +13,8 @@ from chapters import Book
 from conftest import ROOT, Reader
 
 from ribnb.book.chapters import CHAPTERS as TAUGHT  # with exercises and figures
+from ribnb.evidence import Claim
+from ribnb.evidence.differences import Difference
 
 BOOK = Book()
 PAGES = BOOK.pages()
@@ -127,7 +131,7 @@ def test_the_scoreboard_links_to_its_results(reader):
     assert links.count() >= 6  # masks and networks of three nets
     for link in links.all():
         result = tab.request.get(f"{reader.site}/{link.get_attribute('href')}").json()
-        assert result["digest"][:12] in link.locator("xpath=ancestor::tr").inner_text()
+        assert result["digest"][:12] in link.locator("xpath=ancestor::tr").text_content()
 
 
 @pytest.mark.parametrize("name", TAUGHT)
@@ -160,3 +164,72 @@ def test_figures_have_captions_solutions_open_on_a_click_and_animations_move(rea
 
 def test_some_chapter_has_an_animation(html):
     assert any("ribnb-player" in (html / f"{n}.html").read_text(encoding="utf-8") for n in TAUGHT)
+
+
+# The front page ---------------------------------------------------------------------------
+
+
+def test_the_first_screen_has_readmes_answer_and_a_picture_that_stops(reader):
+    reader.tab.clock.install()
+    tab = reader.open("index")
+    answer = tab.locator("article ul:not(.question ul)").first
+    box, readme = answer.bounding_box(), (ROOT / "README.md").read_text(encoding="utf-8")
+    assert box["y"] + box["height"] < 900
+    lines = front.IN_README.search(readme)[0].replace("**", "").split("\n")
+    shown = [f"- {each}".replace("’", "'") for each in answer.locator("li").all_inner_texts()]
+    assert shown == lines
+    assert front.in_readme(readme) == readme, "python book/tools/front.py writes the new answer"
+    picture, button = tab.locator("img.growing"), tab.locator("#growing")
+    tab.clock.fast_forward(7000)
+    assert "growing.png" in picture.get_attribute("src"), "it moves once"
+    for source in ("growing.gif?", "growing.png"):
+        button.click()
+        assert source in picture.get_attribute("src")
+    tab.emulate_media(reduced_motion="reduce")
+    tab.reload()
+    assert "growing.png" in picture.get_attribute("src")
+    assert reader.problems == []
+
+
+def test_the_front_page_has_a_card_for_each_chapter(html):
+    page = BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser")
+    cards = page.select(".chapters a")
+    assert [card["href"] for card in cards] == [f"{name}.html" for name in CHAPTERS]
+    in_sidebar = page.select(".bd-sidebar-primary nav li a")[1 : len(cards) + 1]
+    for card, link in zip(cards, in_sidebar, strict=True):
+        number, title = link.get_text(strip=True).split(". ", 1)
+        assert card.strong.get_text() == f"{number} {title}"
+        assert len(card.span.get_text()) > 30 and (card.img or "running" in card["href"])
+
+
+def test_the_answer_says_what_holds_where():
+    def claim(stage, *nets):
+        difference = Difference(sum(nets) / 3, min(nets), max(nets), nets, 3)
+        return Claim(f"{stage}: RIB against the CAM on photographs", "higher", difference)
+
+    seeds, crf = claim("seeds", 1.0, 2.0, 3.0), claim("CRF", 9.0, 9.0, 9.0)
+    line = front._differences("photographs", [seeds, crf, claim("masks", -1.0, 2.0, 2.0)])
+    assert "seeds: **higher**, +2.00 [+1.00, +3.00] (by net +1.00, +2.00, +3.00); masks" in line
+    assert line.endswith("masks: **undecided**, +1.00 [-1.00, +2.00] (by net -1.00, +2.00, +2.00).")
+
+
+def test_each_page_has_a_description_and_a_picture_for_who_links_to_it(html):
+    base = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
+    described = set()
+    for name in PAGES:
+        page = BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        described.add(page.select_one("meta[name=description]")["content"])
+        picture = page.select_one("meta[property='og:image']")["content"]
+        assert (html / picture.removeprefix(base)).is_file()
+    assert len(described) == len(PAGES)
+
+
+def test_the_pdf_has_an_outline_pages_and_no_folded_code(browser, html, tmp_path):
+    names = ["scoreboard", "glossary"]
+    page = BeautifulSoup(pdf.one_page(html, names), "html.parser")
+    assert page.select("details, button") == [] and "find_spec" not in page.get_text()
+    assert page.select('a[href^="#glossary:term-"]') and page.select('[id="glossary:term-seed"]')
+    pdf.write_pdf(browser, html, names, tmp_path / "book.pdf")
+    printed = (tmp_path / "book.pdf").read_bytes()
+    assert b"/Outlines" in printed and b"(Glossary)" in printed
+    assert not (html / "whole_book.html").exists()

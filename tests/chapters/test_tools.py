@@ -192,13 +192,14 @@ def test_storing_leaves_nothing_to_run_and_nothing_of_the_run(book, executor):
 # Repository -------------------------------------------------------------------------------
 
 OLD, NEW = "https://github.com/ribnb/ribnb", "https://github.com/reader/my-book"
+PAGES = "html:\n  baseurl: https://ribnb.github.io/ribnb/ # published\n"
 
 
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A project that states its address wherever a project may."""
     colab = "https://colab.research.google.com/github/ribnb/ribnb/blob/main/book/first.ipynb"
-    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {OLD}\n  branch: main\n")
+    (tmp_path / "_config.yml").write_text(f"repository:\n  url: {OLD}\n{PAGES}")
     (tmp_path / "README.md").write_text(f"[open]({colab}), or git clone {OLD}.git. See {OLD}.\n")
     (tmp_path / "pyproject.toml").write_text(f'Repository = "{OLD}"\n')
     (tmp_path / "book").mkdir()
@@ -216,7 +217,8 @@ def test_a_change_of_address_reaches_every_place_and_can_be_undone(project):
     repository.main([NEW], project)
     for path, text in contents(project).items():
         assert b"ribnb/ribnb" not in text, path
-        assert text == before[path].replace(b"ribnb/ribnb", b"reader/my-book")
+        expected = before[path].replace(b"ribnb.github.io/ribnb", b"reader.github.io/my-book")
+        assert text == expected.replace(b"ribnb/ribnb", b"reader/my-book")
     repository.main([OLD], project)
     assert contents(project) == before
     similar = f"{OLD}-data {OLD}.github.io/x {{}}/issues\n"  # others of a similar name stay
@@ -229,6 +231,9 @@ def test_an_address_that_disagrees_is_found(project):
     repository.main([], project)
     (project / "pyproject.toml").write_text('\nRepository = "https://github.com/ribnb/other"\n')
     with pytest.raises(SystemExit, match=r"pyproject\.toml:2: "):
+        repository.main([], project)
+    (project / "pyproject.toml").write_text(PAGES.replace("/ribnb/", "/other/"))
+    with pytest.raises(SystemExit, match=r"pyproject\.toml:2: baseurl"):
         repository.main([], project)
     (project / "pyproject.toml").unlink()
     colab = "https://colab.research.google.com/github/someone/ribnb/blob/main/x.ipynb"

@@ -1,0 +1,71 @@
+"""Print the built pages as one PDF, by Chromium.
+
+    python book/tools/pdf.py [_build/html] [_build/ribnb.pdf]
+
+The articles of all pages go into one document, in the order of the table of contents, so that its
+outline, page numbers and links go through the whole book. Folded code is left out.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, sync_playwright
+
+from chapters import Book
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = "details.hide, script, button, .headerlink, .prev-next-area"
+FOOT = '<p style="width:100%;font-size:8px;text-align:center"><span class="pageNumber"></span></p>'
+MARGIN = {"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"}
+
+
+def one_page(html: Path, names: Iterable[str]) -> str:
+    """The articles of these pages as one, with links between them that stay inside."""
+    names = [*names]
+    whole = BeautifulSoup((html / f"{names[0]}.html").read_text(encoding="utf-8"), "html.parser")
+    whole.html["data-theme"] = "light"
+    whole.body.clear()
+    for name in names:
+        text = (html / f"{name}.html").read_text(encoding="utf-8")
+        article = BeautifulSoup(text, "html.parser").select_one("article.bd-article")
+        for tag in article.select(LEFT_OUT):
+            tag.decompose()
+        article["id"] = ""
+        for tag in article.select("[id]"):
+            tag["id"] = f"{name}:{tag['id']}"
+        for link in article.select("a[href]"):
+            page, _, target = link["href"].partition("#")
+            page = page.removesuffix(".html") or name
+            if page in names:
+                link["href"] = f"#{page}:{target}"
+        whole.body.append(article)
+    return str(whole).replace("_images/growing.gif", "_static/growing.png")
+
+
+def write_pdf(browser: Browser, html: Path, names: Iterable[str], output: Path) -> None:
+    """Print these pages into one file."""
+    page = html / "whole_book.html"  # beside the others, where their pictures are found
+    page.write_text(one_page(html, names), encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto(page.as_uri(), timeout=120_000)
+    tab.evaluate("() => window.MathJax?.startup?.promise.then(() => true)")
+    shown = {"display_header_footer": True, "header_template": "<p></p>", "footer_template": FOOT}
+    tab.pdf(path=output, format="A4", margin=MARGIN, outline=True, tagged=True, **shown)
+    tab.close()
+    page.unlink()
+
+
+def main(html: str = "_build/html", output: str = "_build/ribnb.pdf") -> None:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        write_pdf(browser, (ROOT / html).resolve(), Book().pages(), ROOT / output)
+        browser.close()
+    print(output)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,13 +1,11 @@
 """Print the built pages as one PDF, by Chromium.
 
-    python book/tools/pdf.py [_build/html] [_build/ribnb.pdf]
-
 The articles of all pages go into one document, in the order of the table of contents, so that its
 outline, page numbers and links go through the whole book. Folded code is left out.
 """
 
+import os
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from chapters import Book
 
-ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = "details.hide, script, button, .headerlink, .prev-next-area"
 FOOT = '<p style="width:100%;font-size:8px;text-align:center"><span class="pageNumber"></span></p>'
 MARGIN = {"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"}
@@ -58,14 +55,14 @@ def write_pdf(browser: Browser, html: Path, names: Iterable[str], output: Path) 
     page.unlink()
 
 
-def main(html: str = "_build/html", output: str = "_build/ribnb.pdf") -> None:
+def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    built, output = Book().root / "_build" / "html", Book().root / "_build" / "ribnb.pdf"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        write_pdf(browser, (ROOT / html).resolve(), Book().pages(), ROOT / output)
-        browser.close()
-    print(output)
+        write_pdf(browser, built, Book().pages(), output)
+    print(f"Open {os.path.relpath(output)}.")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -36,10 +36,8 @@ def classifier_flops(model: CAMNet, batch_size: int, crop_size: int) -> int:
 @torch.no_grad()
 def cam_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> int:
     """FLOPs of the multi-scale CAM of an image of (H, W) pixels; of the views of ``settings``."""
-    model = _on_meta(model)
-    return sum(
-        count(lambda v=v: model.class_maps(v)) for v in _views(size, settings.scales, settings.flip)
-    )
+    model, views = _on_meta(model), _views(size, settings.scales, settings.flip)
+    return count(lambda: [model.class_maps(view) for view in views])
 
 
 def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> dict[str, int]:
@@ -77,12 +75,10 @@ def stage_flops(size: tuple[int, int] = (375, 500)) -> dict[str, int]:
         model, net = CAMNet("resnet50", 20), DeepLabV2("resnet101", 20)
     crops = _images(irn.batch_size, irn.crop_size, irn.crop_size)
     batch = _images(recipe.batch_size, recipe.crop_size, recipe.crop_size)
+    views = _views(size, recipe.test_scales, recipe.test_flip)
     with torch.no_grad():
         irn_step = count(lambda: model.features(crops))
-        asked = [
-            count(lambda v=view: net(v))
-            for view in _views(size, recipe.test_scales, recipe.test_flip)
-        ]
+        deeplab_image = count(lambda: [net(view) for view in views])
     return {
         "classifier_step": classifier_flops(model, 16, 512),
         "cam_image": cam_flops(model, size, released),
@@ -90,7 +86,7 @@ def stage_flops(size: tuple[int, int] = (375, 500)) -> dict[str, int]:
         "rib_image_released": sum(rib_flops(model, size, released).values()),
         "irn_step": irn_step,
         "deeplab_step": count(lambda: net(batch).sum().backward()),
-        "deeplab_image": sum(asked),
+        "deeplab_image": deeplab_image,
     }
 
 

@@ -62,12 +62,9 @@ def image_set_digest(images: ImageSet, labels: bool = True) -> str:
 @lru_cache(1)
 def voc_palette() -> UInt8[ndarray, "256 3"]:
     """VOC's colours: the bits of an index, dealt out to red, green and blue in turn."""
-    index = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for place in range(8):
-        for channel in range(3):
-            bit = index >> (3 * place + channel) & 1
-            palette[:, channel] |= (bit << (7 - place)).astype(np.uint8)
+    index, places = np.arange(256)[:, None], np.arange(3)
+    bits = (index >> (3 * places + channel) & 1 for channel in range(3))
+    palette = np.stack([(bit << (7 - places)).sum(axis=1) for bit in bits], axis=1).astype(np.uint8)
     palette.setflags(write=False)  # it is everybody's
     return palette
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
-from scipy.ndimage import convolve1d
+from scipy import ndimage
 
 from ribnb.core.voc import IGNORED
 from ribnb.data.scenes.backgrounds import draw_background
@@ -152,21 +152,11 @@ def find_border(numbers: UInt8[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
     inside = total // 2
     high = low = numbers
     for step in range(total - inside):
-        high = _spread(high, np.maximum, corners=step % 2 == 1)
-    for step in range(inside):
-        low = _spread(low, np.minimum, corners=step % 2 == 1)
+        near = ndimage.generate_binary_structure(2, 1 + step % 2)  # 4 neighbours and 8 in turn
+        high = ndimage.maximum_filter(high, footprint=near, mode="nearest")
+        if step < inside:
+            low = ndimage.minimum_filter(low, footprint=near, mode="nearest")
     return (high > numbers) | (low < numbers)
-
-
-def _spread(numbers, extreme, corners):
-    """Each pixel takes the extreme of itself and its 4 neighbours, or 8 with corners."""
-    spread = numbers.copy()
-    extreme(spread[1:], numbers[:-1], out=spread[1:])
-    extreme(spread[:-1], numbers[1:], out=spread[:-1])
-    across = spread.copy() if corners else numbers
-    extreme(spread[:, 1:], across[:, :-1], out=spread[:, 1:])
-    extreme(spread[:, :-1], across[:, 1:], out=spread[:, :-1])
-    return spread
 
 
 def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> SceneObject:
@@ -217,7 +207,7 @@ def draw_saliency(
     window = 2 * round(_WINDOW * min(instances.shape) / _REFERENCE / 2 - 0.5) + 1
     inside, ones = region.astype(np.int32), np.ones(window, np.int32)
     for axis in (0, 1):  # the image's edge goes on outside
-        inside = convolve1d(inside, ones, axis=axis, mode="nearest")
+        inside = ndimage.convolve1d(inside, ones, axis=axis, mode="nearest")
     # The share of a window goes from 0 to 1 over its width: stretched, so over two pixels.
     value = 0.5 + (2 * inside - window**2) / (4 * window)
     return (255 * np.clip(value, 0, 1) + 0.5).astype(np.uint8)

@@ -3,7 +3,7 @@
 Its ``title`` says what to see, a label what is measured, with its unit.
 """
 
-from ribnb.figures.ablations import differences, setting_curves
+from ribnb.figures.ablations import differences, heat_map, setting_curves
 from ribnb.figures.animation import gradient_player, map_player
 from ribnb.figures.pictures import (
     digit_scenes,
@@ -36,6 +36,7 @@ __all__ = [
     "gradient_map_rows",
     "gradient_player",
     "grouped_bars",
+    "heat_map",
     "hgr_curves",
     "images_with_masks",
     "iou_by_class",

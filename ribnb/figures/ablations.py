@@ -1,4 +1,4 @@
-"""The figures of the ablations: a setting's curves, and switches side by side.
+"""The figures of the ablations: one setting's curve, two as a heat map, switches.
 
 Frames are tidy: one row a run, a column for each setting and each metric, and ``seed``; two runs of
 one point and seed are a ValueError. What has no result (NaN, or no row) is never drawn as a number,
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -73,6 +74,33 @@ def setting_curves(
     axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
     axis.margins(y=0.1)
     legend_below(figure, axis, f"dots: seeds, line: mean, band: {note}")
+    return figure
+
+
+@styled_figure
+def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Figure:
+    """A cell for each pair of settings: the mean over seeds as colour and number, ± std.
+
+    Cells without a result are hatched. ``x``, ``y`` and ``value`` are columns: a setting to the
+    right, one upwards, and the metric.
+    """
+    import seaborn as sns  # takes a second
+
+    note = _over_seeds(frame, value, [x, y])
+    table = frame.pivot_table(value, y, x, ["mean", "std"], dropna=False)
+    mean, std = table["mean"], table["std"]
+    words = mean.map("{:.1f}".format) + std.map("\n±{:.1f}".format).replace("\n±nan", "")
+    size = max(4.6, 0.82 * mean.shape[1] + 2.2), max(2.8, 0.62 * mean.shape[0] + 1.5)
+    figure, axis = plt.subplots(figsize=size)
+    ends = np.nan_to_num([mean.min(axis=None), mean.max(axis=None)])
+    sns.heatmap(mean, annot=words, fmt="", cmap="cividis", ax=axis, annot_kws={"size": 8.5},
+                vmin=ends[0], vmax=ends[1], cbar_kws={"label": _name(value)})  # fmt: skip
+    axis.patch.set(hatch="////", facecolor="white", edgecolor="#999999")  # where there is no cell
+    axis.invert_yaxis()
+    axis.grid(False)
+    axis.tick_params(rotation=0)
+    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
+    legend_below(figure, axis, f"mean {note}")
     return figure
 
 

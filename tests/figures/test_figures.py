@@ -52,6 +52,7 @@ def runs(seeds=SEEDS) -> pd.DataFrame:
         {
             "iterations": k,
             "pooling": pooling,
+            "margin": 10 if pooling == "GAP" else 20,
             "seed": seed,
             "seed_miou": value + seed - 4,
             "cam_seed_miou": 36.0 + seed,
@@ -64,6 +65,7 @@ def runs(seeds=SEEDS) -> pd.DataFrame:
 
 
 CURVE = ("iterations", "seed_miou", "pooling", TITLE, "cam_seed_miou")
+HEAT = ("iterations", "margin", "seed_miou", TITLE)
 PICTURES = {  # name -> arguments, as a chapter gives them
     "images_with_masks": (IMAGES, MASKS, ["owl", "cat, bus", "bus"], TITLE, PARTS),
     "map_grid": (IMAGES, {"k = 0": MAPS[0], "M": MAPS[1]}, TRUTHS, ["a", "b", "c"], TITLE, 0.5),
@@ -88,6 +90,7 @@ STATISTICS = {
     "iou_by_class": (CLASSES, TITLE),
     "class_statistics": (torch.eye(3, dtype=torch.uint8), ("owl", "cat", "bus")),
     "setting_curves": (runs(), *CURVE),
+    "heat_map": (runs(), *HEAT),
     "differences": (SWITCHES, TITLE),
 }
 CALLS = PICTURES | STATISTICS
@@ -295,10 +298,26 @@ def test_what_has_no_result_is_said_and_two_runs_of_a_point_are_not_averaged():
     figure = draw("setting_curves", gaps, *CURVE)
     assert line(figure.axes[0], "GAP")[:, 0].tolist() == [0, 2, 10]
     assert "3 of 24 runs have no result" in small_print(figure)
-    nothing = draw("setting_curves", runs().assign(seed_miou=NAN), *CURVE)
-    assert "no result" in small_print(nothing)
-    with pytest.raises(ValueError, match=r"two runs have .*'seed': 4"):
-        draw("setting_curves", pd.concat([runs(), runs((4,))]), *CURVE)
+    for name, rest in (("setting_curves", CURVE), ("heat_map", HEAT)):
+        assert "no result" in small_print(draw(name, runs().assign(seed_miou=NAN), *rest))
+        with pytest.raises(ValueError, match=r"two runs have .*'seed': 4"):
+            draw(name, pd.concat([runs(), runs((4,))]), *rest)
+
+
+def test_cells_hold_mean_and_spread_and_missing_ones_are_hatched():
+    frame = without(runs(), iterations=5, pooling="GAP")
+    frame = without(frame, iterations=0, pooling="GAP", seed=3)
+    figure = draw("heat_map", frame, *HEAT)
+    axes = figure.axes[0]
+    assert words(axes.get_xticklabels()) == ["0", "2", "5", "10"]
+    assert words(axes.get_yticklabels()) == ["10", "20"]
+    cells = axes.collections[0].get_array().reshape(2, 4)
+    expected = np.array([[40.5, 43, NAN, 38], [40, 42, 44, 45]])
+    np.testing.assert_allclose(cells.filled(NAN), expected)
+    shown = words(axes.texts)
+    assert "38.0\n±1.0" in shown and "40.5\n±0.7" in shown and len(shown) == 7
+    assert axes.patch.get_hatch() == "////"
+    assert small_print(figure) == "mean ± std over 3 seeds; 4 of 24 runs have no result"
 
 
 def test_switches_go_down_with_mark_interval_and_seeds_hollow_where_0_is_inside():

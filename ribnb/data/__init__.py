@@ -5,13 +5,3 @@ from ribnb.data.digits import DigitScenes
 from ribnb.data.labels import write_labels
 from ribnb.data.scenes.images import SceneImages, write_scenes
 from ribnb.data.voc import VOCImages, read_split
-
-__all__ = [
-    "DigitScenes",
-    "SceneImages",
-    "VOCImages",
-    "read_mask",
-    "read_split",
-    "write_labels",
-    "write_scenes",
-]

@@ -5,25 +5,3 @@ from ribnb.evidence.differences import RULE, paired_difference
 from ribnb.evidence.results import at_the_end, origin, whats_there
 from ribnb.evidence.scoreboard import NETS, Board, board_claims, notes, origins, scores_table
 from ribnb.runs.tables import markdown
-
-__all__ = [
-    "NETS",
-    "RULE",
-    "Board",
-    "Claim",
-    "at_the_end",
-    "best",
-    "board_claims",
-    "claims_table",
-    "compare",
-    "in_words",
-    "markdown",
-    "notes",
-    "origin",
-    "origins",
-    "paired_difference",
-    "scores_table",
-    "side",
-    "tally",
-    "whats_there",
-]

@@ -15,17 +15,3 @@ from ribnb.exercises.nets import (
     check_rib_loss,
     check_rib_step,
 )
-
-__all__ = [
-    "check_cam",
-    "check_crf_kernels",
-    "check_gndrp",
-    "check_high_gradient_ratio",
-    "check_localization_map",
-    "check_logit_gradient",
-    "check_mask_loss",
-    "check_random_walk_step",
-    "check_released_gndrp",
-    "check_rib_loss",
-    "check_rib_step",
-]

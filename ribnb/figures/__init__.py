@@ -26,28 +26,3 @@ from ribnb.figures.plots import (
     threshold_sweep,
     training_curves,
 )
-
-__all__ = [
-    "changes_by_image",
-    "class_statistics",
-    "curves",
-    "differences",
-    "digit_scenes",
-    "gradient_map_rows",
-    "gradient_player",
-    "grouped_bars",
-    "heat_map",
-    "hgr_curves",
-    "images_with_masks",
-    "iou_by_class",
-    "loss_and_gradient",
-    "map_grid",
-    "map_player",
-    "mask_grid",
-    "panels",
-    "pooling_by_hand",
-    "scores_of_methods",
-    "setting_curves",
-    "threshold_sweep",
-    "training_curves",
-]

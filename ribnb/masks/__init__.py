@@ -3,5 +3,3 @@
 from ribnb.masks.crf import crf_masks, seed_masks
 from ribnb.masks.irn import irn_masks
 from ribnb.masks.walk import random_walk
-
-__all__ = ["crf_masks", "irn_masks", "random_walk", "seed_masks"]

@@ -8,19 +8,3 @@ from ribnb.method.localization import localization_maps, read_steps
 from ribnb.method.losses import rib_loss
 from ribnb.method.pooling import gap, gndrp, normalize
 from ribnb.method.settings import RIBSettings
-
-__all__ = [
-    "AdaptationInputs",
-    "RIBSettings",
-    "adapt",
-    "class_activation_maps",
-    "gap",
-    "gndrp",
-    "gradient_maps",
-    "high_gradient_ratio",
-    "localization_maps",
-    "normalize",
-    "read_steps",
-    "region_ratios",
-    "rib_loss",
-]

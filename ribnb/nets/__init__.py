@@ -7,19 +7,3 @@ from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.digit_net import DigitNet, train_digit_net
 from ribnb.nets.fitting import Training, fit, shuffled
 from ribnb.nets.weights import StoredNet, checkpoint_metadata
-
-__all__ = [
-    "Backbone",
-    "CAMNet",
-    "DeepLabV2",
-    "DigitNet",
-    "StoredNet",
-    "Training",
-    "checkpoint_metadata",
-    "fit",
-    "load_classifier",
-    "mean_average_precision",
-    "shuffled",
-    "train_classifier",
-    "train_digit_net",
-]

@@ -3,5 +3,3 @@
 from ribnb.runs.execution import execute_chapter
 from ribnb.runs.results import Run, load_results
 from ribnb.runs.tables import results_table
-
-__all__ = ["Run", "execute_chapter", "load_results", "results_table"]

@@ -12,18 +12,3 @@ from ribnb.scores.iou import (
     mean_iou,
     seed_miou,
 )
-
-__all__ = [
-    "ORACLE",
-    "by_part",
-    "class_iou",
-    "cross_fitted",
-    "image_confusions",
-    "load_image_scores",
-    "mask_miou",
-    "mean_iou",
-    "score_folder",
-    "score_masks",
-    "score_split",
-    "seed_miou",
-]

@@ -2,5 +2,3 @@
 
 from ribnb.segmentation.prediction import predict, segmentation_masks
 from ribnb.segmentation.training import SegmentationSettings, train_segmentation
-
-__all__ = ["SegmentationSettings", "predict", "segmentation_masks", "train_segmentation"]

@@ -26,8 +26,7 @@ from ribnb.runs.results import RESULT, find_results
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 
 ENVIRONMENT = "environment.json"
-SCORES = ("scores.npz", IMAGE_SCORES)  # beside a result, and nothing without it
-PACKED = (RESULT, *SCORES, "*.csv", "*.yml", "*.yaml", "*.log", "log.txt", "*.ipynb")
+PACKED = (RESULT, IMAGE_SCORES, "*.csv", "*.yml", "*.yaml", "*.log", "log.txt", "*.ipynb")
 
 
 def pack(
@@ -131,7 +130,7 @@ def _chosen(
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
         fits = any(fnmatch(path.name, pattern) for pattern in PACKED)
-        lost = path.name in (RESULT, *SCORES) and str(path.parent / RESULT) in problems
+        lost = path.name in (RESULT, IMAGE_SCORES) and str(path.parent / RESULT) in problems
         hidden = any(part.startswith(".") for part in inner.parts)
         if fits and path.is_file() and not (lost or hidden or path.is_symlink()):
             paths.append(inner)

@@ -20,14 +20,13 @@ from typing import Any
 from ribnb.core.files import provenance, write_json
 from ribnb.core.runner import WHOLE
 from ribnb.core.settings import Settings, SettingsError, differences, flat
-from ribnb.scores.image_scores import scores_fault
+from ribnb.scores.image_scores import AGAIN, scores_fault
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FORMAT = 3
 RESULT = "result.json"
 ORIGIN = ("images", "device", "git_commit", "date")
 SCORED = ("split", "post_processing", "threshold_choice")  # as telling as a setting
-AGAIN = "run its chapter again"
 
 
 class Run:

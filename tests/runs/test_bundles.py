@@ -17,7 +17,6 @@ from ribnb.runs.results import signed
 
 PACKED = {
     "a/result.json",
-    "a/scores.npz",
     "a/image_scores.npz",
     "a/parameters.yml",
     "a/voc_rib.ipynb",
@@ -131,7 +130,7 @@ def test_broken_and_stale_results_are_left_out_with_their_scores(runs, tmp_path,
     put(runs / "old", signed(old))
     path = tmp_path / "a.tar.gz"
     code, out, error = command(capsys, "pack", runs, "-o", path)
-    gone = {"a/result.json", "a/scores.npz", "a/image_scores.npz"}
+    gone = {"a/result.json", "a/image_scores.npz"}
     assert (code, out) == (0, [f"{path}: 1 results"])
     assert content(path, tmp_path / "unpacked").keys() == PACKED - gone | {"environment.json"}
     said = "\n".join(error)

@@ -34,13 +34,11 @@ class SceneObject(Choice):
     Attributes:
         name: of its class.
         box: (xmin, ymin, xmax, ymax) of what is in sight, 1-based and inclusive as in VOC.
-        pixels: in sight, before the border is taken off.
         prominence: how soon a viewer sees it; large and near the middle is soon.
     """
 
     name: str
     box: tuple[int, int, int, int]
-    pixels: int
     prominence: float
 
 
@@ -166,13 +164,11 @@ def _describe(number: int, item: Placed, numbers: UInt8[ndarray, "H W"]) -> Scen
     ends = columns[0], rows[0], columns[-1], rows[-1]
     left, top, right, bottom = box = tuple(int(side) + 1 for side in ends)
     x, y = (left + right - 1) / (2 * width) - 0.5, (top + bottom - 1) / (2 * height) - 0.5
-    pixels = int(seen.sum())
     return SceneObject(
         **vars(item.choice),
         name=CLASS_NAMES[item.choice.class_id],
         box=box,
-        pixels=pixels,
-        prominence=pixels * (1 - math.hypot(x, y)),
+        prominence=int(seen.sum()) * (1 - math.hypot(x, y)),
     )
 
 

@@ -30,6 +30,8 @@ def one_page(html: Path, names: Iterable[str]) -> str:
         article = BeautifulSoup(text, "html.parser").select_one("article.bd-article")
         for tag in article.select(LEFT_OUT):
             tag.decompose()
+        for folded in article.select("details"):  # text: a table, what few need
+            folded["open"] = ""
         article["id"] = ""
         for tag in article.select("[id]"):
             tag["id"] = f"{name}:{tag['id']}"

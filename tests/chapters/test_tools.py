@@ -151,12 +151,6 @@ def test_settings_that_no_chapter_can_take_are_refused(book, executor, settings,
     assert executor.executed == []
 
 
-def test_values_are_refused_before_any_chapter_runs(executor):
-    with pytest.raises(SettingsError, match=r"results = '.*nowhere' is no folder"):
-        chapters.run(chapters.Book(), {"results": "nowhere"}, executor)
-    assert executor.executed == []
-
-
 def test_a_failing_chapter_is_named_and_counts_as_not_run(book, executor):
     with pytest.raises(SystemExit, match=r"(?s)first failed.*R_ND did not fall.*first\.partial"):
         chapters.run(book, {}, Fails())

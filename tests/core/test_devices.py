@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ribnb.core.devices import autocast, device_name, float32_mode, resolve_device
+from ribnb.core.devices import autocast, float32_mode, resolve_device
 
 
 @pytest.fixture
@@ -37,11 +37,6 @@ def test_an_unknown_name_or_a_device_that_is_not_there_is_refused(gpus):
         gpus(cuda=cuda)
         with pytest.raises(ValueError, match=f"'{name}', but PyTorch sees .*device = 'auto' takes"):
             resolve_device(name)
-
-
-def test_the_record_names_the_processor_and_its_threads():
-    name = device_name(torch.device("cpu"))
-    assert name.startswith("CPU (") and f"{torch.get_num_threads()} threads" in name
 
 
 # Precision --------------------------------------------------------------------------------

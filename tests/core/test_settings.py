@@ -12,7 +12,6 @@ from ribnb.core.settings import (
     differences,
     flat,
     for_chapter,
-    merged,
     nested,
     read_settings_file,
     setting,
@@ -99,13 +98,6 @@ def test_a_group_is_its_preset_with_what_is_given_and_what_the_chapter_has():
     assert Chapter(dataset="voc").method == Method(seed=3)
 
 
-def test_what_is_shared_stands_once_in_a_chapters_values():
-    values = Chapter().as_dict()
-    assert values["seed"] == 3
-    assert values["method"].keys() == Method.model_fields.keys() - {"seed"}
-    assert values["method"]["scales"] == [1.0, 0.5]
-
-
 def test_replace_checks_and_puts_a_group_in_place_of_the_whole():
     settings = Chapter(method={"rate": 1})
     assert settings.replace(seed=4).method == Method(steps=5, rate=1, seed=4)
@@ -156,12 +148,6 @@ def test_dotted_names_become_groups(values, expected):
     assert nested(values) == nested(flat(expected)) == expected
 
 
-def test_merged_takes_the_last_value_field_by_field():
-    layers = {"a": 1, "rib": {"steps": 1}}, {"rib": {"loss": "bce"}}, {"rib": {"steps": 2}, "a": 2}
-    assert merged(*layers) == {"a": 2, "rib": {"steps": 2, "loss": "bce"}}
-    assert layers[0] == {"a": 1, "rib": {"steps": 1}}
-
-
 def test_differences_name_each_field_of_a_group():
     there = {"seed": 3, "rib": {"steps": 1, "loss": "rib"}}
     here = {"seed": 3, "rib": {"steps": 2, "loss": "rib"}}
@@ -195,8 +181,7 @@ def read(tmp_path):
     ("written", "value"),
     [
         *[("8e-6", 8e-6), ("-3", -3), ("true", True), ("null", None), ("[1, a]", [1, "a"])],
-        *[(text, text) for text in ("no", "off", "1:30", "0/4", "2007_000032", "010")],
-        *[(text, text) for text in ("2012-05-01", "0x1F")],
+        *[(text, text) for text in ("off", "1:30", "0/4", "2012-05-01")],
     ],
 )
 def test_what_a_value_is_read_as(read, written, value):
@@ -212,22 +197,10 @@ class Names(Settings):
     rate: float = setting(1.0, "a number")
 
 
-WRITTEN = [
-    "2012",
-    "1.10",
-    "1e3",
-    "010",
-    "2012_05",
-    "0x1F",
-    "true",
-    "no",
-    "2024-01-05",
-    "12:30",
-    ".inf",
-]
+WRITTEN = "2012 1.10 1e3 010 2012_05 0x1F true no 2024-01-05 12:30 .inf -3 +5"
 
 
-@pytest.mark.parametrize("written", [*WRITTEN, "a b", "007 b", "-3", "+5"])
+@pytest.mark.parametrize("written", [*WRITTEN.split(), "007 b"])
 def test_a_text_stays_as_it_was_written_whatever_it_looks_like(read, written):
     values = read(f"name: {written}\nmore: [{written}, a]\nrate: 1.10")
     settings = Names.from_mapping(values)
@@ -240,12 +213,6 @@ def test_the_home_folder_is_put_for_its_sign(monkeypatch):
     settings = Names(name="~/data", more=["~/a b", "c~/d", "~"])
     assert settings.name == "/at/home/data"
     assert settings.more == ("/at/home/a b", "c~/d", "/at/home")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_file_of_an_editor_that_marks_its_encoding_is_read(tmp_path, encoding):
-    (tmp_path / "s.yml").write_bytes("a: é\r\nb: [1]\r\n".encode(encoding))
-    assert read_settings_file(tmp_path / "s.yml") == {"a": "é", "b": [1]}
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,14 @@
 """A folder in VOC's layout, whole and with one thing wrong at a time."""
 
-import os
 import re
 import sys
-from functools import partial
 
 import made_up_voc as made_up
 import numpy as np
 import pytest
 from conftest import ROOT
 from made_up_voc import NO_LIST, TRAIN_AUG, VAL, run_script
-from PIL import Image
 
-from ribnb.core.runner import run_jobs
 from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc_get import get_voc
@@ -121,15 +117,6 @@ def test_stored_labels_must_be_whole_and_those_of_the_annotations(voc):
     assert unfit(check(voc)[1]) == []
 
 
-def test_only_the_first_faults_are_shown_and_several_workers_find_the_same(voc, monkeypatch):
-    for name in TRAIN_AUG:
-        os.unlink(voc / "JPEGImages" / f"{name}.jpg")
-    text = table(check(voc)[1])
-    assert "train_aug: 6 faults" in text and "  and 1 more" in text
-    monkeypatch.setattr("check_data.run_jobs", partial(run_jobs, chunk=8))
-    assert table(check(voc, workers=2)[1]) == text
-
-
 def test_masks_are_compared_with_labels_class_by_class(voc):
     _, rows = check(voc)
     assert "5 of 5 masks show other classes" in rows["SegmentationClass"].doubts[0]
@@ -140,19 +127,6 @@ def test_masks_are_compared_with_labels_class_by_class(voc):
     assert "nothing but 0 and 255, and 255 is ignored" in table(rows)
     assert rows["val"].faults == ["the masks in SegmentationClass show none of the labels"]
     assert "val" in unfit(rows)
-
-
-def test_photos_of_other_endings_and_turned_ones_are_no_fault(voc):
-    png, turned = (voc / "JPEGImages" / f"{name}.jpg" for name in TRAIN_AUG[:2])
-    Image.open(png).save(png.with_suffix(".PNG"))
-    png.unlink()
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    Image.open(turned).save(turned, exif=exif)
-    for quick in (True, False):
-        assert unfit(check(voc, quick)[1]) == []
-    write_mask(mask_of(voc), np.zeros((4, 2), np.uint8))  # as a viewer shows the photo
-    assert unfit(check(voc)[1]) == []
 
 
 def test_scenes_are_measured_by_their_own_lists(tmp_path):

@@ -189,7 +189,6 @@ voc_get.get_voc(*sys.argv[3:])
 @pytest.mark.parametrize(
     ("place", "after", "left"),
     [
-        ("_extract_member", 15, {".unpacking"}),  # the members of VOC
         ("_extract_member", 36, {".unpacking", "VOCdevkit"}),  # SBD's
         ("read_mask", 3, {"benchmark_RELEASE", "VOCdevkit"}),  # 5 masks of VOC's own
     ],

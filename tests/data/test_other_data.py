@@ -133,13 +133,6 @@ def test_annotations_of_any_encoding_are_read_or_named(voc, encoding, declared):
             _ = images.labels
 
 
-@pytest.mark.parametrize("encoding", ["utf8mb4", "rot13", "hex"])
-def test_an_encoding_that_is_none_is_taken_for_utf_8(voc, encoding):
-    text = f'<?xml version="1.0" encoding="{encoding}"?>{ANNOTATION}'
-    (voc / "Annotations" / f"{TRAIN[0]}.xml").write_text(text, encoding="utf-8")
-    assert VOCImages(voc, "train").labels[0].sum() == 1
-
-
 # Names -------------------------------------------------------------------------------------
 
 

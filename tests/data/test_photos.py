@@ -88,9 +88,3 @@ def test_what_is_no_photo_is_refused_in_words(tmp_path):
     for missing in (tmp_path / "none.png", tmp_path):
         with pytest.raises(FileNotFoundError, match="there is no photo"):
             read_photo(missing)
-
-
-def test_a_picture_beyond_pillows_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(ValueError, match="cannot be read as a picture"):
-        read_photo(saved(tmp_path, Image.fromarray(RED_LEFT)))

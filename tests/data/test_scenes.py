@@ -16,7 +16,6 @@ from ribnb.data.scenes.rendering import (
     CLASS_NAMES,
     Scene,
     draw_saliency,
-    find_border,
     render_scene,
 )
 from ribnb.data.scenes.sketch import BODY, HEAD
@@ -109,28 +108,6 @@ def test_masks_agree(small, large):
         assert scene.class_ids == tuple(np.unique(scene.mask[scene.parts > 0]).astype(int) - 1)
 
 
-def test_the_border_is_five_pixels_wide_at_vocs_size_and_takes_nothing_at_the_least():
-    numbers = np.zeros((375, 500), np.uint8)
-    numbers[100:200, 100:200] = 1
-    numbers[100:200, 200:300] = 2
-    numbers[300:, :100] = 3
-    border = find_border(numbers)
-    assert np.flatnonzero(border[150, :250]).tolist() == [*range(97, 102), *range(197, 202)]
-    assert np.flatnonzero(border[:150, 150]).tolist() == [*range(97, 102)]
-    assert np.flatnonzero(border[290:, 50]).tolist() == [7, 8, 9, 10, 11], "none at the edge"
-    small = np.ascontiguousarray(numbers[100:196, 180:276])
-    small[:, 40:] = 0
-    assert np.flatnonzero(find_border(small)[50]).tolist() == [19, 40]
-
-
-def test_boxes_hold_what_is_in_sight(small, large):
-    for scene, number, item in objects(small + large):
-        rows, columns = np.nonzero(scene.instances == number)
-        seen = columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1
-        gap = np.array(seen) - item.box  # the border, with whiskers and the like
-        assert (gap[:2] >= 0).all() and (gap[2:] <= 0).all(), "box smaller than its object"
-
-
 # The recipe -------------------------------------------------------------------------------
 
 
@@ -180,22 +157,6 @@ def test_the_most_prominent_object_is_salient_and_those_of_more_than_four_fifths
         assert item.prominence > 0.25 * (scene.instances == number).sum()
         if item.prominence == max(each.prominence for each in scene.objects):
             assert (scene.saliency > 127)[scene.instances == number].mean() > 0.5
-
-
-def saliency_of(*window) -> np.ndarray:
-    instances = np.zeros((96, 96), np.uint8)
-    instances[window] = 1
-    return draw_saliency(instances, [1.0])
-
-
-def test_straight_edges_lie_where_they_should_and_thin_parts_are_gone():
-    saliency = saliency_of(slice(20, 60), slice(30, 80))
-    assert saliency[40, 27:33].tolist() == [0, 0, 64, 191, 255, 255]
-    assert saliency[17:23, 50].tolist() == [0, 0, 64, 191, 255, 255]
-    assert 0 < 40 * 50 - (saliency > 127).sum() <= 4 * 9, "four corners, a few pixels each"
-    assert not (saliency_of(slice(20, 70), slice(40, 43)) > 127).any()
-    assert (saliency_of(slice(20, 70), slice(40, 45)) > 127).any()
-    assert (saliency_of(slice(30), slice(40))[:20, :30] == 255).all(), "no edge at the image's"
 
 
 # The image set ----------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from ribnb.evidence.differences import (
     UNDECIDED,
     Difference,
     paired_difference,
-    signed,
 )
 from ribnb.scores.iou import mean_iou
 
@@ -85,13 +84,6 @@ def test_seeds_of_the_same_images_share_their_draws_and_others_do_not():
     assert new.high - new.low < 0.8 * (one.high - one.low)
 
 
-def test_draws_of_images_that_are_ignored_altogether_do_not_count():
-    a, b = side(0.2, 1)[:3].copy(), side(0.6, 2)[:3].copy()
-    a[1:] = b[1:] = 0
-    found = paired_difference([(a, b)], rng(0))
-    assert found.low == pytest.approx(found.difference) == found.high
-
-
 def test_a_weighted_sum_of_settings_is_taken_on_the_same_draws():
     """What is not additive is what is left between a sum of switches and all of them together."""
     settings = [side(wrong, 10 * k, truth=3) for k, wrong in enumerate((0.4, 0.3, 0.35, 0.2))]
@@ -139,9 +131,3 @@ def test_the_rule_also_with_the_sides_turned(difference, word):
     by_seed = tuple(-value for value in difference.by_seed)
     ends = -difference.high, -difference.low
     assert Difference(-1.0, *ends, by_seed, difference.seeds).verdict == turned
-
-
-def test_numbers_are_told_with_their_interval():
-    found = made(1.5, 2.5, 1.0, 2.0, 3.0)
-    assert found.interval == "+2.00 [+1.50, +2.50]"
-    assert [signed(value) for value in (-0.001, 0.0, -2.0)] == ["+0.00", "+0.00", "-2.00"]

@@ -53,13 +53,6 @@ def test_every_case_meets_every_combination(tmp_path):
     assert ablation.settings(last, 4) == VOCRIBSettings(**last.parameters, seed=4)
 
 
-def test_files_are_read_in_the_order_of_their_names(tmp_path):
-    for name in ("b.yml", "a.yml"):
-        written(tmp_path, GOOD.replace("some", name[0]), name)
-    written(tmp_path, "no ablation", "notes.txt")
-    assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "b"]
-
-
 # What is refused. Each change to GOOD: (old, new) -> what is said. ------------------------
 
 BAD = [
@@ -92,6 +85,8 @@ def test_one_name_for_two_files_and_a_missing_file_are_refused(tmp_path):
     assert error == f"{tmp_path}/some.yml: there is another ablation of this name; rename one"
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_ablations([tmp_path / "x.yml"], CHAPTERS)
+    written(tmp_path, GOOD.replace("some", "a"), "a.yml"), written(tmp_path, "", "notes.txt")
+    assert list(read_ablations(tmp_path, CHAPTERS)) == ["a", "some"]
 
 
 # The files of the book --------------------------------------------------------------------

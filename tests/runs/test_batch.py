@@ -93,12 +93,6 @@ def test_ablations_share_the_runs_they_have_in_common(write):
     assert batch.labels.keys() == batch.jobs.keys()
 
 
-def test_parameters_of_the_settings_file_lie_beneath(write):
-    settings = {"num_images": 9, "precision": "bfloat16", "rib": {"margin": 30}}
-    given = plan(write, settings).runs[0][1].settings
-    assert (given.num_images, given.precision, given.rib.margin) == (6, "bfloat16", 30)
-
-
 def test_stages_hand_their_folders_on(write, tmp_path):
     batch = read_batch(write("voc.yml", {**VOC, "batch": {"seeds": [0, 1]}}))
     assert [*batch.stages] == [0, 1]
@@ -183,12 +177,6 @@ def test_a_mistake_is_named_with_where_it_stands(write, values, message):
     path = write("s.yml", values)
     with pytest.raises((SettingsError, FileNotFoundError), match=message):
         read_batch(path)
-
-
-def test_numbers_that_snakemake_hands_on_as_texts_are_numbers(write):
-    path = write("settings.yml", {"batch": {"stages": ["voc_classifier"]}})
-    planned = read_batch(path, {"seeds": ["3", "4"], "shards": "2"})
-    assert list(planned.stages) == [3, 4]
 
 
 def test_a_job_gets_names_as_they_were_typed_and_the_home_folder(tmp_path, monkeypatch):

@@ -84,16 +84,13 @@ def test_results_and_what_belongs_to_them_are_packed(runs, tmp_path):
     found = content(path, tmp_path / "unpacked")
     assert found.keys() == PACKED | {"environment.json"}
     assert all(found[name] == (runs / name).read_bytes() for name in PACKED)
+    packages = json.loads(found["environment.json"])["packages"]
+    assert packages["torch"] == importlib.metadata.version("torch")
+    for place in (runs.parent, Path.home(), Path(sys.prefix), Path(__file__).parents[2]):
+        assert str(place) not in found["environment.json"].decode()
     assert (results, left_out) == (2, {})
     assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tar.gz", "runs", "unpacked"]
-
-
-def test_the_environment_has_all_packages_and_no_path_of_the_machine(runs, bag):
-    text = (bag / "data" / "environment.json").read_text()
-    assert json.loads(text)["packages"]["torch"] == importlib.metadata.version("torch")
-    for place in (runs.parent, Path.home(), Path(sys.prefix), Path(__file__).parents[2]):
-        assert str(place) not in "\n".join([text, *(p.read_text() for p in bag.glob("*.txt"))])
 
 
 def test_links_are_not_followed_out_of_the_folder(runs, tmp_path):
@@ -139,30 +136,19 @@ def test_broken_and_stale_results_are_left_out_with_their_scores(runs, tmp_path,
     assert command(capsys, "verify", path) == (0, ["whole: 1 results"], [])
 
 
-def test_without_a_result_there_is_nothing_to_pack(tmp_path, capsys):
-    code, _, error = command(capsys, "pack", tmp_path)
-    assert (code, error) == (2, [f"no result.json to pack below {tmp_path}"])
-
-
 # What verify finds ------------------------------------------------------------------------
 
 
-CHANGES = {
-    "data/table.csv": lambda bag: (bag / "data" / "table.csv").write_text("this is table.csV\n"),
-    "data/a/log.txt": lambda bag: (bag / "data" / "a" / "log.txt").unlink(),
-    "data/a/new.csv": lambda bag: (bag / "data" / "a" / "new.csv").touch(),
-    "x": lambda bag: (bag / "manifest-sha256.txt").open("a").write("0 x\n"),
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_each_change_is_found_and_its_file_named(bag, tmp_path, capsys, name):
-    CHANGES[name](bag)
+def test_each_change_is_found_and_its_file_named(bag, tmp_path, capsys):
+    (bag / "data" / "table.csv").write_text("this is table.csV\n")
+    (bag / "data" / "a" / "log.txt").unlink()
+    (bag / "data" / "a" / "new.csv").touch()
     archive = shutil.make_archive(str(tmp_path / "changed"), "gztar", bag.parent, bag.name)
     for path in (bag, archive):
         code, out, _ = command(capsys, "verify", path)
         assert code == 1
-        assert any(name in line for line in out), out
+        for name in ("data/table.csv", "data/a/log.txt", "data/a/new.csv"):
+            assert any(name in line for line in out), out
 
 
 def test_a_result_is_read_even_where_the_hashes_fit(bag, tmp_path, capsys):

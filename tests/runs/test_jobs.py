@@ -10,9 +10,8 @@ from small_results import made_up, put, put_scores
 
 from ribnb.book import CHAPTERS
 from ribnb.core.settings import read_settings_file
-from ribnb.runs import batch as batches
 from ribnb.runs import jobs
-from ribnb.runs.batch import Job, read_batch
+from ribnb.runs.batch import Job, read_batch, visible_gpus
 from ribnb.runs.execution import execute_chapter
 from ribnb.runs.jobs import not_done, prepare, set_broken_aside
 from ribnb.scores.image_scores import FILE
@@ -53,22 +52,15 @@ def test_a_job_waits_until_a_gpu_is_free(gpus, monkeypatch):
         assert name == "0"
 
 
-def test_visible_gpus_are_those_that_the_environment_names(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-ab")
-    assert batches.visible_gpus() == ["2", "GPU-ab"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert batches.visible_gpus() == []
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    assert batches.visible_gpus() == ["0", "1", "2"]
-
-
-def test_jobs_on_a_gpu_are_counted(gpus):
+def test_jobs_on_a_gpu_are_counted(gpus, monkeypatch):
     gpus("0")
     devices = {"cuda": True, "cuda:1": True, "auto": True, "cpu": False}
     assert {device: job(device=device).wants_gpu for device in devices} == devices
     gpus("")
     assert not job().wants_gpu
+    monkeypatch.delenv(jobs.VISIBLE)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert visible_gpus() == ["0", "1", "2"]
 
 
 # Before and after -------------------------------------------------------------------------

@@ -15,9 +15,7 @@ from playwright.sync_api import sync_playwright
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: nets of tests are too small to share
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT.parent / "shared" / "data" / "voc_sample"  # VOC's own images, where they are
-ANIMALS = SAMPLE.parent / "voc_animals"  # VOC's images of five animals at 320 px, likewise
-SAMPLE_IDS = ["2011_000003", "2011_000006", "2011_000025"]
+ANIMALS = ROOT.parent / "shared" / "data" / "voc_animals"  # VOC's images at 320 px, where they are
 TOOLS = ROOT / "book" / "tools"
 sys.path.insert(0, str(TOOLS))  # the tools are scripts; their tests import them
 os.environ["RIBNB_PROGRESS"] = "off"

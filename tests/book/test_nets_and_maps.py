@@ -3,7 +3,6 @@ come along.
 """
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from small_training import same
 
 from ribnb.book import CHAPTERS
 from ribnb.book.masks import (
-    IN_VIEW,
     KINDS,
     SUPERVISION,
     TRUTH,
@@ -120,12 +118,6 @@ def test_what_a_later_step_needs_is_missed_before_maps_are_made(tmp_path, named)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_without_maps_of_a_kind_is_refused(run, tmp_path):
-    shutil.copytree(run / "maps", tmp_path / "run" / "maps")
-    with pytest.raises(FileNotFoundError, match="cam/maps is no folder of maps"):
-        maps_of(few("voc_masks", maps_run=str(tmp_path / "run")), IMAGES, CPU, "nowhere")
-
-
 def test_an_irn_that_is_named_is_loaded_if_it_was_trained_as_the_settings_say(trained, tmp_path):
     """Else the result would name parameters that no net was trained with."""
     training, folder = trained
@@ -203,19 +195,6 @@ def test_only_images_with_every_mask_are_learned_from(tmp_path):
     assert with_masks(part, folders) == (part, {})
     with pytest.raises(ValueError, match=r"10 of the 10 images have no mask"):
         with_masks(SceneImages(10, seed=4), folders)
-
-
-def test_one_network_is_trained_in_view_and_the_others_come_along(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("ribnb.book.masks.train_segmentation", lambda *given: asked.append(given))
-    settings = VOCSegmentationSettings()
-    for kind in SUPERVISION:
-        found = segmentation_net(settings, kind, IMAGES, tmp_path, tmp_path / "out")
-        assert (found is None) == (kind == IN_VIEW)
-    ((net, images, masks, recipe, folder, *_),) = asked
-    assert same(net, settings.first_net(6))
-    assert (images, masks, recipe) == (IMAGES, tmp_path, settings.segment)
-    assert folder == tmp_path / "out" / f"segmentation_{IN_VIEW}"
 
 
 def test_each_kind_has_a_training_of_its_own_which_is_loaded_the_next_time(mask_run, tmp_path):

@@ -153,18 +153,6 @@ def test_a_gain_is_that_of_the_scores(model, scenes):
     assert gain(maps, cams, scenes).difference == pytest.approx(new - old)
 
 
-def test_held_out_scenes_with_a_shape_all_have_one():
-    data = toy_data(ToySettings(num_images=30), seed=0, num_held_out=7)
-    numbers = {name: len(images) for name, (images, _, _) in data.items()}
-    assert numbers == {"train": 30, "test": 500, "with_shape": 7}
-    shapes = {
-        name: regions["non_discriminative"].flatten(1).any(1)
-        for name, (_, _, regions) in data.items()
-    }
-    assert shapes["with_shape"].all()
-    assert 0 < shapes["test"].float().mean() < 0.2
-
-
 def test_missing_mnist_is_downloaded_only_if_allowed(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr("ribnb.book.scenes.download_mnist", asked.append)

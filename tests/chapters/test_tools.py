@@ -118,17 +118,6 @@ def test_a_change_runs_the_chapters_again_that_depend_on_it(
     assert len(executor.executed) == 4 + len(again), "another torch changes every chapter"
 
 
-def test_results_elsewhere_run_the_chapters_that_read_them_again(book, executor, tmp_path):
-    given = {"results": str(tmp_path / "elsewhere")}
-    (tmp_path / "elsewhere" / "run").mkdir(parents=True)
-    for _ in range(2):
-        chapters.run(book, given, executor)
-    assert len(executor.executed) == 2
-    (tmp_path / "elsewhere" / "run" / "result.json").write_text("{}")
-    chapters.run(book, given, executor)
-    assert executor.executed[2:] == [("second", given)]
-
-
 def test_settings_go_to_the_chapters_that_have_them_all(book, executor):
     chapters.run(book, {}, executor)
     for _ in range(2):

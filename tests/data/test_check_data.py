@@ -10,7 +10,6 @@ from conftest import ROOT
 from made_up_voc import NO_LIST, TRAIN_AUG, VAL, run_script
 
 from ribnb.core.voc import read_mask, write_mask
-from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc_get import get_voc
 
 sys.path.insert(0, str(ROOT / "data_scripts"))
@@ -127,18 +126,6 @@ def test_masks_are_compared_with_labels_class_by_class(voc):
     assert "nothing but 0 and 255, and 255 is ignored" in table(rows)
     assert rows["val"].faults == ["the masks in SegmentationClass show none of the labels"]
     assert "val" in unfit(rows)
-
-
-def test_scenes_are_measured_by_their_own_lists(tmp_path):
-    write_scenes(tmp_path, 12, 64)
-    _, rows = check(tmp_path)
-    assert unfit(rows) == []
-    assert rows["JPEGImages"].expected == rows["SegmentationClass"].expected == 12
-    assert "SegmentationClassAug" not in rows and "labels.npz" not in rows
-    next((tmp_path / "SegmentationClass").iterdir()).unlink()
-    _, rows = check(tmp_path)
-    assert rows["SegmentationClass"].missing == 1
-    assert unfit(rows)
 
 
 def test_the_command_tells_by_its_exit_status(voc, tmp_path, monkeypatch, capsys):

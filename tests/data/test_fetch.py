@@ -52,13 +52,6 @@ def test_whatever_a_part_is_and_the_server_can_the_file_is_right(server, path, h
     assert not part.exists()
 
 
-def test_another_address_continues_what_a_silent_one_began(server, path):
-    with serving(sends=4000, stalls=True) as first:
-        download_file([first.url, server.url], path, SHA256, timeout=0.3)
-    assert path.read_bytes() == CONTENT
-    assert server.ranges == ["bytes=4000-"]
-
-
 def test_addresses_that_serve_nothing_good_are_passed_over(server, path):
     with serving(content=b"<html>moved</html>") as wrong, serving(content=None) as absent:
         download_file([DEAD, wrong.url, absent.url, server.url], path, SHA256)

@@ -63,13 +63,6 @@ def test_any_mode_becomes_rgb_with_its_brightness(tmp_path, mode):
     assert (abs(pixels[:, 40:].astype(int) - int(half[0, 40])) < 5).all()
 
 
-def test_what_is_transparent_becomes_white(tmp_path):
-    image = Image.new("RGBA", (50, 40), (0, 0, 0, 0))
-    image.paste((255, 0, 0, 255), (0, 0, 25, 40))
-    shown = read_photo(saved(tmp_path, image))
-    assert (shown.getpixel((5, 5)), shown.getpixel((40, 5))) == ((255, 0, 0), (255, 255, 255))
-
-
 def test_what_is_no_photo_is_refused_in_words(tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     content = io.BytesIO()

@@ -180,11 +180,6 @@ def test_every_part_of_a_large_image_is_seen_and_half_of_the_views_are_mirrored(
     assert all(mask[0].diff().eq(1).all() for _, mask in still)
 
 
-def test_a_mask_of_another_size_is_named():
-    with pytest.raises(ValueError, match="mask of n000 is 30 x 31 pixels, the image is 40 x 31"):
-        draws(1, 24, mask_of=lambda _: np.zeros((31, 30), np.uint8))
-
-
 # Batches ----------------------------------------------------------------------------------
 
 

@@ -1,7 +1,6 @@
 """Maps and masks in IRN's format: what its scripts find, and resumed exports."""
 
 import os
-import pickletools
 import warnings
 
 import numpy as np
@@ -73,17 +72,6 @@ def test_a_file_holds_what_irn_expects_and_what_irn_does_with_it_works(run, tmp_
         assert (flat @ torch.eye(height * width)).equal(flat)
         found["cam"] += 1  # the caller's own, to be changed in place
         found["high_res"] += 1
-
-
-def test_old_versions_of_numpy_find_the_arrays(run, tmp_path):
-    """NumPy 2 pickles arrays as ``numpy._core...``, which NumPy before 1.26 does not have."""
-    export_irn(run, tmp_path)
-    with open(tmp_path / "n001.npy", "rb") as file:
-        assert np.lib.format.read_magic(file) == (1, 0)
-        assert np.lib.format.read_array_header_1_0(file)[0] == ()
-        words = [value for _, value, _ in pickletools.genops(file) if isinstance(value, str)]
-    assert "numpy.core.multiarray _reconstruct" in words
-    assert not [word for word in words if word.startswith("numpy._core")]
 
 
 def test_greys_hold_the_labels(labels, tmp_path):

@@ -11,30 +11,18 @@ import signal
 import time
 from unittest import mock
 
-import numpy as np
 import pytest
 from safetensors.torch import load_file
-from small_masks import Blocks, few, small_net, write_labels_of, write_maps_of
+from small_masks import Blocks, few, small_net, write_maps_of
 from small_split import Noise
 from small_split import net as classifier
 
 from ribnb.core.voc import read_mask
-from ribnb.masks.crf import CRFSettings, crf_available
-from ribnb.masks.export import export_irn
 from ribnb.masks.irn import IRNSettings, irn_masks
 from ribnb.masks.irn_net import IRN
-from ribnb.masks.irn_training import train_irn
-from ribnb.nets.deeplab import DeepLabV2
-from ribnb.segmentation.prediction import segmentation_masks
 from ribnb.segmentation.training import train_segmentation
 
-REFINE = CRFSettings.scenes() if crf_available() else None
 IMAGES = Noise(labels=[[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0]] * 8, sizes=((64, 48), (50, 70)))
-IRN_SETTINGS = IRNSettings.scenes(epochs=12, batch_size=8, crop_size=48, radius=4)
-
-
-def irn_training(given, folder):
-    train_irn(IRN(classifier()), IMAGES, given / "labels", IRN_SETTINGS, folder)
 
 
 def walk(given, folder):
@@ -42,27 +30,15 @@ def walk(given, folder):
     irn_masks(IRN(classifier()).eval(), IMAGES, given / "run" / "maps", folder, how)
 
 
-def export(given, folder):
-    export_irn(given / "run", folder)
-
-
 def segmentation_training(given, folder):
     train_segmentation(small_net(), Blocks(12), None, few(steps=60), folder)
 
 
-def prediction(given, folder):
-    net = DeepLabV2.load(given / "net" / "segmentation.safetensors")
-    segmentation_masks(net, Blocks(40), folder, few(), crf=REFINE)
-
-
 STAGES = [
     # stage, a pattern of the files that it leaves on its way, what only a finished one has; every
-    # mask stage fills its folder as the walk does
-    pytest.param(irn_training, "training.pt", "irn.safetensors", id="IRN"),
+    # stage of masks fills its folder as the walk does, every net is fitted as DeepLab is
     pytest.param(walk, "*.png", None, id="walk"),
-    pytest.param(export, "*.npy", None, id="export"),
     pytest.param(segmentation_training, "training.pt", "segmentation.safetensors", id="DeepLab"),
-    pytest.param(prediction, "*/*.png", None, id="prediction"),
 ]
 
 
@@ -72,8 +48,6 @@ def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     with mock.patch.dict(os.environ, {"RIBNB_PROGRESS": "off"}):
         write_maps_of(IMAGES, folder / "run")
-        write_labels_of(IMAGES, folder / "labels")
-        train_segmentation(small_net(), Blocks(7), None, few(), folder / "net")
         yield folder
 
 
@@ -101,10 +75,6 @@ def contents(folder) -> dict[str, str]:
     for path in sorted(folder.rglob("*.png")):
         mask = read_mask(path)  # refuses a half
         found[str(path.relative_to(folder))] = hashlib.sha256(mask.tobytes()).hexdigest()
-    for path in folder.glob("*.npy"):
-        maps = np.load(path, allow_pickle=True).item()  # else an address in memory counts
-        arrays = b"".join(np.asarray(maps[name]).tobytes() for name in sorted(maps))
-        found[path.name] = hashlib.sha256(arrays).hexdigest()
     for path in folder.glob("*.safetensors"):
         weights = load_file(path)
         state = b"".join(weights[name].numpy().tobytes() for name in sorted(weights))

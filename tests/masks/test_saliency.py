@@ -110,10 +110,3 @@ def test_a_given_folder_goes_before_the_sets_own(stored, tmp_path):
     assert pickle.loads(pickle.dumps(given)).of(stored.ids[0]).shape == (2, 3)
     with pytest.raises(FileNotFoundError, match="no folder of saliency maps"):
         saliency_of(stored, tmp_path / "none")
-
-
-def test_image_sets_without_saliency_have_none(stored, tmp_path):
-    assert saliency_of(Part(Noise(), [1])) is None
-    for name in ("JPEGImages", "ImageSets"):
-        (tmp_path / name).symlink_to(stored.root / name)
-    assert saliency_of(VOCImages(tmp_path, "val")) is None

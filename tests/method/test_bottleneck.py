@@ -123,13 +123,6 @@ def test_ratio_of_a_map_made_by_hand():
     assert high_gradient_ratio(MAP, TOP_ROW, scale=1.0) == 1
 
 
-def test_threshold_is_strict():
-    assert high_gradient_ratio(MAP, TOP_ROW, threshold=0.5) == pytest.approx(1 / 3)
-    assert high_gradient_ratio(MAP, TOP_ROW, threshold=0.499) == pytest.approx(2 / 3)
-    assert high_gradient_ratio(MAP, EVERYWHERE, threshold=0) == pytest.approx(5 / 9)
-    assert high_gradient_ratio(0 * MAP, EVERYWHERE, threshold=0) == 0
-
-
 def test_ratio_refuses_bad_input_in_words():
     for arguments, message in (
         ((MAP, TOP_ROW[:2]), r"of its shape; got \(3, 3\) and \(2, 3\)"),

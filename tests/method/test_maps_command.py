@@ -9,13 +9,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from conftest import ROOT
 from small_split import CLASSES, Noise, few_steps, maps_in, net, write_voc
 
 from ribnb.__main__ import main
-from ribnb.core.voc import read_mask, write_mask
 from ribnb.data.labels import write_labels
 from ribnb.data.voc import VOCImages
 from ribnb.method.localization import localization_maps
@@ -70,25 +68,6 @@ def test_the_settings_are_those_of_the_variant_with_what_is_given(voc, variant):
     changes = {"iterations": 0, "scales": (1, 0.5), "loss_scales": (0.5,), "flood_share": None}
     settings = getattr(RIBSettings, variant or "released")(**changes)
     assert record["settings"] == settings.as_dict()
-
-
-def test_labels_may_come_from_masks_and_doubts_about_masks_are_said(voc, capsys):
-    masks, settings = voc / "SegmentationClass", ["iterations=0"]
-    masks.mkdir()
-    for index, name in enumerate(Noise().ids):
-        shape = Noise().image(index).size[::-1]
-        write_mask(masks / f"{name}.png", np.full(shape, 255, np.uint8))
-    assert main(words(voc, settings=settings)) == 0  # maps need no masks
-    assert (
-        "none of 9 masks shows a class: they hold nothing but 0 and 255" in capsys.readouterr().err
-    )
-    (voc / "labels.npz").unlink()
-    assert main(words(voc, settings=settings)) == 2
-    assert "of ribnb maps --labels-from masks" in capsys.readouterr().err
-    for path in masks.iterdir():
-        write_mask(path, np.minimum(read_mask(path), 2))
-    assert main(words(voc, "masks", settings, **{"labels-from": "masks"})) == 0
-    assert len(maps_in(voc.parent / "masks")) == 9
 
 
 # Images that fail -------------------------------------------------------------------------

@@ -92,20 +92,6 @@ def test_a_dilated_depthwise_convolution_has_the_plain_ones_gradients(kernel, di
         assert torch.equal(own(maps), plain(maps))
 
 
-def test_the_replaced_convolutions_are_those_that_dilate(lite0):
-    replaced = [n for n, m in lite0.backbone.named_modules() if isinstance(m, DilatedDepthwise)]
-    assert replaced == [f"blocks.{name}.conv_dw" for name in ("5.1", "5.2", "5.3", "6.0")]
-
-
-def test_parts_move_by_stage(lite0):
-    first, second = lite0.split(1)
-    moving = {id(weight) for weight in second.parameters()}
-    names = {n for n, weight in lite0.backbone.named_parameters() if id(weight) in moving}
-    assert {name.split(".")[0] for name in names} == {"blocks", "conv_head", "bn2"}
-    assert {name[:8] for name in names if name.startswith("blocks")} == {"blocks.5", "blocks.6"}
-    assert len([*first.parameters()]) + len(names) == len([*lite0.backbone.parameters()])
-
-
 @pytest.mark.parametrize(
     ("arch", "message"),
     [
@@ -238,15 +224,3 @@ def test_weights_of_another_length_or_shape_are_refused(tmp_path):
     for name in ("short", "other"):
         with pytest.raises(ValueError, match=f"{name}.pth do not fit {IN_PACKAGE}"):
             CAMNet(IN_PACKAGE, 5, weights=Path(tmp_path / f"{name}.pth"))
-
-
-def test_what_timm_cannot_fetch_is_said(monkeypatch):
-    def offline(*_, **options):
-        if options.get("pretrained"):
-            raise OSError("no network")
-        return original(*_, **options)
-
-    original = timm.create_model
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(OSError, match="weights of resnet18 could not be downloaded"):
-        CAMNet("timm/resnet18", 5, weights="imagenet")

@@ -20,14 +20,6 @@ def weights(net: DigitNet) -> torch.Tensor:
 # The net ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("side", [28, 56, 57])
-def test_last_feature_map_has_a_quarter_of_the_resolution(side):
-    net, images = DigitNet(num_classes=3), torch.rand(2, 1, side, side)
-    quarter = -(-side // 4)
-    assert net.features(images).shape == (2, 32, quarter, quarter)
-    assert net(images).shape == (2, 3)
-
-
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_a_black_image_gives_the_logits_0(pooling):
     black = torch.zeros(1, 1, 56, 56)

@@ -6,19 +6,15 @@ import pytest
 from small_batch import small_batch  # noqa: F401
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs Snakemake's Slurm plugin")
-COMMANDS = {  # a queue of files, each with the state of a job, which inherits nothing
+COMMANDS = {  # a queue of files, each with the state of a job; it is run at once, inherits nothing
     "sbatch": """
 for word; do case $word in --wrap=*) job=${word#--wrap=};; esac; done
-id=$$
 echo "$*" >> "$QUEUE.asked"
-echo RUNNING > "$QUEUE/$id"
-{
-    state=COMPLETED
-    env -i HOME="$HOME" PATH="$PATH" SLURM_JOB_ID=$id CUDA_VISIBLE_DEVICES=0 sh -c "$job" ||
-        state=FAILED
-    echo $state > "$QUEUE/$id"
-} > "$QUEUE.log" 2>&1 &
-echo $id
+state=COMPLETED
+env -i HOME="$HOME" PATH="$PATH" SLURM_JOB_ID=$$ CUDA_VISIBLE_DEVICES=0 sh -c "$job" > \\
+    "$QUEUE.log" 2>&1 || state=FAILED
+echo $state > "$QUEUE/$$"
+echo $$
 """,
     "scontrol": 'echo "MinJobAge = 300 sec"',  # so long squeue tells of a job that has ended
     "squeue": 'cd "$QUEUE" && for id in *; do echo "$id|$(cat "$id")"; done',

@@ -42,14 +42,6 @@ def test_a_row_has_chapter_seed_settings_metrics_and_origin():
     assert list(results_table(results)) == ["chapter", "seed", *numbers, *ORIGIN]
 
 
-def test_a_setting_hides_no_field_of_the_result():
-    """A result's threshold is the one that was chosen, the setting is GNDRP's."""
-    result = at("a", threshold=0.4, device="cuda:3")  # settings; the result's are 0.2 and CPU
-    table = results_table([result], by=["threshold", "settings.rib.threshold", "settings.device"])
-    assert table.loc[0, ["threshold", "device"]].tolist() == [0.2, "CPU"]
-    assert table.loc[0, ["settings.rib.threshold", "settings.device"]].tolist() == [0.4, "cuda:3"]
-
-
 def test_metrics_are_chosen_by_name_and_by_what_they_are_below():
     result = at("a", metrics={"b": {"x": 1, "y": 2}, "bb": 3, "a": 4, "images": 7})
     names = ["a", "b.x", "b.y"]

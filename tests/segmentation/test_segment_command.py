@@ -71,6 +71,10 @@ def test_a_net_is_trained_then_loaded_and_predicts_a_split(data, capsys):
     masks = sorted((output / "val" / "plain").glob("*.png"))
     assert [path.stem for path in masks] == ["b02", "b03", "b04"]
     assert read_mask(masks[0], 3).shape == (24, 24)
+    names = data / "ImageSets" / "Segmentation" / "val.txt"
+    names.write_text(names.read_text() + "\nb99")
+    assert main(arguments(data, "net", "--predict", "val")) == 1
+    assert "failed: b99: image b99 is missing" in capsys.readouterr().out
 
 
 def test_the_start_is_the_classifiers_and_the_heads_of_the_seed(data):
@@ -97,14 +101,6 @@ def test_arguments_that_make_no_sense_end_with_2(data, capsys):
         assert main(arguments(data, "net", *more)) == 2
         assert named in capsys.readouterr().err
         assert not (data.parent / "net" / RESULT).exists()
-
-
-def test_an_image_that_cannot_be_predicted_ends_with_1(data, capsys):
-    assert main(arguments(data, "net")) == 0
-    names = data / "ImageSets" / "Segmentation" / "val.txt"
-    names.write_text(names.read_text() + "\nb99")
-    assert main(arguments(data, "net", "--predict", "val")) == 1
-    assert "failed: b99: image b99 is missing" in capsys.readouterr().out
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -71,9 +71,8 @@ def test_a_net_is_trained_then_loaded_and_predicts_a_split(data, capsys):
     masks = sorted((output / "val" / "plain").glob("*.png"))
     assert [path.stem for path in masks] == ["b02", "b03", "b04"]
     assert read_mask(masks[0], 3).shape == (24, 24)
-    names = data / "ImageSets" / "Segmentation" / "val.txt"
-    names.write_text(names.read_text() + "\nb99")
-    assert main(arguments(data, "net", "--predict", "val")) == 1
+    (data / "ImageSets" / "Segmentation" / "more.txt").write_text("b02\nb99\n")
+    assert main(arguments(data, "net", "--predict", "more")) == 1
     assert "failed: b99: image b99 is missing" in capsys.readouterr().out
 
 

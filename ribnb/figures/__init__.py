@@ -4,7 +4,7 @@ Its ``title`` says what to see, a label what is measured, with its unit.
 """
 
 from ribnb.figures.ablations import differences, heat_map, setting_curves
-from ribnb.figures.animation import gradient_player, map_player
+from ribnb.figures.animation import gradient_player, map_player, player
 from ribnb.figures.pictures import (
     digit_scenes,
     gradient_map_rows,
@@ -15,7 +15,6 @@ from ribnb.figures.pictures import (
     pooling_by_hand,
 )
 from ribnb.figures.plots import (
-    changes_by_image,
     class_statistics,
     curves,
     grouped_bars,

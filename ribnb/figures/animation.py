@@ -30,6 +30,7 @@ _SCRIPT = """
   let timer = null;
   function show() {
     frames.forEach((frame, index) => { frame.hidden = index !== Number(slider.value); });
+    slider.setAttribute("aria-valuetext", frames[slider.value].alt);
   }
   function stop() { clearInterval(timer); timer = null; button.textContent = "Play"; }
   function advance() {
@@ -47,7 +48,7 @@ _SCRIPT = """
 })();
 """
 # Frames are drawn on white, so the player stays white in a dark page.
-_STYLE = "max-width:490px;margin:auto;padding:0.5em;background:white;color:black"
+_STYLE = "margin:auto;padding:0.5em;background:white;color:black"
 _numbers = itertools.count(1)
 
 
@@ -97,7 +98,7 @@ def _player(
     side: float,
     aspect: float = 1.0,
 ) -> HTML:
-    """Maps of several methods side by side, a frame a step; reads offline, in a page or on Colab.
+    """Maps of several methods side by side, a frame a step.
 
     ``draw`` draws a map, and gives the words under it; ``side`` is a panel's, in inches.
     """
@@ -110,24 +111,36 @@ def _player(
             axis.set_xlabel(draw(axis, values), fontsize=9)
         return figure
 
-    identity, images = f"ribnb-player-{next(_numbers)}", []
+    shown = {}
     for k, row in enumerate(zip(*maps.values(), strict=True)):
-        figure, jpeg = frame(k, row), io.BytesIO()
-        figure.savefig(jpeg, format="jpeg", dpi=72, pil_kwargs={"quality": 80})
-        shown = zip(maps, figure.axes, strict=True)
-        words = "; ".join(f"{name}, {axis.get_xlabel()}" for name, axis in shown)
-        text = html.escape(re.sub("[${}]", "", f"k = {k}; {words}"))  # for who does not see it
+        figure = frame(k, row)
+        pairs = zip(maps, figure.axes, strict=True)
+        words = "; ".join(f"{name}, {axis.get_xlabel()}" for name, axis in pairs)
+        shown[re.sub("[${}]", "", f"k = {k}; {words}")] = figure
+    return player(shown)
+
+
+def player(frames: Mapping[str, Figure], start: int = 0) -> HTML:
+    """Figures with a slider and a button that plays them; reads offline, in a page or on Colab.
+
+    ``frames`` is what a figure says, for who does not see it -> the figure, in order; the one with
+    the number ``start`` is shown first.
+    """
+    identity, images, width = f"ribnb-player-{next(_numbers)}", [], 0.0
+    for number, (words, figure) in enumerate(frames.items()):
+        picture, width = io.BytesIO(), figure.get_figwidth()
+        figure.savefig(picture, format="webp", dpi=144, pil_kwargs={"quality": 70})
         # Jupyter Book dims pictures on a dark page, except those of the class dark-light.
         images.append(
-            '<img class="dark-light" src="data:image/jpeg;base64,'
-            f'{base64.b64encode(jpeg.getvalue()).decode()}" alt="{text}" '
-            f'style="max-width:100%"{" hidden" if k else ""}>'
+            '<img class="dark-light" src="data:image/webp;base64,'
+            f'{base64.b64encode(picture.getvalue()).decode()}" alt="{html.escape(words)}" '
+            f'style="width:100%"{"" if number == start else " hidden"}>'
         )
     return HTML(
-        f'<div class="ribnb-player" id="{identity}" style="{_STYLE}">{"".join(images)}'
-        '<div style="display:flex;gap:0.8em;align-items:center">'
+        f'<div class="ribnb-player" id="{identity}" style="max-width:{90 * width:.0f}px;{_STYLE}">'
+        f'{"".join(images)}<div style="display:flex;gap:0.8em;align-items:center">'
         '<button type="button" style="min-width:4.5em">Play</button>'
-        f'<input type="range" min="0" max="{len(images) - 1}" value="0" step="1" '
+        f'<input type="range" min="0" max="{len(images) - 1}" value="{start}" step="1" '
         'aria-label="step" style="flex:1"></div></div>'
         f"<script>{_SCRIPT.replace('ID', identity)}</script>"
     )

@@ -198,26 +198,6 @@ def grouped_bars(
 
 
 @styled_figure
-def changes_by_image(changes: Mapping[str, ArrayLike], xlabel: str, title: str) -> Figure:
-    """A histogram of each method's change against the CAM, image by image: (images,)."""
-    figure, axes = plt.subplots(
-        1, len(changes), figsize=(3.1 * len(changes), 2.8), sharey=True, squeeze=False
-    )
-    reach = max(1.0, *(np.abs(values).max() for values in changes.values()))
-    bins = np.linspace(-reach, reach, 32)  # 0 is the middle of a bin
-    for axis, (name, look) in zip(axes[0], looks(changes).items(), strict=True):
-        values = np.asarray(changes[name])
-        axis.hist(values, bins, color=look.color, alpha=0.8)
-        axis.axvline(0, color="black", linewidth=0.8)
-        words = f"{name}: {(values > 0).mean():.0%} better, {(values < 0).mean():.0%} worse"
-        axis.set_title(words, fontsize=9)
-        axis.set_xlabel(xlabel)
-    axes[0, 0].set_ylabel("images")
-    figure.suptitle(title)
-    return figure
-
-
-@styled_figure
 def iou_by_class(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """A row for each class: one mark for each kind of maps, joined.
 

@@ -86,7 +86,6 @@ STATISTICS = {
     "hgr_curves": (dict.fromkeys("abcd", RATIOS), "step $k$", TITLE, None, 2),
     "scores_of_methods": (NETS, "seed mIoU (%)", TITLE),
     "grouped_bars": (CLASSES, "IoU (%)", TITLE),
-    "changes_by_image": ({"GAP": [-1.0, 2, 3], "GNDRP": [5.0, 0, -7]}, "change (points)", TITLE),
     "iou_by_class": (CLASSES, TITLE),
     "class_statistics": (torch.eye(3, dtype=torch.uint8), ("owl", "cat", "bus")),
     "setting_curves": (runs(), *CURVE),
@@ -133,7 +132,7 @@ def without(frame: pd.DataFrame, **point) -> pd.DataFrame:
 
 def test_every_figure_is_covered_here():
     shown = {name for name, each in vars(figures).items() if callable(each)}
-    assert shown == {*CALLS, "map_player", "gradient_player"}
+    assert shown == {*CALLS, "map_player", "gradient_player", "player"}
 
 
 @pytest.mark.parametrize("name", CALLS)

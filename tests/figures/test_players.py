@@ -22,7 +22,7 @@ def test_a_player_has_a_picture_a_step_which_says_what_it_shows_and_shows_the_fi
     tags = re.findall(r"<img [^>]*>", html)
     assert [tag.endswith(" hidden>") for tag in tags] == [False, True, True]
     pictures = [base64.b64decode(re.search(r"base64,([^\"]+)", tag)[1]) for tag in tags]
-    assert len(set(pictures)) == 3 and all(one.startswith(b"\xff\xd8") for one in pictures)
+    assert len(set(pictures)) == 3 and all(one[8:12] == b"WEBP" for one in pictures)
     assert re.findall(r'alt="([^"]*)"', html) == [
         f"k = {k}; RIB, mean on the object: {k / 2:.2f}; L_BCE, mean on the object: 0.00"
         for k in range(3)
@@ -31,11 +31,19 @@ def test_a_player_has_a_picture_a_step_which_says_what_it_shows_and_shows_the_fi
 
 
 def test_a_player_has_a_button_and_a_slider_and_asks_for_nothing_from_elsewhere():
-    html = re.sub(r"data:image/jpeg;base64,[^\"]+", "", play_maps())
+    html = re.sub(r"data:image/webp;base64,[^\"]+", "", play_maps())
     assert ">Play</button>" in html
     (slider,) = re.findall(r'<input type="range"[^>]*>', html)
     assert 'min="0" max="2"' in slider and "aria-label=" in slider
     assert not re.search(r"https?:|//[a-z]|src=\"[^\"]|<link|import ", html)
+
+
+def test_a_player_of_any_figures_begins_where_it_is_told():
+    shown = {f"tau = {k}": plt.Figure(figsize=(1, 1)) for k in range(3)}
+    html = figures.player(shown, start=1).data
+    assert re.findall(r'alt="([^"]*)"', html) == [*shown] and 'value="1"' in html
+    hidden = [tag.endswith(" hidden>") for tag in re.findall(r"<img [^>]*>", html)]
+    assert hidden == [True, False, True]
 
 
 def test_two_players_on_one_page_do_not_meet():

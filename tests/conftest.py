@@ -85,7 +85,7 @@ class Reader:
 
     def __init__(self, tab, site: str):
         self.tab, self.site, self.problems = tab, site, []
-        tab.set_default_timeout(15_000)
+        tab.set_default_timeout(60_000)
         tab.on("console", self._console)
         tab.on("pageerror", lambda error: self.problems.append(f"error in a script: {error}"))
         tab.on("request", self._request)

@@ -14,7 +14,6 @@ from split_runs import code_cells, run_chapter
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS
 from ribnb.core.settings import SECTIONS, flat, for_chapter, merged, nested, read_settings_file
-from ribnb.data.digits import REGIONS
 from ribnb.method import RIBSettings, adapt
 from ribnb.method.bottleneck import gradient_maps
 from ribnb.method.losses import rib_loss
@@ -131,11 +130,5 @@ def test_the_loop_as_written_in_its_chapter_is_adapt():
 def test_on_mnist_the_rib_loss_brings_the_shape_back():
     """That the last layer drops it is in the book's results of MNIST."""
     given = {"digits": "mnist", "data_root": str(REAL), "seeds": 1, "num_images": 1000}
-    metrics = run_chapter("rib_loss", None, **given, num_adapted=40, iterations=4)["metrics"]
-
-    def best_rise(loss: str) -> float:
-        shape, background = (metrics[loss][region] for region in REGIONS[1:])
-        return max(s for s, b in zip(shape, background, strict=True) if b < 0.1) - shape[0]
-
-    assert len(metrics["rib"]["background"]) == 5
-    assert best_rise("rib") > best_rise("bce")
+    run = run_chapter("rib_loss", None, **given, num_adapted=40, iterations=6)  # asserts it
+    assert len(run["metrics"]["rib"]["background"]) == 7

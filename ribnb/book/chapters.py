@@ -142,7 +142,7 @@ def finish(run: Run, metrics: Mapping[str, Any], **fields: Any) -> dict[str, Any
 
 
 def book_ablations(
-    folder: str | Path, batch: str = ""
+    results: str | Path | Published, batch: str = ""
 ) -> tuple[Published, dict[str, AblationResults]]:
     """What a folder of results holds, and what is there for each of the book's ablations.
 
@@ -158,7 +158,8 @@ def book_ablations(
             )
 
     planned = read_ablations(below / (batch or "ablations"), CHAPTERS, settings_of)
-    published = Published.read(folder, CHAPTERS)
+    read = isinstance(results, Published)
+    published = results if read else Published.read(results, CHAPTERS)
     return published, {name: published.of(ablation) for name, ablation in planned.items()}
 
 

@@ -90,18 +90,19 @@ class Functions:
         except (ImportError, AttributeError, ValueError) as error:
             loaded = sys.modules.get(module)
             there = dir(loaded) if loaded else [each.name for each in pkgutil.iter_modules()]
-            hint = _near(attribute if loaded else module, there)
+            hint = nearest(attribute if loaded else module, there)
             if module == "__main__":
                 hint = "; what a notebook defines is there only: write it into a file"
             raise ValueError(f"{name!r} cannot be had: {error}{hint}") from error
         known = [*self.known, *sorted(group.names), *self.others]
         raise ValueError(
             f"{name!r} is none of the {self.kind} {', '.join(known)}, and no function of your own, "
-            f"which is given as 'module:function'{_near(name, known)}"
+            f"which is given as 'module:function'{nearest(name, known)}"
         )
 
 
-def _near(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """A hint for the end of a message; empty where nothing known is near."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

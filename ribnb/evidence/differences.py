@@ -16,11 +16,10 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from ribnb.scores.iou import mean_iou
+from ribnb.scores.iou import MARGIN, mean_iou
 
 HIGHER, LOWER, SAME, UNDECIDED = "higher", "lower", "no difference", "undecided"
 LEAST_SEEDS = 3
-MARGIN = 1.0  # points of mIoU; what a reader would still call the same
 RULE = f"""\
 There is {SAME} between two sides if the 95 % interval over images and the difference of every \
 seed lie within {MARGIN:g} point on either side of 0. Else the first side is {HIGHER} if all of \

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ribnb.figures.style import BLUE, METHODS, legend_below, looks, styled_figure, whole_ticks
+from ribnb.scores.iou import MARGIN
 
 NAMES = {  # column -> how a reader knows it
     "iterations": "RIB steps K",
@@ -105,19 +106,19 @@ def heat_map(frame: pd.DataFrame, x: str, y: str, value: str, title: str) -> Fig
 
 
 @styled_figure
-def differences(rows: Iterable[Mapping[str, Any]], title: str, same: float = 1.0) -> Figure:
+def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     """A row for each comparison: its difference, the interval over images, each seed as a dot.
 
     Full marks have an interval without 0. A row has a ``label``, and ``difference``, ``low``,
-    ``high`` in points and the list ``by_seed``, unless there is no result. Within ``same`` points
-    of 0 a reader would see no difference; that zone is grey.
+    ``high`` in points and the list ``by_seed``, unless there is no result. The zone where a
+    reader would see no difference is grey.
     """
     frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
     labels = [textwrap.fill(label, 38) for label in frame["label"]]
     height = sum(0.33 + 0.16 * label.count("\n") for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
-    axis.axvspan(-same, same, color="#EEEEEE", zorder=0)
+    axis.axvspan(-MARGIN, MARGIN, color="#EEEEEE", zorder=0)
     found = frame.dropna(subset="difference")
     clear = (found["low"] > 0) | (found["high"] < 0)
     for full, label in ((True, "interval without 0"), (False, "interval with 0")):

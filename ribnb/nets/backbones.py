@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ribnb.core.devices import evaluation
 from ribnb.core.files import digest
-from ribnb.core.own import Functions
+from ribnb.core.own import Functions, nearest
 from ribnb.data.views import IMAGENET_COLOURS, Normalization
 
 TIMM = "timm/"  # before the name of one of timm's nets
@@ -40,8 +39,7 @@ def known_architecture(arch: Any) -> str:
         return BACKBONES.text(arch)
     timm, name = timm_library(), arch.removeprefix(TIMM)
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
-        hint = f"; did you mean {TIMM}{near[0]}?" if near else ""
+        hint = nearest(arch, [TIMM + each for each in timm.list_models()])
         raise ValueError(f"timm {timm.__version__} has no net {name!r}{hint}")
     return arch
 

@@ -95,7 +95,7 @@ def test_a_dilated_depthwise_convolution_has_the_plain_ones_gradients(kernel, di
 @pytest.mark.parametrize(
     ("arch", "message"),
     [
-        ("timm/tf_efficientnet_lite9", "no net 'tf_efficientnet_lite9'; did you mean timm/tf_eff"),
+        ("timm/tf_efficientnet_lite9", "no net 'tf_efficientnet_lite9'; did you mean 'timm/tf_eff"),
         ("timm/vgg11", "vgg11 has no output stride of 16 to give"),
         ("timm/vit_tiny_patch16_224", "vit_tiny_patch16_224 has no output stride"),
         ("timm/mobilenetv3_small_100", "mobilenetv3_small_100 has no output stride"),

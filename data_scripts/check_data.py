@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 from functools import partial
@@ -113,7 +114,7 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
     findings = run_jobs(partial(look, voc, class_names, quick), files, workers)
     found = dict(zip(files, progress(findings, "files", len(files)), strict=True))
 
-    rows = {folder: Row(len(names[folder])) for folder in SUFFIXES}
+    rows = {folder: Row(len(names[folder]), doubts=others(voc / folder)) for folder in SUFFIXES}
     wrong_size = set()
     for (folder, name), (fault, size, _) in found.items():
         row, image, stored = rows[folder], *found.get((IMAGES, name), NOTHING)[1:]
@@ -162,6 +163,22 @@ def check(root: str | Path, quick: bool = False, workers: int = 1) -> tuple[Path
         if name not in ids_of or not row.there:
             row.missing = max(0, (row.expected or 0) - row.there)
     return voc, rows
+
+
+def others(folder: Path) -> list[str]:
+    """Files of a folder that nobody reads: of other endings, or of a name that is there twice."""
+    files = [path for path in folder.glob("*") if path.is_file() and path.name[0] != "."]
+    suffixes = SUFFIXES[folder.name]
+    unread = [path.name for path in files if path.suffix not in suffixes]
+    counts = Counter(path.stem for path in files if path.suffix in suffixes)
+    twice = [name for name, count in counts.items() if count > 1]
+    found = {
+        "have another ending than " + ", ".join(suffixes): unread,
+        "are there with two endings, of which the first of these is read": twice,
+    }
+    return [
+        f"{len(names)} files {what}, such as {min(names)}" for what, names in found.items() if names
+    ]
 
 
 def compared(

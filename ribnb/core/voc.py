@@ -80,8 +80,8 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
     """A mask: 0 background, class_id + 1, 255 ignored.
 
     A grey of any depth and an entry of a palette are the mask's value. Colours count where they
-    are VOC's: of a file without palette, and of a palette that has them in another order, as image
-    programs leave it, which a warning says.
+    are VOC's: of a file without palette, and of a palette that has them in another order, or the
+    greys of a mask, as image programs leave it, which a warning says.
 
     Args:
         path: a PNG.
@@ -104,8 +104,13 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
         known = (classes >= 0).all()
         if not coloured:  # a palette's 255 in another colour is still what is ignored
             known &= len({*classes}) == len(used) and (classes == used)[used == IGNORED].all()
-        if coloured and not known and (colours == colours[:, :1]).all():
-            known, classes = True, colours[:, 0]
+        if not known and (colours == colours[:, :1]).all():
+            greys, own = colours[:, 0], {*colours[:, 0].tolist()}
+            valid = {*range((num_classes or len(CLASS_NAMES)) + 1), IGNORED}
+            # a palette of nothing but what is used was made of a mask of greys
+            made = len(own) == len(used) == used[-1] + 1 and not palette[len(used) :].any()
+            if coloured or (made and own <= valid and own - {0, IGNORED}):
+                known, classes = True, greys
         if coloured and not known:
             other = tuple(colours[classes < 0][0].tolist())
             raise ValueError(
@@ -115,8 +120,8 @@ def read_mask(path: str | Path, num_classes: int | None = None) -> UInt8[ndarray
         if known and (classes != used).any():
             if not coloured:
                 warnings.warn(
-                    "masks whose palette has VOC's colours in another order are read by their "
-                    f"colours, such as {path}",
+                    "masks whose palette has VOC's colours, or greys, in another order are read "
+                    f"by these, such as {path}",
                     stacklevel=2,
                 )
             table = np.zeros(len(palette), np.uint8)

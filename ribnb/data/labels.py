@@ -91,8 +91,8 @@ def image_labels(
     for row, image_id in enumerate(ids):
         path = folder / "Annotations" / f"{image_id}.xml"
         try:
-            for item in _annotation(path).findall("object"):  # not parts of one
-                name = item.findtext("name", "").strip()
+            for item in _annotation(path).findall("{*}object"):  # not parts of one
+                name = item.findtext("{*}name", "").strip()
                 if name not in class_names:
                     known = f"{', '.join(class_names)}; classes.txt may name others"
                     raise ValueError(f"unknown class {name!r}; known: {known}")
@@ -101,7 +101,8 @@ def image_labels(
             raise FileNotFoundError(
                 f"image {image_id} has no annotation: there is no file {path}; "
                 'labels_from="masks" takes the labels from the masks (of a chapter '
-                "-p data.labels_from=masks, of ribnb maps --labels-from masks)"
+                "-p data.labels_from=masks, of ribnb maps --labels-from masks), and "
+                "ribnb.data.write_labels makes labels.npz of a table"
             ) from None
         except (ElementTree.ParseError, ValueError) as error:
             raise ValueError(
@@ -118,7 +119,10 @@ def _annotation(path: Path) -> ElementTree.Element:
         text = data.decode(declared[1].decode()) if declared else read_text(path)
     except LookupError:  # such as utf8mb4
         text = read_text(path)
-    return ElementTree.fromstring(text.removeprefix("\ufeff"))
+    root = ElementTree.fromstring(text.removeprefix("\ufeff"))
+    if not re.fullmatch(r"({.*})?annotation", root.tag):
+        raise ValueError(f"it is no annotation of VOC's: it begins with <{root.tag}>")
+    return root
 
 
 # Labels and masks -------------------------------------------------------------------------

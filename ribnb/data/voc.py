@@ -16,6 +16,7 @@ import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import ExifTags, Image, ImageOps
+from pydantic import field_validator
 from torch import Tensor
 
 from ribnb.core.files import read_text
@@ -125,7 +126,7 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
             )
     if names and all(re.match(r"\d+[\s:,;]", name) for name in names):
         raise ValueError(f"{path} has numbers before the classes, as in {names[0]!r}; delete them")
-    if not 1 <= len(set(names)) == len(names) < IGNORED:
+    if not 1 <= len(set(names)) == len(names) < IGNORED or "," in names[0] * (len(names) == 1):
         raise ValueError(
             f"{path} must hold 1 to {IGNORED - 1} different class names, one a line and without "
             "background"
@@ -305,6 +306,11 @@ class DataSettings(Settings):
 
     labels_from: Literal["annotations", "masks"] = setting("annotations", "the images' labels")
     classes: tuple[str, ...] = setting((), "these alone, the others are background; none: all")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _between_commas(cls, value: Any) -> Any:
+        return tuple(re.split(", *", value.strip("[ ]"))) if isinstance(value, str) else value
 
     @classmethod
     def identity_of(cls, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -133,7 +134,8 @@ def classifier_of_others(path: str | Path) -> tuple[str, str, dict[str, Tensor]]
     Raises:
         ValueError: no whole state dict, or one of neither IRN's, RIB's nor torchvision's names.
     """
-    state = {n.removeprefix("module."): v for n, v in read_state_dict(path).items()}
+    wrapped = r"^((module|model|net)\.)+"  # as by DataParallel or Lightning
+    state = {re.sub(wrapped, "", n): v for n, v in read_state_dict(path).items()}
     body, head = split_head(state)
     whose, layer = "torchvision", head.get("fc.weight")
     if "classifier.weight" in head:

@@ -124,7 +124,7 @@ def checkpoint_metadata(path: str | Path, kind: str | None = None) -> dict[str, 
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole, no checkpoint, or not of the ``kind`` asked for.
     """
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"there is no {kind or 'checkpoint'} at {path}")
     if of_torch(path):
         raise ValueError(
@@ -158,7 +158,7 @@ def of_torch(path: str | Path) -> bool:
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """A state dict from a ``.safetensors`` file or one of torch's, without running any pickle.
 
-    Of a training's state, which holds it as ``state_dict`` or ``model``, it is that.
+    Of a training's state, which holds it as ``state_dict``, ``model`` or both, it is that.
     """
     path = Path(path)
     if not path.exists():
@@ -176,7 +176,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # unpickling raises its own kinds
         raise ValueError(f"{path} is no whole file of weights ({error})") from error
-    for name in ("state_dict", "model"):
+    for name in ("state_dict", "model_state_dict", "model"):
         state = state[name] if isinstance(state.get(name), Mapping) else state
     if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
         raise ValueError(f"{path} is no state dict of names and tensors")

@@ -24,6 +24,7 @@ from ribnb.core.settings import (
     Settings,
     SettingsError,
     as_mapping,
+    flat,
     for_chapter,
     merged,
     nested,
@@ -140,9 +141,10 @@ class Job:
         own = folder / self.name
         made = {name: str(folder / job.name / file) for name, (job, file) in self.made.items()}
         own.mkdir(parents=True, exist_ok=True)
-        its = self.settings.as_dict()  # texts as they were written, which JSON would not keep
-        given = {k: its[k] if isinstance(its.get(k), str) else v for k, v in self.given.items()}
-        parameters = merged(given, nested(made), {"output_dir": str(own)})
+        its = flat(self.settings.as_dict())  # texts as they were written; JSON would not keep them
+        values = flat(self.given).items()
+        given = {k: its[k] if isinstance(its.get(k), str | list) else v for k, v in values}
+        parameters = merged(nested(given), nested(made), {"output_dir": str(own)})
         write_json(own / PARAMETERS, parameters)
 
 

@@ -63,7 +63,8 @@ def reader(
         try:
             if kind == DICTIONARIES:
                 return _of_dictionary(path, allow_pickle)
-            maps = np.load(path, allow_pickle=False)
+            with open(path, "rb") as file:
+                maps = np.lib.format.read_array(file, allow_pickle=False)
             if maps.shape[:-2] != (len(names),):
                 raise ValueError(
                     f"its shape is {maps.shape}, and not (C, H, W) with one map for each of the "
@@ -88,6 +89,11 @@ def _of_dictionary(path: Path, allow_pickle: bool) -> dict[str, Any]:
         raise ValueError("it does not hold keys and high_res")
     keys, maps = _numbers(found["keys"]), _numbers(found["high_res"])
     padded = keys.shape == (len(maps) + 1,) and keys[0] == 0  # with the background
+    if keys.shape == (len(maps),) and 0 in keys[:1] and 0 < maps[0].min() == maps[0].max() < 1:
+        raise ValueError(
+            "its first map is the same everywhere, as a background's score: leave the "
+            "background's map out, and its key 0 may stay"
+        )
     return {"class_ids": keys[1:] - 1 if padded else keys, "high_res": maps}
 
 

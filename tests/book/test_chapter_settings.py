@@ -180,6 +180,8 @@ def test_the_hashes_are_those_that_stored_results_have():
 def test_some_classes_are_another_run():
     some = on_voc("voc_rib", **{"data.classes": ["cat", "dog"]})
     assert some.identity()["data"]["classes"] == ["cat", "dog"]
+    for text in ("cat,dog", "[cat, dog]"):
+        assert on_voc("voc_rib", **{"data.classes": text}) == some
     assert some.hash() != on_voc("voc_rib").hash()
 
 

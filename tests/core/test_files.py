@@ -188,7 +188,10 @@ def test_vocs_colours_count_where_there_is_no_palette_or_one_in_another_order(tm
     assert np.array_equal(read_mask(path, 20), mask)
     colours.quantize(8).save(path)
     assert not np.array_equal(np.array(Image.open(path)), mask)
-    with pytest.warns(UserWarning, match=r"in another order are read by their colours, .*one\.png"):
+    with pytest.warns(UserWarning, match=r"in another order are read by these, such as .*one\.png"):
+        assert np.array_equal(read_mask(path, 20), mask)
+    Image.fromarray(mask).quantize(8).save(path)
+    with pytest.warns(UserWarning, match=r"or greys, in another order are read by these"):
         assert np.array_equal(read_mask(path, 20), mask)
     colours.convert("P").save(path)  # Pillow's own palette
     with pytest.raises(ValueError, match=r"there are 20 classes; .* have VOC's colours in its pal"):

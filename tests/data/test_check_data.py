@@ -98,6 +98,11 @@ def test_a_damaged_list_is_named_and_damage_that_no_list_needs_does_no_harm(voc)
     _, rows = check(voc)
     assert rows["JPEGImages"].unreadable == 1
     assert unfit(rows) == []
+    (voc / "JPEGImages" / f"{VAL[0]}.png").write_bytes(b"")
+    (voc / "SegmentationClass" / "a.tif").write_bytes(b"")
+    _, rows = check(voc)
+    assert "are there with two endings" in rows["JPEGImages"].doubts[0]
+    assert "another ending than .png, .PNG, such as a.tif" in rows["SegmentationClass"].doubts[0]
     path = voc / "ImageSets" / "Segmentation" / "val.txt"
     path.write_text(path.read_text() + f"{VAL[0]}\n")
     assert unfit(check(voc)[1]) == ["val"]

@@ -103,6 +103,9 @@ def test_greys_of_no_known_range_are_refused(voc, values):
     "line", ["_background_", "__ignore__", "0\tbackground", "BG", "background:0,0,0::"]
 )
 def test_a_background_among_the_classes_is_refused(voc, line):
+    (voc / "classes.txt").write_text("cat, dog\n")
+    with pytest.raises(ValueError, match="class names, one a line"):
+        class_names_of(voc)
     (voc / "classes.txt").write_text(f"{line}\ncat\n")
     with pytest.raises(ValueError, match=re.escape(f"classes.txt names {line!r}, which is no")):
         class_names_of(voc)
@@ -123,6 +126,13 @@ def test_annotations_of_any_encoding_are_read_or_named(voc, encoding, declared):
     else:
         with pytest.raises(ValueError, match=rf"{TRAIN[0]} cannot be read: .*no text in UTF-8"):
             _ = images.labels
+
+
+@pytest.mark.parametrize("tag", ["html", "annotations"])
+def test_xml_that_is_no_annotation_is_no_image_without_objects(voc, tag):
+    (voc / "Annotations" / f"{TRAIN[0]}.xml").write_text(f"<{tag}><object/></{tag}>")
+    with pytest.raises(ValueError, match=rf"{TRAIN[0]} cannot be read: .*begins with <{tag}>"):
+        _ = VOCImages(voc, "train").labels
 
 
 # Names -------------------------------------------------------------------------------------

@@ -127,12 +127,14 @@ def test_weights_of_irn_and_rib_are_read_and_named(others, rename):
         load_classifier(path, num_classes=20)
 
 
-def test_weights_of_torchvision_are_read_also_out_of_a_trainings_state(others):
+@pytest.mark.parametrize(("key", "prefix"), [("state_dict", "model."), ("model_state_dict", "")])
+def test_weights_of_torchvision_are_read_also_out_of_a_trainings_state(others, key, prefix):
     net, saved = others
     path = saved(str)
     state = torch.load(path)
     state["fc.weight"] = state.pop("classifier.weight").flatten(1)
-    torch.save({"epoch": 3, "state_dict": {**state, "fc.bias": torch.ones(3)}}, path)
+    state = {f"{prefix}{n}": v for n, v in {**state, "fc.bias": torch.ones(3)}.items()}
+    torch.save({"epoch": 3, key: state}, path)
     with pytest.warns(UserWarning, match="by the names of torchvision; its 3 classes"):
         back = load_classifier(path, "resnet18")
     assert same(back.backbone, net.backbone) and back.bias.tolist() == [1, 1, 1]

@@ -183,10 +183,12 @@ def test_a_job_gets_names_as_they_were_typed_and_the_home_folder(tmp_path, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     path = tmp_path / "my settings.yml"
     path.write_text(
-        "data_root: ~/a b\nsplit: 1.10\nbatch: {folder: ~/2012, stages: [voc_classifier]}"
+        "data_root: ~/a b\nsplit: 1.10\ndata: {training_split: 1e5, classes: [1.10]}\n"
+        "batch: {folder: ~/2012, stages: [voc_classifier]}"
     )
     batch = read_batch(path)
     (job,) = batch.jobs.values()
     given = parameters(job, batch.folder)
     assert (given["data_root"], given["split"]) == (str(tmp_path / "a b"), "1.10")
+    assert given["data"] == {"training_split": "1e5", "classes": ["1.10"]}
     assert given["output_dir"] == str(tmp_path / "2012" / job.name)

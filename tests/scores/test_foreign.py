@@ -132,6 +132,10 @@ FAULTS = {  # high_res, or all, of a file, and why it is left out
     "another size": (np.ones((1, 6, 8)), "predicted (6, 8), the truth (24, 32)"),
     "no numbers": (np.full((1, *SIZE), np.nan), "must lie in [0, 1]"),
     "no high_res": ({"keys": ONE, "cam": WHOLE}, "it does not hold keys and high_res"),
+    "the background's map": (
+        {"keys": np.array([0, 1]), "high_res": np.concatenate([WHOLE / 3, WHOLE])},
+        "leave the background's map out",
+    ),
     "other classes": ({"keys": ONE + 3, "high_res": WHOLE}, "0 ... 2; got [3]"),
 }
 

@@ -50,7 +50,8 @@ def cam_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> in
 def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> dict[str, int]:
     """FLOPs of the parts of an adaptation that does not stop early; their sum is the image's.
 
-    The image has (H, W) pixels; the others are crops, so ``crop_size`` must not be 0.
+    The image has (H, W) pixels; the others are crops, so ``crop_size`` must not be 0. A pool's
+    frozen passes, once for all images, are not in it.
     """
     looks = max(settings.iterations + settings.last_map, 1)
     updates = settings.num_updates
@@ -64,7 +65,7 @@ def rib_flops(model: CAMNet, size: tuple[int, int], settings: RIBSettings) -> di
     return {
         "frozen_target": sum(frozen for frozen, _, _ in views),
         "moving_target": looks * sum(moving for _, moving, _ in views),
-        "frozen_batch": updates * batch[0],
+        "frozen_batch": updates * batch[0] * (settings.others == "fresh"),
         "moving_batch": updates * batch[1],
         "backward": updates * (batch[2] + sum(backward for _, _, backward in in_loss)),
     }

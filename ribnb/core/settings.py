@@ -57,14 +57,13 @@ def said_of(where: Any) -> Iterator[None]:
         raise SettingsError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
-def setting(default: Any, meaning: str, *, identity: bool = True, **limits: Any) -> Any:
+def setting(default: Any, meaning: str, *, identity: bool | None = True, **limits: Any) -> Any:
     """A field of ``Settings``: default, meaning with unit or range and source, pydantic's limits.
 
     ``identity`` is False for what does not change the result (a folder, a device) and so stays out
-    of the settings' hash.
+    of the settings' hash; None for what came later, and stays out of it where it is the default.
     """
-    extra = {"identity": identity}
-    return Field(default, description=meaning, json_schema_extra=extra, **limits)
+    return Field(default, description=meaning, json_schema_extra={"identity": identity}, **limits)
 
 
 class Settings(BaseModel):
@@ -134,7 +133,8 @@ class Settings(BaseModel):
         """What of these values, as ``as_dict`` gives them, changes the result."""
         result = {}
         for name, field in cls.model_fields.items():
-            if name in values and field.json_schema_extra["identity"]:
+            kept = field.json_schema_extra["identity"]
+            if name in values and (values[name] != field.default if kept is None else kept):
                 group = _group_class(cls, name)
                 result[name] = group.identity_of(values[name]) if group else values[name]
         return result

@@ -19,7 +19,9 @@ from ribnb.method.settings import RIBSettings
 from ribnb.nets.backbones import folded
 from ribnb.nets.cam_net import CAMNet
 
-Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]  # the other images and their labels
+# The other images, or their frozen features (b, D, h, w), and their labels.
+COLOURS = 3  # channels of an image
+Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
 
 
 @dataclass
@@ -112,8 +114,9 @@ def adapt(
         views: for each of ``settings.scales``, (2, 3, h, w), normalised: the resized image and
             its left-right flip; (1, 3, h, w) with ``flip=False``. The first has the image's size.
         labels: (C,) in {0, 1}.
-        batches: for each update, the other images (b, 3, H, W), normalised, and their labels
-            (b, C); b may be 0. Taken one at a time and only when needed.
+        batches: for each update, the other images (b, 3, H, W), normalised, or what
+            ``frozen_pass`` makes of them, and their labels (b, C); b may be 0. Taken one at a
+            time and only when needed.
         settings: how. With ``iterations=0`` there are no steps, and M is the CAM.
         trace: keep every step, and skip nothing: without ``last_map`` this also makes the update
             that no map looks at, and takes its batch. The maps are the same.
@@ -191,6 +194,21 @@ def _check(model: CAMNet, views: Sequence[Tensor], labels: Tensor, settings: RIB
         )
 
 
+def frozen_pass(
+    frozen: nn.Module, device: torch.device, precision: str
+) -> Callable[[Float[Tensor, "b 3 H W"]], Float[Tensor, "b D h w"]]:
+    """What frozen stages, in eval mode, make of images; batch norm is folded into them."""
+    stages = folded(frozen)
+
+    def features(images: Tensor) -> Tensor:
+        images = images.to(device, non_blocking=True)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), autocast(precision, device):
+            return stages(images)
+
+    return features
+
+
 class _Walk:
     """The network on its way from theta_0, and the image it walks for."""
 
@@ -214,9 +232,8 @@ class _Walk:
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
-        # The frozen stages never move: batch norm is folded in, and the target passes once.
-        self.frozen_stages = folded(frozen)
-        self.frozen = [self.frozen_features(view) for view in views]
+        self.frozen_features = frozen_pass(frozen, self.device, settings.precision)
+        self.frozen = [self.frozen_features(view) for view in views]  # they never move: once
 
     def look(self, step: Step) -> Tensor | None:
         """theta_k's maps and logits into ``step``; the loss's (rows, C) logits, None if flooded.
@@ -264,7 +281,9 @@ class _Walk:
         losses = [loss.detach()]
         if len(images):
             labels = labels.to(self.device, non_blocking=True)
-            class_maps = self.class_maps(self.frozen_features(images))
+            known = images.shape[1] != COLOURS
+            frozen = images.to(self.device) if known else self.frozen_features(images)
+            class_maps = self.class_maps(frozen)
             _require_finite(class_maps.isfinite(), f"the batch's class maps at step {step.k}")
             step.batch_logits = self.logits(class_maps)
             loss = self.loss(step.batch_logits, labels, step.k)
@@ -280,12 +299,6 @@ class _Walk:
         if not math.isfinite(total):
             raise FloatingPointError(f"the loss at step {step.k} is {total}")
         return total
-
-    def frozen_features(self, images: Tensor) -> Tensor:
-        images = images.to(self.device, non_blocking=True)
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), autocast(self.settings.precision, self.device):
-            return self.frozen_stages(images)
 
     def class_maps(self, frozen: Tensor) -> Tensor:
         with autocast(self.settings.precision, self.device):

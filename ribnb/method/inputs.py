@@ -64,16 +64,27 @@ class AdaptationInputs(Dataset):
         They are ``settings.num_others`` of the candidates, or as many as there are, none twice,
         each in a random view. ValueError if views differ in size, as ``crop_size=0`` may leave it.
         """
-        none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
         if not self.settings.num_others:  # drawing nobody takes time too
-            return none, {}
+            return self.crops([], np.random.default_rng())
+        generator, chosen = self.draw(target, step, self.candidates(target))
+        return self.crops(chosen, generator)
+
+    def draw(
+        self, target: int, step: int, candidates: Int[ndarray, " n"]
+    ) -> tuple[np.random.Generator, Int[ndarray, " b"]]:
+        """Those of the candidates that a step looks at, and the generator that drew them."""
         generator = np.random.default_rng([self.settings.seed, target, step])
-        candidates = self.candidates(target)
         size = min(self.settings.num_others, len(candidates))
-        chosen = generator.choice(candidates, size, replace=False)
+        return generator, generator.choice(candidates, size, replace=False)
+
+    def crops(
+        self, chosen: Sequence[int], generator: np.random.Generator
+    ) -> tuple[Batch, dict[str, str]]:
+        """A random view of each of these images, as ``batch`` gives them."""
+        none = torch.zeros(0, 3, 1, 1), torch.zeros(0, len(self.images.class_names))
         items, unreadable = [], {}
         with seeded(int(generator.integers(2**62))):
-            for index in chosen.tolist():
+            for index in map(int, chosen):
                 try:
                     view = self.view(self.images.image(index))
                 except (OSError, ValueError) as error:
@@ -104,8 +115,10 @@ class Feed:
         targets: Sequence[int],
         workers: int = 0,
         pin_memory: bool = False,
+        with_batches: bool = True,
     ) -> None:
         self.inputs, self.targets, self.asked = inputs, targets, 0
+        self.steps = inputs.settings.num_updates if with_batches else 0
         self.unreadable: dict[str, str] = {}
         loader = DataLoader(
             inputs,
@@ -122,7 +135,7 @@ class Feed:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """The keys to read; asked by the loader whenever a worker is free."""
         for number, target in enumerate(self.targets, 1):
-            for step in (VIEWS, *range(self.inputs.settings.num_updates)):
+            for step in (VIEWS, *range(self.steps)):
                 if number >= self.asked:
                     yield target, step
 
@@ -137,9 +150,9 @@ class Feed:
             raise views
         return views
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, _: int | None = None) -> Iterator[Batch]:
         """The batches of the target whose views came last; ValueError if sizes differ."""
-        for _ in range(self.inputs.settings.num_updates):
+        for _ in range(self.steps):
             _, batch, unreadable = next(self.stream)
             if isinstance(batch, Exception):
                 raise batch

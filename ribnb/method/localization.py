@@ -19,6 +19,7 @@ from ribnb.core.runner import MAPS, RecordedFolder, Report, over_images, read_re
 from ribnb.core.voc import ImageSet, images_digest
 from ribnb.method.adaptation import Adaptation, Course, adapt
 from ribnb.method.inputs import AdaptationInputs, Feed
+from ribnb.method.pool import Pool
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import check_labels
@@ -93,7 +94,7 @@ def localization_maps(
     inputs = AdaptationInputs(images, settings, model.normalization)
     start = time.perf_counter()
     record = {  # all that decides the maps
-        "settings": settings.as_dict(),
+        "settings": settings.identity(),
         "net": {
             "arch": model.arch,
             "output_stride": model.output_stride,  # no weight tells it
@@ -116,13 +117,17 @@ def localization_maps(
             "are free; free some, or take another output folder"
         )
     on_gpu = model.class_layer.weight.device.type == "cuda"
-    with closing(Feed(inputs, labelled, workers, pin_memory=on_gpu)) as feed:
+    pooled = settings.others == "pool" and settings.num_others and labelled
+    pool = Pool(inputs, model, files.home, workers) if pooled else None
+    with closing(Feed(inputs, labelled, workers, on_gpu, pool is None)) as feed:
 
         def make(name: str) -> Adaptation:
             target, begin = indices[name], time.perf_counter()
             labels = images.labels[target]
             if labels.any():
-                adaptation = adapt(model, feed.views(target), labels, feed.batches(), settings)
+                views = feed.views(target)
+                batches = (pool or feed).batches(target)
+                adaptation = adapt(model, views, labels, batches, settings)
             else:
                 adaptation = _nothing(images.image(target))
             adaptation.seconds = time.perf_counter() - begin
@@ -143,7 +148,7 @@ def localization_maps(
     stops = [course.stop_reason for course in courses]
     return MapsReport(
         **{**vars(report), "what": "images", "seconds": time.perf_counter() - start},
-        unreadable=feed.unreadable,
+        unreadable=(pool or feed).unreadable,
         stopped={reason: stops.count(reason) for reason in ("margin", "flood")},
         seconds_per_image=statistics.fmean(c.seconds for c in courses) if courses else math.nan,
     )

@@ -82,6 +82,13 @@ class RIBSettings(Settings):
         "disjoint",
         "others share no class with the image, or any images [released code]",
     )
+    others: Literal["fresh", "pool"] = setting(
+        "fresh",
+        "other images are cropped anew in each step, or drawn from pool_size crops whose frozen "
+        "features are kept [released code: fresh]",
+        identity=None,
+    )
+    pool_size: int = setting(500, "P, crops of the pool", identity=None, ge=1)
     crop_size: int = setting(
         512,
         "side of the others' random crops in pixels; 0: whole images [released code]",

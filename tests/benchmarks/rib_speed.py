@@ -27,7 +27,6 @@ from plain_adaptation import plain_adaptation, small_net, some_batches, some_vie
 
 from ribnb.core.devices import device_name, resolve_device  # noqa: E402
 from ribnb.method import RIBSettings, adapt  # noqa: E402
-from ribnb.nets.backbones import BACKBONES  # noqa: E402
 
 
 def engines(arguments: argparse.Namespace) -> dict[str, Callable[[], object]]:

@@ -142,6 +142,7 @@ SILENT = {
     *("data_root", "device", "workers", "output_dir", "classifier", "maps_run", "masks", "results"),
     *("download", "recipe.validate_each_epoch", "data.saliency", "net.classifier", "net.irn_cam"),
     "data.classes",  # where none are named
+    *("rib.others", "rib.pool_size"),  # where others are fresh
     *("net.irn_rib", "net.weights of voc_masks"),  # the weights of a trunk are in IRN's digest
 }
 

@@ -14,7 +14,7 @@ RELEASED = {
     "batch_choice": "disjoint", "crop_size": 512, "long_side_min": 320, "long_side_max": 640,
     "scales": (1, 0.5, 1.5, 2), "loss_scales": (1, 1.5, 2), "flip": True, "flood_level": 0.3,
     "flood_share": 0.7, "normalize_maps": False, "moving_stages": None, "precision": "float32",
-    "seed": 0,
+    "seed": 0, "others": "fresh", "pool_size": 500,
 }  # fmt: skip
 # Where the paper's are others.
 PAPER = {
@@ -26,7 +26,7 @@ OTHER = PAPER | {
     "iterations": 11, "learning_rate": 8.1e-6, "weight_decay": 1e-4, "loss": "bce", "margin": 100,
     "pooling": "gap", "threshold": 0.5, "batch_size": 19, "crop_size": 511, "long_side_min": 321,
     "long_side_max": 641, "scales": (1, 1.5, 0.5, 2), "loss_scales": (1, 2), "flip": False,
-    "moving_stages": 2, "precision": "bfloat16", "seed": 1,
+    "moving_stages": 2, "precision": "bfloat16", "seed": 1, "others": "pool", "pool_size": 499,
 }  # fmt: skip
 
 
@@ -39,6 +39,12 @@ def test_each_variant_is_whole():
     assert values(RIBSettings.released()) == RELEASED
     assert values(RIBSettings.paper()) == {**RELEASED, **PAPER}
     assert RIBSettings() == RIBSettings.released()
+
+
+def test_a_setting_that_came_later_is_in_the_hash_only_where_it_is_used():
+    """So results and folders from before it are those of these settings."""
+    assert not {"others", "pool_size"} & RIBSettings().identity().keys()
+    assert RIBSettings(others="pool").identity()["others"] == "pool"
 
 
 def test_hash_changes_with_every_setting():

@@ -1,10 +1,11 @@
-"""What the front page says of the whole book, and what the head of every page says of it.
+"""What the front page says of the whole book, how a chapter opens, and what the head of a page has.
 
     python book/tools/front.py    # writes the answer into README
 
 As an extension of Sphinx (see _config.yml) it gives the front page the answer in three lines,
 computed from the results beside it, and a card for each chapter with the first picture of its
-page; and every page a description and a picture for those who link to it.
+page; every chapter its main figure (the cell's tag is main-figure) below its point, and one line in
+place of its folded set-up; every page a description and a picture for those who link to it.
 """
 
 import html
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from docutils import nodes
 from PIL import Image
+from sphinx.addnodes import pending_xref
 
 from ribnb.book import CHAPTERS, book_ablations
 from ribnb.evidence import Board, board_claims, in_words
@@ -21,6 +23,10 @@ from ribnb.evidence.scoreboard import TOYS
 
 ROOT = Path(__file__).resolve().parents[2]
 IN_README = re.compile(r"(?<=<!-- answer -->\n).*(?=\n<!-- /answer -->)", re.DOTALL)
+SET_UP = (
+    '<details class="set-up"><summary>Set-up: installation, parameters, imports</summary>',
+    "</details>",
+)
 PICTURE, STILL, CARDS = "growing.gif", "_static/growing.png", "<!-- cards -->"
 
 
@@ -74,6 +80,7 @@ def in_readme(text: str) -> str:
 
 def setup(app):
     app.connect("config-inited", _give_answer)
+    app.connect("doctree-read", _open_chapter)
     app.connect("html-page-context", _fill_page)
     app.connect("build-finished", _draw_still)
     return {"parallel_read_safe": True}
@@ -82,6 +89,53 @@ def setup(app):
 def _give_answer(app, config):
     lines = answer(Path(app.srcdir) / "results")
     config.myst_substitutions = {"answer": "\n".join(f"- {line}" for line in lines)}
+
+
+def _open_chapter(app, doctree):
+    """The main figure below the point of a chapter, and its set-up as one folded part."""
+    cells = [*doctree.findall(lambda node: _has(node, "cell"))]
+    if not cells:
+        return
+    section, setting_up = cells[0].parent, []
+    for node in section[section.index(cells[0]) :]:
+        if not (_has(node, "cell") and _has(node, "tag_hide-input")):
+            break
+        node["hide_mode"] = None  # folded with the others, not once more
+        setting_up.append(node)
+    if setting_up:
+        place, (opening, closing) = section.index(setting_up[0]), SET_UP
+        section[place : place + len(setting_up)] = [
+            nodes.raw("", opening, format="html"),
+            *setting_up,
+            nodes.raw("", closing, format="html"),
+        ]
+    for cell in cells:
+        if _has(cell, "tag_main-figure"):
+            point = next(section.findall(nodes.admonition))
+            section.insert(section.index(point) + 1, _again(cell, app.env.docname))
+
+
+def _has(node, name):
+    return isinstance(node, nodes.Element) and name in node["classes"]
+
+
+def _again(cell, page):
+    """A cell's picture once more, with its number and the first sentence of its caption."""
+    figure = next(cell.findall(nodes.figure))
+    picture, caption = (next(figure.findall(kind)) for kind in (nodes.image, nodes.caption))
+    (name,) = figure["names"]
+    number = pending_xref("", nodes.inline("", name), refdomain="std", reftype="numref")
+    number.update_all_atts({"reftarget": name, "refdoc": page, "refexplicit": False})
+    words = nodes.paragraph("", "", number, nodes.Text(", below: "))
+    for part in caption.deepcopy().children:
+        first, stop, _ = part.astext().partition(". ")
+        if isinstance(part, nodes.Text) and stop:
+            words += nodes.Text(f"{first}.")
+            break
+        words += part
+    with Image.open(Path(cell.document.settings.env.srcdir) / picture["uri"]) as drawn:
+        shape = ["tall"] if drawn.height > 1.2 * drawn.width else []
+    return nodes.container("", picture.deepcopy(), words, classes=["main-figure", *shape])
 
 
 def _fill_page(app, page, template, context, doctree):

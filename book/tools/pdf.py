@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from chapters import Book
 
-LEFT_OUT = "details.hide, script, button, .headerlink, .prev-next-area"
+LEFT_OUT = "details.hide, .set-up .cell_input, script, button, .headerlink, .prev-next-area"
 FOOT = '<p style="width:100%;font-size:8px;text-align:center"><span class="pageNumber"></span></p>'
 MARGIN = {"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"}
 

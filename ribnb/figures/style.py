@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import textwrap
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -14,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
+from PIL import Image
 
 STYLE = {
     "figure.dpi": 100,
@@ -89,9 +92,29 @@ def styled_figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         with plt.rc_context(STYLE):
             figure = draw(*args, **kwargs)
         plt.close(figure)
+        figure._ipython_display_ = partial(_show, figure)
         return figure
 
     return styled
+
+
+def _show(figure: Figure) -> None:
+    """A figure in a notebook with twice the pixels that it takes up, in the smaller format."""
+    from IPython.display import display
+
+    drawn, png, jpeg = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, dpi=2 * STYLE["figure.dpi"], bbox_inches="tight")
+    picture = Image.open(drawn).convert("RGB")
+    picture.quantize(256, kmeans=1).save(png, "png", optimize=True)
+    picture.save(jpeg, "jpeg", quality=80, optimize=True)
+    content, kind = min(
+        (png.getvalue(), "image/png"),
+        (jpeg.getvalue(), "image/jpeg"),
+        key=lambda each: len(each[0]),
+    )
+    shown = {kind: base64.b64encode(content).decode(), "text/plain": repr(figure)}
+    size = {"width": picture.width // 2, "height": picture.height // 2}
+    display(shown, metadata={kind: size}, raw=True)
 
 
 def legend_below(figure: Figure, axis: Axes, note: str = "") -> None:

@@ -133,9 +133,14 @@ def _again(cell, page):
             words += nodes.Text(f"{first}.")
             break
         words += part
-    with Image.open(Path(cell.document.settings.env.srcdir) / picture["uri"]) as drawn:
-        shape = ["tall"] if drawn.height > 1.2 * drawn.width else []
+    shape = _shape(cell.document.settings.env, picture)
     return nodes.container("", picture.deepcopy(), words, classes=["main-figure", *shape])
+
+
+def _shape(env, picture):
+    """The class of a tall picture, of which a small place shows the first rows."""
+    with Image.open(Path(env.srcdir) / picture["uri"]) as drawn:
+        return ["tall"] if drawn.height > 1.2 * drawn.width else []
 
 
 def _fill_page(app, page, template, context, doctree):
@@ -174,7 +179,8 @@ def _card(env, name):
     for image in doctree.findall(nodes.image):
         if found := env.images.get(image["uri"]):
             source = f'src="_images/{found[1]}" alt="{html.escape(image.get("alt", ""))}"'
-            picture = f'<img class="dark-light" {source}>'
+            shape = " ".join(["dark-light", *_shape(env, image)])
+            picture = f'<img class="{shape}" {source}>'
             break
     words = html.escape(_first_sentence(doctree))
     link = f'<a href="{name}.html">{picture}<strong>{number} {title}</strong>'

@@ -202,12 +202,12 @@ def _legend(figure: Figure, names: Sequence[str], **style: Any) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-# What draws a panel, in few levels: noise that nobody sees would fill a stored notebook. ---------
+# What draws a panel ------------------------------------------------------------------------------
 
 
 def show_image(axis: Axes, picture: Image.Image) -> None:
-    """An image in 12 levels a channel."""
-    axis.imshow(np.round(np.asarray(picture) / 255 * 11) / 11)
+    """An image as it is."""
+    axis.imshow(picture)
 
 
 def _show_mask(axis: Axes, picture: UInt8[ndarray, "H W"]) -> None:
@@ -215,12 +215,11 @@ def _show_mask(axis: Axes, picture: UInt8[ndarray, "H W"]) -> None:
 
 
 def _show_heat(axis: Axes, picture: Float[ndarray, "H W"]) -> None:
-    axis.imshow(np.round(np.asarray(picture) * 30) / 30, cmap="magma", vmin=0, vmax=1)
+    axis.imshow(picture, cmap="magma", vmin=0, vmax=1)
 
 
 def _show_grey(axis: Axes, picture: ndarray) -> None:
-    grey = np.asarray(picture, dtype=float)
-    axis.imshow(np.round(grey / (grey.max() or 1) * 30) / 30, cmap="gray", vmin=0, vmax=1)
+    axis.imshow(picture, cmap="gray", vmin=0)
 
 
 def overlay(
@@ -233,7 +232,7 @@ def overlay(
     """The map in colour over the grey image, the truth outlined, and the seed in white."""
     grey = np.asarray(image.convert("L"))[:, :, None] / 255
     colours = plt.get_cmap("magma")(np.clip(values, 0, 1))[:, :, :3]
-    axis.imshow(np.round((0.25 * grey + 0.75 * colours) * 11) / 11)
+    axis.imshow(0.25 * grey + 0.75 * colours)
     if truth is not None and truth.any() and not truth.all():
         axis.contour(truth, [0.5], colors=OUTLINE, linewidths=0.9)
     if cut is not None and values.min() < cut < values.max():

@@ -106,7 +106,7 @@ def _show(figure: Figure) -> None:
     figure.savefig(drawn, dpi=2 * STYLE["figure.dpi"], bbox_inches="tight")
     picture = Image.open(drawn).convert("RGB")
     picture.quantize(256, kmeans=1).save(png, "png", optimize=True)
-    picture.save(jpeg, "jpeg", quality=80, optimize=True)
+    picture.save(jpeg, "jpeg", quality=65, optimize=True)
     content, kind = min(
         (png.getvalue(), "image/png"),
         (jpeg.getvalue(), "image/jpeg"),

@@ -219,7 +219,7 @@ _device = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1
 @click.option(
     "--variant",
     default="released",
-    type=click.Choice(["paper", "released", "scenes", "photographs"]),
+    type=click.Choice(["paper", "released", "fast", "scenes", "photographs"]),
 )
 @click.option("--shard", default="0/1", help="i/n: every n-th image from the i-th")
 @click.option("--labels-from", default="annotations", help="annotations or masks")

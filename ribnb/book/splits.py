@@ -26,7 +26,7 @@ from ribnb.data.voc import DataSettings, VOCImages
 from ribnb.evidence.differences import Difference, paired_difference
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.method.pooling import Variant
-from ribnb.method.settings import RIBSettings
+from ribnb.method.settings import Preset, RIBSettings
 from ribnb.nets.backbones import Architecture
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import (
@@ -50,7 +50,7 @@ def of_seed(path: str, seed: int) -> Path:
 Dataset = Literal["scenes", "photographs", "voc"]
 
 
-def rib_preset(dataset: Dataset | None, variant: Variant = "paper") -> Callable[..., RIBSettings]:
+def rib_preset(dataset: Dataset | None, variant: Preset = "paper") -> Callable[..., RIBSettings]:
     """Where the settings of the adaptation start from, for a data set."""
     if dataset in ("scenes", "photographs"):
         return partial(getattr(RIBSettings, dataset), variant)
@@ -289,7 +289,7 @@ class VOCRIBSettings(ShardSettings):
     """Parameters of ``voc_rib``; ``rib`` starts from the data set's preset of the variant."""
 
     data: ScoredDataSettings = setting({}, "more about the images")
-    variant: Variant = setting("paper", "the paper's formulas, or what its code does")
+    variant: Preset = setting("paper", "the paper's formulas, or what its code does")
     classifier: str = setting(
         "", "theta_0, with {seed} for the seed; scenes of the seeds 3 to 5 have one", identity=False
     )

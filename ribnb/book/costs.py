@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
@@ -22,9 +22,16 @@ from ribnb.segmentation.training import SegmentationSettings
 
 def count(run: Callable[[], object]) -> int:
     """FLOPs of a call: of its convolutions and matrix products, backward passes included."""
-    with FlopCounterMode(display=False) as counter:
+    backward = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=backward) as counter:
         run()
     return counter.get_total_flops()
+
+
+def _convolution_backward(made, maps, weight, *others, out_shape) -> int:
+    """As many as forward for each gradient that is asked for; torch counts groups as one."""
+    transposed, asked = others[4], others[-1]
+    return conv_flop_count(maps, weight, made, transposed=transposed) * sum(asked[:2])
 
 
 def classifier_flops(model: CAMNet, batch_size: int, crop_size: int) -> int:

@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--arch", default="scenes", choices=[*BACKBONES.known])
+    parser.add_argument("--arch", default="scenes", help="a ResNet, scenes, timm/NAME")
     parser.add_argument("--variant", default="released", choices=("paper", "released"))
     parser.add_argument("--side", type=int, default=96, help="of all images, pixels")
     parser.add_argument("--classes", type=int, default=6, help="of the net")

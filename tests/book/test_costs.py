@@ -15,11 +15,12 @@ def net():
         return CAMNet("resnet18", 20)
 
 
-def test_a_convolution_by_hand():
-    """Each of 2 x 8 outputs at 5 x 7 positions multiplies and adds 3 x 3 x 3 inputs."""
-    layer = nn.Conv2d(3, 8, 3, padding=1, bias=False, device="meta")
-    images = torch.empty(2, 3, 5, 7, device="meta")
-    forward = 2 * (2 * 8 * 5 * 7) * (3 * 3 * 3)
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_convolution_by_hand(groups):
+    """Each of 2 x 8 outputs at 5 x 7 positions multiplies and adds 3 x 3 inputs of each channel."""
+    layer = nn.Conv2d(4, 8, 3, padding=1, bias=False, groups=groups, device="meta")
+    images = torch.empty(2, 4, 5, 7, device="meta")
+    forward = 2 * (2 * 8 * 5 * 7) * (4 // groups * 3 * 3)
     assert count(lambda: layer(images)) == forward
     assert count(lambda: layer(images).sum().backward()) == 2 * forward, "for its weights"
     wanted = images.requires_grad_()

@@ -92,6 +92,7 @@ def stage_flops(size: tuple[int, int] = (375, 500)) -> dict[str, int]:
         "cam_image": cam_flops(model, size, released),
         "rib_image_paper": sum(rib_flops(model, size, paper).values()),
         "rib_image_released": sum(rib_flops(model, size, released).values()),
+        "rib_image_fast": sum(rib_flops(model, size, RIBSettings.fast()).values()),
         "irn_step": irn_step,
         "deeplab_step": count(lambda: net(batch).sum().backward()),
         "deeplab_image": deeplab_image,

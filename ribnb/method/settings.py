@@ -188,8 +188,8 @@ class RIBSettings(Settings):
     def fast(cls, **changes) -> RIBSettings:
         """The paper's formulas in three steps of twice the size, B = 1, one scale and its flip.
 
-        Three such steps keep the seeds of photographs (``photographs("fast")``) at a third of the
-        operations, see the page "running"; on VOC and other nets nobody has measured them.
+        Chosen for photographs, see ``book/settings/ablations_photographs/choice_fast.yml`` and the
+        page "running"; on VOC and other nets nobody has measured it.
         """
         few = {"variant": "fast", "iterations": FAST_STEPS, "learning_rate": 1.6e-5}
         one = {"batch_size": 1, "scales": (1.0,), "loss_scales": (1.0,)}

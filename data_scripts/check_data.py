@@ -227,7 +227,9 @@ def list_row(
     for name in ids:
         mask = next((folder for folder in MASK_FOLDERS if name in names[folder]), None)
         has_labels = name in labelled or name in names[ANNOTATIONS]
-        has = {"image": name in names[IMAGES], "mask": mask, "labels": has_labels}
+        has = {"image": name in names[IMAGES], "labels": has_labels}
+        if any(names[folder] for folder in MASK_FOLDERS):  # else they are meant to have none
+            has["mask"] = mask
         if lacking := [what for what, there in has.items() if not there]:
             row.missing += 1
             row.faults.append(f"{name}: no {', no '.join(lacking)}")
@@ -293,7 +295,9 @@ def main() -> int:
             "and voc_rib make maps and score nothing"
         )
     elif lists := lists_of(rows):
-        print(f"All that {', '.join(lists)} need is there")
+        masked = any(rows[folder].there for folder in MASK_FOLDERS if folder in rows)
+        missing = "" if masked else "; without masks maps are made, and nothing is scored"
+        print(f"All that {', '.join(lists)} need is there{missing}")
     else:
         print(f"There is no list of images in {voc / LISTS}")
     return 1 if wrong or not lists_of(rows) else 0

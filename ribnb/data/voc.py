@@ -136,9 +136,7 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
 
 def names_in(folder: Path, *suffixes: str) -> set[str]:
     """Names, without suffix, of the files of a kind in a folder; none if it does not exist."""
-    paths = folder.iterdir() if folder.is_dir() else ()
-    files = [path for path in paths if path.suffix in suffixes and not path.name.startswith(".")]
-    return {path.stem for path in files}
+    return {path.stem for path in folder.glob("[!.]*") if path.suffix in suffixes}
 
 
 class VOCImages:

@@ -7,6 +7,7 @@ import math
 import shutil
 import statistics
 import time
+import warnings
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,6 +24,8 @@ from ribnb.method.pool import Pool
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import check_labels
+
+LARGE = 2e6  # pixels
 
 
 def read_steps(path: str | Path) -> Course | None:
@@ -113,9 +116,13 @@ def localization_maps(
     needed = int(images.labels[labelled].sum()) * area * 4.25  # float32, and a sixteenth of it
     if needed > (free := shutil.disk_usage(files.folder).free):
         raise OSError(
-            f"the maps need about {needed / 1e9:.1f} GB in {files.folder}, and {free / 1e9:.1f} GB "
+            f"the maps need about {needed / 1e6:.1f} MB in {files.folder}, and {free / 1e6:.1f} MB "
             "are free; free some, or take another output folder"
         )
+    if area > LARGE:
+        text = f"an image has {area / 1e6:.0f} million pixels, and takes minutes and gigabytes; "
+        text += "ribnb.data.photos.read_photo(path, 500) makes copies of 500 pixels, which will do"
+        warnings.warn(text, stacklevel=2)
     on_gpu = model.class_layer.weight.device.type == "cuda"
     pooled = settings.others == "pool" and settings.num_others and labelled
     pool = Pool(inputs, model, files.home, workers) if pooled else None

@@ -55,7 +55,7 @@ class BatchSettings(Settings, strict=False):
     Not strict, since Snakemake hands on the numbers in a mapping of --config as texts.
     """
 
-    folder: str = setting("", "for all its runs; none: runs/ and the settings file's name")
+    folder: str = setting("", "of its runs; none: runs/ and this file's name", pattern="^[^{}]*$")
     stages: tuple[Stage, ...] | None = setting(
         None, "stages of the reproduction; all if no ablations are named", min_length=1
     )

@@ -1,6 +1,7 @@
 """A folder in VOC's layout, whole and with one thing wrong at a time."""
 
 import re
+import shutil
 import sys
 
 import made_up_voc as made_up
@@ -131,6 +132,9 @@ def test_masks_are_compared_with_labels_class_by_class(voc):
     assert "nothing but 0 and 255, and 255 is ignored" in table(rows)
     assert rows["val"].faults == ["the masks in SegmentationClass show none of the labels"]
     assert "val" in unfit(rows)
+    for name in ("SegmentationClass", "SegmentationClassAug"):
+        shutil.rmtree(voc / name)
+    assert unfit(check(voc)[1]) == []  # without any, maps are made
 
 
 def test_the_command_tells_by_its_exit_status(voc, tmp_path, monkeypatch, capsys):

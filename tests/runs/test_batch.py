@@ -170,6 +170,7 @@ def test_an_ablation_of_a_later_stage_stands_on_those_before_it(write):
     [
         ({"batch": {"stages": ["voc_rib"]}}, r"s.yml: batch: stages = .*each needs the one"),
         ({"num_image": 3}, r"s.yml: voc_classifier: .*'num_image'; did you mean 'num_images'"),
+        ({"batch": {"folder": "a{b}"}}, r"folder = .a\{b\}.: String should match"),
         ({"batch": {"ablations": ["none"]}}, r"there is no file of parameters .*none.yml"),
     ],
 )

@@ -34,7 +34,7 @@ from ribnb.core.settings import (
 )
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.runs.ablations import read_ablations
-from ribnb.runs.results import Run, book_folder
+from ribnb.runs.results import RESULT, Run, book_folder, read_result
 
 
 class ReadingSettings(Settings):
@@ -161,6 +161,12 @@ def book_ablations(
     read = isinstance(results, Published)
     published = results if read else Published.read(results, CHAPTERS)
     return published, {name: published.of(ablation) for name, ablation in planned.items()}
+
+
+def on_mnist(chapter: str) -> dict[str, Any]:
+    """What a chapter on digits measured on MNIST, over five nets: its ``metrics``."""
+    folder = book_folder("results") / "mnist_5_seeds"
+    return read_result(folder / chapter / RESULT)["metrics"]
 
 
 def in_force(settings: Settings) -> list[tuple[str, str, str]]:

@@ -126,7 +126,8 @@ def class_names_of(folder: Path) -> tuple[str, ...]:
             )
     if names and all(re.match(r"\d+[\s:,;]", name) for name in names):
         raise ValueError(f"{path} has numbers before the classes, as in {names[0]!r}; delete them")
-    if not 1 <= len(set(names)) == len(names) < IGNORED or "," in names[0] * (len(names) == 1):
+    one_line = len(names) == 1 and "," in names[0]
+    if one_line or not 1 <= len(set(names)) == len(names) < IGNORED:
         raise ValueError(
             f"{path} must hold 1 to {IGNORED - 1} different class names, one a line and without "
             "background"

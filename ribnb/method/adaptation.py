@@ -16,7 +16,7 @@ from ribnb.method.cam import MapSum
 from ribnb.method.losses import LOSSES
 from ribnb.method.pooling import POOLINGS, gap
 from ribnb.method.settings import RIBSettings
-from ribnb.nets.backbones import folded
+from ribnb.nets.backbones import frozen_pass
 from ribnb.nets.cam_net import CAMNet
 
 # The other images, or their frozen features (b, D, h, w), and their labels.
@@ -192,21 +192,6 @@ def _check(model: CAMNet, views: Sequence[Tensor], labels: Tensor, settings: RIB
             f"labels must be ({model.num_classes},), each 0 or 1, with a class that is present; "
             f"got {labels.tolist()}"
         )
-
-
-def frozen_pass(
-    frozen: nn.Module, device: torch.device, precision: str
-) -> Callable[[Float[Tensor, "b 3 H W"]], Float[Tensor, "b D h w"]]:
-    """What frozen stages, in eval mode, make of images; batch norm is folded into them."""
-    stages = folded(frozen)
-
-    def features(images: Tensor) -> Tensor:
-        images = images.to(device, non_blocking=True)
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), autocast(precision, device):
-            return stages(images)
-
-    return features
 
 
 class _Walk:

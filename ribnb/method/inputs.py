@@ -115,10 +115,9 @@ class Feed:
         targets: Sequence[int],
         workers: int = 0,
         pin_memory: bool = False,
-        with_batches: bool = True,
     ) -> None:
         self.inputs, self.targets, self.asked = inputs, targets, 0
-        self.steps = inputs.settings.num_updates if with_batches else 0
+        self.steps = 0 if inputs.settings.pooled else inputs.settings.num_updates
         self.unreadable: dict[str, str] = {}
         loader = DataLoader(
             inputs,
@@ -150,7 +149,7 @@ class Feed:
             raise views
         return views
 
-    def batches(self, _: int | None = None) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """The batches of the target whose views came last; ValueError if sizes differ."""
         for _ in range(self.steps):
             _, batch, unreadable = next(self.stream)

@@ -124,16 +124,15 @@ def localization_maps(
         text += "ribnb.data.photos.read_photo(path, 500) makes copies of 500 pixels, which will do"
         warnings.warn(text, stacklevel=2)
     on_gpu = model.class_layer.weight.device.type == "cuda"
-    pooled = settings.others == "pool" and settings.num_others and labelled
-    pool = Pool(inputs, model, files.home, workers) if pooled else None
-    with closing(Feed(inputs, labelled, workers, on_gpu, pool is None)) as feed:
+    pool = Pool(inputs, model, files.home, workers) if settings.pooled and labelled else None
+    with closing(Feed(inputs, labelled, workers, on_gpu)) as feed:
 
         def make(name: str) -> Adaptation:
             target, begin = indices[name], time.perf_counter()
             labels = images.labels[target]
             if labels.any():
                 views = feed.views(target)
-                batches = (pool or feed).batches(target)
+                batches = pool.batches(target) if pool else feed.batches()
                 adaptation = adapt(model, views, labels, batches, settings)
             else:
                 adaptation = _nothing(images.image(target))

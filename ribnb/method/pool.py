@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ribnb.core.devices import evaluation, float32_mode, worker_init
-from ribnb.method.adaptation import Batch, frozen_pass
+from ribnb.method.adaptation import Batch
 from ribnb.method.inputs import AdaptationInputs
+from ribnb.nets.backbones import frozen_pass
 from ribnb.nets.cam_net import CAMNet
 
 CHUNK = 16  # crops that are read, and pass the frozen stages, together

@@ -13,7 +13,6 @@ from ribnb.method.pooling import POOLINGS, VARIANTS, Variant
 
 Loss = Annotated[str, BeforeValidator(LOSSES.text)]
 Pooling = Annotated[str, BeforeValidator(POOLINGS.text)]
-FAST_STEPS = 3  # K of the variant ``fast``
 Scale = Annotated[float, Field(gt=0)]
 Preset = Literal["paper", "released", "fast"]
 # What has no one default, in the order of VARIANTS; ``fast`` has the paper's.
@@ -191,7 +190,7 @@ class RIBSettings(Settings):
         Chosen for photographs, see ``book/settings/ablations_photographs/choice_fast.yml`` and the
         page "running"; on VOC and other nets nobody has measured it.
         """
-        few = {"variant": "fast", "iterations": FAST_STEPS, "learning_rate": 1.6e-5}
+        few = {"variant": "fast", "iterations": 3, "learning_rate": 1.6e-5}
         one = {"batch_size": 1, "scales": (1.0,), "loss_scales": (1.0,)}
         return cls.paper(**{**few, **one, **changes})
 
@@ -242,6 +241,11 @@ class RIBSettings(Settings):
     def num_others(self) -> int:
         """Other images in a step's batch, B - 1 in the paper, B in the authors' code."""
         return self.batch_size - self.image_in_batch
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pool is needed; none is for the image alone."""
+        return self.others == "pool" and self.num_others > 0
 
     @property
     def num_updates(self) -> int:

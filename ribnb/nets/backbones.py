@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -12,11 +13,12 @@ from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ribnb.core.devices import evaluation
+from ribnb.core.devices import autocast, evaluation
 from ribnb.core.files import digest
 from ribnb.core.own import Functions, nearest
 from ribnb.data.views import IMAGENET_COLOURS, Normalization
@@ -298,3 +300,18 @@ def folded(module: nn.Module) -> nn.Module:
     twin = copy.copy(module)
     twin._modules = children
     return twin
+
+
+def frozen_pass(
+    frozen: nn.Module, device: torch.device, precision: str
+) -> Callable[[Float[Tensor, "b 3 H W"]], Float[Tensor, "b D h w"]]:
+    """What frozen stages, in eval mode, make of images; batch norm is folded into them."""
+    stages = folded(frozen)
+
+    def features(images: Tensor) -> Tensor:
+        images = images.to(device, non_blocking=True)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), autocast(precision, device):
+            return stages(images)
+
+    return features

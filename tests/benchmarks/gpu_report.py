@@ -49,8 +49,8 @@ from ribnb.masks.crf import crf_mask  # noqa: E402
 from ribnb.masks.irn import IRNSettings  # noqa: E402
 from ribnb.masks.irn_net import IRN  # noqa: E402
 from ribnb.method import RIBSettings, adapt, localization_maps  # noqa: E402
-from ribnb.method.adaptation import frozen_pass  # noqa: E402
 from ribnb.method.cam import MapSum  # noqa: E402
+from ribnb.nets.backbones import frozen_pass  # noqa: E402
 from ribnb.nets.cam_net import CAMNet  # noqa: E402
 from ribnb.nets.classifier import load_classifier  # noqa: E402
 from ribnb.nets.deeplab import DeepLabV2  # noqa: E402

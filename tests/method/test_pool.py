@@ -7,7 +7,7 @@ from small_split import LABELS, Noise, few_steps, maps_in, net
 
 from ribnb.core.files import read_maps
 from ribnb.method.adaptation import adapt
-from ribnb.method.inputs import AdaptationInputs
+from ribnb.method.inputs import VIEWS, AdaptationInputs, Feed
 from ribnb.method.localization import localization_maps
 from ribnb.method.pool import Pool
 
@@ -56,6 +56,8 @@ def test_neither_workers_nor_shards_change_a_map_and_each_crop_is_read_once(tmp_
     settings, images = few_steps(**POOL), Noise()
     localization_maps(net(), images, settings, tmp_path / "one")
     assert len(images.shown) <= 20 + len(LABELS) + 1
+    feed = Feed(AdaptationInputs(images, settings), [0, 1])
+    assert [*feed] == [(0, VIEWS), (1, VIEWS)], "no batches are read ahead"
     for number in range(2):
         shard = {"shard": (number, 2), "workers": 2}
         localization_maps(net(), Noise(), settings, tmp_path / "two", **shard)

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from ribnb.core.parameters import as_text, as_written, merged, nested
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="ribnb")
@@ -55,10 +57,6 @@ def _say(what: Any) -> None:
 
 def _pairs(context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict:
     """Values of ``NAME=VALUE`` as Python writes them, such as 1e-3, True or [1, 2]; else text."""
-    if not given:
-        return {}
-    from ribnb.core.settings import as_written  # loads pydantic
-
     values = {}
     for word in given:
         name, separator, text = word.partition("=")
@@ -101,7 +99,7 @@ def run(chapter: str, parameters: dict, file: str | None, output: str | None) ->
     shards that share a folder (`-p shard=0/4`), the one that ends last makes the result. Ends with
     1 if the chapter failed, and says how far it came.
     """
-    from ribnb.core.settings import as_text, for_chapter, merged, nested, read_settings_file
+    from ribnb.core.settings import for_chapter, read_settings_file
     from ribnb.runs.execution import BOOK, ChapterFailed, run_shard, warned
 
     path = Path(chapter) if chapter.endswith(".ipynb") else BOOK / f"{chapter}.ipynb"

@@ -6,7 +6,7 @@ import numpy as np
 
 from ribnb.book.chapters import CHAPTERS
 from ribnb.core.files import write_json
-from ribnb.core.settings import nested
+from ribnb.core.parameters import nested
 from ribnb.runs.results import signed
 from ribnb.scores.image_scores import FILE, ImageScores
 

@@ -36,13 +36,11 @@ import yaml
 
 from kept import tidied, without_traces, write
 from ribnb.book.chapters import CHAPTERS
+from ribnb.core.parameters import flat, merged, nested
 from ribnb.core.settings import (
     SECTIONS,
     SettingsError,
-    flat,
     for_chapter,
-    merged,
-    nested,
     read_settings_file,
     refuse_unknown,
 )

@@ -22,12 +22,11 @@ from ribnb.book.scenes import (
 )
 from ribnb.book.splits import VOCClassifierSettings, VOCRIBSettings
 from ribnb.core.files import weights_digest
+from ribnb.core.parameters import flat, merged
 from ribnb.core.settings import (
     Settings,
     SettingsError,
-    flat,
     for_chapter,
-    merged,
     read_settings_file,
     refuse_unknown,
     setting,

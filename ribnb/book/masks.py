@@ -13,7 +13,8 @@ from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import DataSettings, ScoredDataSettings, StartSettings, of_seed
 from ribnb.core.devices import seeded
 from ribnb.core.files import weights_digest
-from ribnb.core.settings import SHARED, Settings, SettingsError, differences, setting
+from ribnb.core.parameters import differences
+from ribnb.core.settings import SHARED, Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet
 from ribnb.data.labels import scorable
 from ribnb.data.views import Part

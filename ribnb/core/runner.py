@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ribnb.core.files import read_maps, write_json, write_maps
-from ribnb.core.settings import differences
+from ribnb.core.parameters import differences
 from ribnb.core.voc import read_mask, write_mask
 
 # What may go wrong with one image, and leaves the others alone.

@@ -17,8 +17,6 @@ Every chapter gets ``dataset``, every one with a group ``rib`` that one, and the
 from __future__ import annotations
 
 import difflib
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +27,7 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.constructor import SafeConstructor
 
 from ribnb.core.files import digest, read_text
+from ribnb.core.parameters import as_text, as_written, merged, nested
 
 SHARED = ("variant", "seed", "precision")  # where a chapter has them, its groups have the same
 BATCH = "batch"  # the section of a file that is for no chapter
@@ -147,71 +146,9 @@ class Settings(BaseModel):
 # Names and values -------------------------------------------------------------------------
 
 
-class WrittenFloat(float):
-    """A number with its ``text`` as it was written, such as 1.10, in case that is a name."""
-
-
-def as_written(value: Any, text: str) -> Any:
-    """What a parser made of a text, as long as ``as_text`` can undo it; else the text."""
-    if isinstance(value, float) and "_" not in text:
-        value = WrittenFloat(value)
-        value.text = text
-    elif type(value) in (float, int, complex) and not re.fullmatch(r"-?(0|[1-9][0-9]*)", text):
-        return text  # such as 010 or 2012_05
-    return value
-
-
-def as_text(value: Any) -> Any:
-    """Numbers and truth values as they were written, and ``~`` as the home folder."""
-    if isinstance(value, tuple):
-        return tuple(map(as_text, value))
-    if isinstance(value, bool | int | float):
-        return getattr(value, "text", str(value).lower())
-    return os.path.expanduser(value) if isinstance(value, str) else value
-
-
 def _is_text(annotation: Any) -> bool:
     """Whether a field holds a text, or texts in a row."""
     return annotation is str or any(map(_is_text, get_args(annotation)))
-
-
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names by group: ``{"rib.margin": 30}`` is ``{"rib": {"margin": 30}}``.
-
-    What is a group already stays one, so both forms may stand side by side.
-    """
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        for part in reversed(str(name).split(".")):
-            value = {part: value}
-        result = merged(result, value)
-    return result
-
-
-def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters over parameters: the last value counts, and in a group each field by itself."""
-    result: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-            result[name] = merged(result[name], value) if both else value
-    return result
-
-
-def flat(values: Mapping[str, Any], lists: bool = False) -> dict[str, Any]:
-    """Values by dotted names, ``rib.margin``: the inverse of ``nested``.
-
-    ``lists`` names the entries of a list too, by their index from 0.
-    """
-    result = {}
-    for name, value in values.items():
-        if lists and isinstance(value, list):
-            value = dict(enumerate(value))
-        if isinstance(value, Mapping):
-            result |= {f"{name}.{key}": inner for key, inner in flat(value, lists).items()}
-        else:
-            result[name] = value
-    return result
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> None:
@@ -220,16 +157,6 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str) -> No
     for name in names:
         if name not in known:
             raise SettingsError(_unknown(name, known, owner))
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """In words, the entries of ``here`` that are others ``there``; empty if there are none."""
-    there = flat(there)
-    return "; ".join(
-        f"{name} is {there.get(name)!r} there, {value!r} here"
-        for name, value in flat(here).items()
-        if there.get(name) != value
-    )
 
 
 def _in_group(given: Any, chapter: Mapping[str, Any], preset: Settings) -> dict[str, Any]:
@@ -260,6 +187,12 @@ def _group_class(kind: type[Settings], name: str) -> type[Settings] | None:
     return annotation if is_group else None
 
 
+def _grouped(kind: type[Settings]) -> list[tuple[str, str]]:
+    """The name of every group of a class, with that of each of its fields."""
+    groups = {name: _group_class(kind, name) for name in kind.model_fields}
+    return [(name, of) for name, group in groups.items() if group for of in group.model_fields]
+
+
 def _unknown(name: str, known: Iterable[str], owner: str, inner: Iterable[str] = ()) -> str:
     near = difflib.get_close_matches(name, [*known, *inner], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -276,11 +209,8 @@ def _refusal(kind: type[Settings], error: ValidationError) -> SettingsError:
         elif fault["type"] == "value_error":
             faults[path] = f": {cause}"
         elif fault["type"] == "extra_forbidden":
-            groups = {name: _group_class(kind, name) for name in kind.model_fields}
-            inner = [
-                f"{name}.{of}" for name, one in groups.items() if one for of in one.model_fields
-            ]
-            faults[path] = f": {_unknown(path, groups, kind.__name__, inner)}"
+            inner = [f"{name}.{of}" for name, of in _grouped(kind)]
+            faults[path] = f": {_unknown(path, kind.model_fields, kind.__name__, inner)}"
         else:
             allowed = fault["msg"].replace("Input should be", "it must be")
             meaning = kind.model_fields[fault["loc"][0]].description
@@ -336,15 +266,19 @@ def for_chapter(
 
     A section must be for one of the ``chapters``, and a group is given only to those that have it;
     a chapter whose settings are None gets all groups. A section or a group for none of them is a
-    SettingsError.
+    SettingsError. In a chapter's section, what one of its groups alone has may stand without it.
     """
     sections = as_mapping(values.get(SECTIONS))
     refuse_unknown(sections, chapters, f"the book (for a section below {SECTIONS})")
     common = nested({k: v for k, v in values.items() if k not in (BATCH, SECTIONS)})
+    own = as_mapping(sections.get(chapter))
     if kind := chapters[chapter]:
         groups = [name for name, value in common.items() if isinstance(value, Mapping)]
         known = {name for each in chapters.values() if each for name in each.model_fields}
         owner = f"the book (a chapter's section stands below {SECTIONS})"
         refuse_unknown(groups, sorted(known), owner)
         common = {k: v for k, v in common.items() if k not in groups or k in kind.model_fields}
-    return merged(common, nested(as_mapping(sections.get(chapter))))
+        groups = {name: [group for group, of in _grouped(kind) if of == name] for name in own}
+        alone = {k: g[0] for k, g in groups.items() if k not in kind.model_fields and len(g) == 1}
+        own = {f"{alone[k]}.{k}" if k in alone else k: value for k, value in own.items()}
+    return merged(common, nested(own))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ribnb.core.settings import Settings, flat
+from ribnb.core.parameters import flat
+from ribnb.core.settings import Settings
 from ribnb.runs.ablations import Ablation
 from ribnb.runs.results import find_results
 from ribnb.scores.image_scores import METRICS, ImageScores, load_image_scores

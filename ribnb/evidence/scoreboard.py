@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
+from ribnb.core.parameters import flat
 from ribnb.core.runner import WHOLE
-from ribnb.core.settings import Settings, flat, for_chapter, read_settings_file
+from ribnb.core.settings import Settings, for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
 from ribnb.evidence.claims import Claim, Side, best, compare, side
 from ribnb.evidence.differences import Difference

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ribnb.core.devices import autocast, seeded
 from ribnb.core.files import weights_digest
-from ribnb.core.settings import differences
+from ribnb.core.parameters import differences
 from ribnb.data.views import to_tensor
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.weights import StoredNet, checkpoint_metadata

@@ -21,8 +21,9 @@ from ribnb.core.devices import (
     resolve_device,
     worker_init,
 )
+from ribnb.core.parameters import differences
 from ribnb.core.runner import progress
-from ribnb.core.settings import Settings, SettingsError, differences, setting
+from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import ImageSet, image_set_digest
 from ribnb.data.views import (
     IMAGENET_COLOURS,

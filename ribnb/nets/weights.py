@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ribnb.core.files import provenance, weights_digest, write_whole
-from ribnb.core.settings import differences
+from ribnb.core.parameters import differences
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"  # what comes with the package
 FORMAT = 2

@@ -24,12 +24,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
+from ribnb.core.parameters import flat, merged, nested
 from ribnb.core.settings import (
     Settings,
     SettingsError,
-    flat,
-    merged,
-    nested,
     read_settings_file,
     refuse_unknown,
     said_of,

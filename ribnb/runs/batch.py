@@ -19,15 +19,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from ribnb.core.files import write_json
+from ribnb.core.parameters import flat, merged, nested
 from ribnb.core.settings import (
     BATCH,
     Settings,
     SettingsError,
     as_mapping,
-    flat,
     for_chapter,
-    merged,
-    nested,
     read_settings_file,
     said_of,
     setting,

@@ -10,8 +10,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from ribnb.core.parameters import as_text, nested
 from ribnb.core.runner import PROGRESS, WHOLE, all_ended, parse_shard
-from ribnb.core.settings import as_text, nested, refuse_unknown
+from ribnb.core.settings import refuse_unknown
 from ribnb.runs.results import RESULT
 
 BOOK = Path("book")

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ribnb.core.files import provenance, write_json
+from ribnb.core.parameters import differences, flat
 from ribnb.core.runner import WHOLE
-from ribnb.core.settings import Settings, SettingsError, differences, flat
+from ribnb.core.settings import Settings, SettingsError
 from ribnb.scores.image_scores import AGAIN, scores_fault
 
 PACKAGE = Path(__file__).resolve().parents[1]

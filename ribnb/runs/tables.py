@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ribnb.core.settings import Settings, SettingsError, as_text, flat
+from ribnb.core.parameters import as_text, flat
+from ribnb.core.settings import Settings, SettingsError
 from ribnb.runs.results import ORIGIN, SCORED
 
 if TYPE_CHECKING:

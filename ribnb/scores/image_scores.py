@@ -15,7 +15,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from ribnb.core.files import write_whole
-from ribnb.core.settings import flat
+from ribnb.core.parameters import flat
 from ribnb.scores.iou import mean_iou
 
 FILE = "image_scores.npz"

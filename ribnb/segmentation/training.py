@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ribnb.core.devices import Precision, resolve_device
+from ribnb.core.parameters import flat
 from ribnb.core.runner import MASKS, progress, read_record
-from ribnb.core.settings import Settings, SettingsError, flat, setting
+from ribnb.core.settings import Settings, SettingsError, setting
 from ribnb.core.voc import IGNORED, ImageSet, image_set_digest, read_mask
 from ribnb.data.photos import upright_size
 from ribnb.data.views import LabelledViews, ShuffledBatches

@@ -12,7 +12,8 @@ from ribnb.book import CHAPTERS, finish, start
 from ribnb.book.chapters import in_force
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET
-from ribnb.core.settings import SHARED, SettingsError, flat, nested
+from ribnb.core.parameters import flat, nested
+from ribnb.core.settings import SHARED, SettingsError
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings

@@ -13,7 +13,8 @@ from conftest import ROOT
 from split_runs import code_cells, run_chapter
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS
-from ribnb.core.settings import SECTIONS, flat, for_chapter, merged, nested, read_settings_file
+from ribnb.core.parameters import flat, merged, nested
+from ribnb.core.settings import SECTIONS, for_chapter, read_settings_file
 from ribnb.method import RIBSettings, adapt
 from ribnb.method.bottleneck import gradient_maps
 from ribnb.method.losses import rib_loss

@@ -17,7 +17,7 @@ from small_results import FIELDS, in_groups
 from split_runs import READERS, SMALL, result_of, run_chapter, small_on
 
 from ribnb.book.chapters import CHAPTERS
-from ribnb.core.settings import flat
+from ribnb.core.parameters import flat
 from ribnb.core.voc import read_mask
 from ribnb.data.digits import REGIONS
 from ribnb.data.scenes.images import SceneImages

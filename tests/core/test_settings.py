@@ -6,16 +6,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, model_validator
 
-from ribnb.core.settings import (
-    Settings,
-    SettingsError,
-    differences,
-    flat,
-    for_chapter,
-    nested,
-    read_settings_file,
-    setting,
-)
+from ribnb.core.parameters import differences, flat, nested
+from ribnb.core.settings import Settings, SettingsError, for_chapter, read_settings_file, setting
 
 
 class Method(Settings):
@@ -236,13 +228,14 @@ def test_a_chapter_gets_what_is_for_all_its_groups_and_over_them_its_section(rea
         method: {rate: 0.5, steps: 2}
         method.loss: bce
         chapters:
-          rib: {method.steps: 3}
+          rib: {method.steps: 3, flip: false, folder: out}
           toy: {seed: 5}
         batch: {shards: 2}
         """
     )
     given = for_chapter(values, "rib", CHAPTERS)
-    assert given == {"seed": 4, "method": {"rate": 0.5, "steps": 3, "loss": "bce"}}
+    own = {"rate": 0.5, "steps": 3, "loss": "bce", "flip": False}
+    assert given == {"seed": 4, "folder": "out", "method": own}  # flip is of one group alone
     assert for_chapter(values, "toy", CHAPTERS) == {"seed": 5}
     mine = for_chapter(values, "mine", {"mine": None, **CHAPTERS})
     assert mine["method"] == {"rate": 0.5, "steps": 2, "loss": "bce"}

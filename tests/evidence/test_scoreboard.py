@@ -5,7 +5,8 @@ import shutil
 import pytest
 from small_results import CHAPTERS, made_up, put
 
-from ribnb.core.settings import for_chapter, merged, read_settings_file
+from ribnb.core.parameters import merged
+from ribnb.core.settings import for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES
 from ribnb.evidence.results import Published
 from ribnb.evidence.scoreboard import (

@@ -131,25 +131,29 @@ def rib(on: Machine) -> dict[str, Any]:
     views = [view.to(on.device) for view in some_views(settings, *VOC_SIZE)]
     given = some_batches(settings.iterations, settings.num_others, 20, settings.crop_size)
     batches = [(images.to(on.device), labels.to(on.device)) for images, labels in given]
-    ours, maps, plain = [], [], []
+    maps, taken = {}, {"seconds": [], "plain_seconds": []}
 
-    def run() -> None:
-        ours.append(adapt(net, views, ONE, batches, settings).high_res)
+    def ours() -> None:
+        maps["seconds"] = adapt(net, views, ONE, batches, settings).high_res
 
-    def loop() -> None:
+    def plain() -> None:
         with autocast(on.precision, on.device):
-            maps.append(plain_adaptation(net, views, ONE.to(on.device), batches, settings)[0])
+            made, *_ = plain_adaptation(net, views, ONE.to(on.device), batches, settings)
+        maps["plain_seconds"] = made.cpu()
 
-    found = {"seconds": on.seconds(run, 1), "steps": settings.iterations, "peak_gb": on.peak()}
+    taken["seconds"].append(on.seconds(ours, 1))
+    found = {"steps": settings.iterations, "peak_gb": on.peak()}
     flops = rib_flops(net, VOC_SIZE, settings)
     found["tflop"] = sum(flops.values()) / 1e12
     found["parts"] = rib_parts(on, net, views, batches[0][0], settings, flops)
     try:
-        plain.append(on.seconds(loop, 1))
-        found["differs_by"] = float((ours[-1] - maps[-1].cpu()).abs().max())
+        for _ in range(2):  # in turn
+            taken["plain_seconds"].append(on.seconds(plain, 1))
+            taken["seconds"].append(on.seconds(ours, 1))
+        found["differs_by"] = float((maps["seconds"] - maps["plain_seconds"]).abs().max())
     except torch.OutOfMemoryError:
-        plain.append(None)
-    return found | {"plain_seconds": plain[0]}
+        pass
+    return found | {name: min(each, default=None) for name, each in taken.items()}
 
 
 def rib_parts(on, net, views, batch, settings, flops) -> dict[str, dict[str, float]]:
@@ -284,18 +288,7 @@ def processes(on: Machine) -> dict[str, Any]:
 @part
 def ddp(on: Machine) -> dict[str, Any]:
     """One process of torchrun trains DeepLab-v2 for five steps on the true masks."""
-    words = [
-        "--split",
-        "train",
-        "--arch",
-        "resnet18",
-        "--weights",
-        "random",
-        "-p",
-        "steps=5",
-        "-p",
-        "crop_size=161",
-    ]
+    words = "--split train --arch resnet18 --weights random -p steps=5 -p crop_size=161".split()
     root = on.given.animals
     with tempfile.TemporaryDirectory() as place:
         command = ["-m", "torch.distributed.run", "--nproc_per_node", "1", "-m", "ribnb", "segment"]

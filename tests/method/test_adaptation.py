@@ -22,7 +22,7 @@ PRESENT = [1, 3]
 
 # Against the plain loop -------------------------------------------------------------------
 
-TOLERANCE = 5e-4  # of a map in [0, 1]
+TOLERANCE = 1e-5  # of a map in [0, 1]
 BASE = {"iterations": 3, "learning_rate": 5e-4, "scales": (1, 0.5, 2), "loss_scales": (1, 2)}
 BASE["flood_share"] = None
 CASES = {

@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: nets of tests are
 ROOT = Path(__file__).resolve().parents[1]
 ANIMALS = ROOT.parent / "shared" / "data" / "voc_animals"  # VOC's images at 320 px, where they are
 TOOLS = ROOT / "book" / "tools"
-sys.path.insert(0, str(TOOLS))  # the tools are scripts; their tests import them
+sys.path[:0] = str(TOOLS), str(ROOT / "data_scripts")  # scripts, which their tests import
 os.environ["RIBNB_PROGRESS"] = "off"
 
 # No sandbox (it does not work as root, the way containers run), and a browser that asks for

@@ -7,6 +7,7 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import get_voc as voc_get
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -14,7 +15,6 @@ from PIL import Image
 from scipy.io import savemat
 
 from ribnb.core.voc import CLASS_NAMES, write_mask
-from ribnb.data import voc_get
 
 LISTS = ROOT.parent / "shared" / "data" / "voc_lists"
 OWN = np.array([[0, 1, 1, 255], [20, 0, 15, 255]], np.uint8)  # a mask of VOC's

@@ -2,19 +2,16 @@
 
 import re
 import shutil
-import sys
 
 import made_up_voc as made_up
 import numpy as np
 import pytest
+from check_data import check, table, unfit
 from conftest import ROOT
+from get_voc import get_voc
 from made_up_voc import NO_LIST, TRAIN_AUG, VAL, run_script
 
 from ribnb.core.voc import read_mask, write_mask
-from ribnb.data.voc_get import get_voc
-
-sys.path.insert(0, str(ROOT / "data_scripts"))
-from check_data import check, table, unfit
 
 SCRIPT = ROOT / "data_scripts" / "check_data.py"
 NAME = TRAIN_AUG[1]  # of SBD: in train_aug only

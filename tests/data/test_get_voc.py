@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 from broken_server import serving
 from conftest import ROOT
-from made_up_voc import NO_LIST, OTHERS, OWN, THEIRS, TRAIN, TRAIN_AUG, VAL
+from made_up_voc import NO_LIST, OTHERS, OWN, THEIRS, TRAIN, TRAIN_AUG, VAL, voc_get
 from PIL import Image
 
 from ribnb.core.voc import CLASS_NAMES, voc_palette
-from ribnb.data import voc_get
 from ribnb.data.labels import read_labels
 from ribnb.data.voc import read_split
-from ribnb.data.voc_get import get_voc, write_train_aug
 
-SCRIPT = ROOT / "data_scripts" / "get_voc.py"
+get_voc = voc_get.get_voc
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +95,7 @@ def test_the_official_ids_give_the_official_list(root):
     ids = sorted([*aug, *val[: 11_355 - 10_582]])
     made_up.write_list(sbd / "train.txt", ids[:8498])
     made_up.write_list(sbd / "val.txt", ids[8498:])
-    assert write_train_aug(voc, sbd) == 10_582
+    assert voc_get.write_train_aug(voc, sbd) == 10_582
     written = (lists / "train_aug.txt").read_bytes()
     assert written == (made_up.LISTS / "train_aug.txt").read_bytes()
 
@@ -170,8 +168,8 @@ def test_what_cannot_be_unpacked_is_refused_and_leaves_nothing(root, archives, t
 KILL = """
 import os, sys, tarfile
 sys.path[:0] = sys.argv.pop(1), sys.argv.pop(1)
-from made_up_voc import made_official
-from ribnb.data import voc_get
+import conftest  # which finds the commands
+from made_up_voc import made_official, voc_get
 where = {"_extract_member": tarfile.TarFile, "read_mask": voc_get}[sys.argv[1]]
 real, left = getattr(where, sys.argv[1]), int(sys.argv[2])
 def counted(*arguments, **options):
@@ -239,12 +237,13 @@ def test_damage_in_voc_is_named_and_the_rest_is_made(root, voc, archives):
 
 def test_the_command_says_what_it_made_and_what_went_wrong(root, archives, monkeypatch, capsys):
     voc, sbd = archives
-    words = root, "--voc-archive", voc, "--sbd-archive", sbd
-    assert made_up.run_script(monkeypatch, SCRIPT, *words) == 0
+    words = ["get_voc.py", root, "--voc-archive", voc, "--sbd-archive", sbd]
+    monkeypatch.setattr(sys, "argv", [*map(str, words)])
+    assert voc_get.main() == 0
     said = capsys.readouterr().out
     assert "wrote train_aug.txt: 6 images" in said and "writing 8 masks" in said
     assert said.splitlines()[-1] == f"{root} is complete"
     (root / "VOCdevkit" / "VOC2012" / "SegmentationClassAug" / f"{TRAIN_AUG[1]}.png").unlink()
     (root / "benchmark_RELEASE" / "dataset" / "cls" / f"{TRAIN_AUG[1]}.mat").unlink()
-    assert made_up.run_script(monkeypatch, SCRIPT, root) == 1
+    assert voc_get.main() == 1
     assert f"fault: {TRAIN_AUG[1]}: " in capsys.readouterr().err

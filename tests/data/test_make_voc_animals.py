@@ -1,9 +1,9 @@
 """The five animals of VOC 2012 at 320 px: their lists, and the folder made of made-up images."""
 
 import re
-import sys
 
 import made_up_voc as made_up
+import make_voc_animals as script
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -12,9 +12,6 @@ from PIL import Image
 
 from ribnb.core.voc import write_mask
 from ribnb.data.voc import VOCImages
-
-sys.path.insert(0, str(ROOT / "data_scripts"))
-import make_voc_animals as script
 
 SCRIPT = ROOT / "data_scripts" / "make_voc_animals.py"
 SPLITS = {  # of the made-up data; the last of train_aug is SBD's

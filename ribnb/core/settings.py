@@ -133,7 +133,8 @@ class Settings(BaseModel):
         result = {}
         for name, field in cls.model_fields.items():
             kept = field.json_schema_extra["identity"]
-            if name in values and (values[name] != field.default if kept is None else kept):
+            default = [*field.default] if isinstance(field.default, tuple) else field.default
+            if name in values and (values[name] != default if kept is None else kept):
                 group = _group_class(cls, name)
                 result[name] = group.identity_of(values[name]) if group else values[name]
         return result

@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -304,18 +304,14 @@ class DataSettings(Settings):
     """The group ``data`` of a chapter on a whole split: more about the images."""
 
     labels_from: Literal["annotations", "masks"] = setting("annotations", "the images' labels")
-    classes: tuple[str, ...] = setting((), "these alone, the others are background; none: all")
+    classes: tuple[str, ...] = setting(
+        (), "these alone, the others are background; none: all", identity=None
+    )
 
     @field_validator("classes", mode="before")
     @classmethod
     def _between_commas(cls, value: Any) -> Any:
         return tuple(re.split(", *", value.strip("[ ]"))) if isinstance(value, str) else value
-
-    @classmethod
-    def identity_of(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Without ``classes`` where all are kept, so that older results stay what they are."""
-        found = super().identity_of(values)
-        return {name: value for name, value in found.items() if name != "classes" or value}
 
 
 def _in_place(image_id: str, *folders: Path) -> str:

@@ -1,16 +1,13 @@
 """Results that are handed on, in an archive that others can check.
 
-It is a BagIt bag with the SHA-256 of every file. ``pack`` takes the results below a
-folder with their scores, tables, settings, executed notebooks and logs, and ``environment.json``,
-the packages of the machine that packed. ``verify`` finds what was lost, damaged, changed or added
-since; it cannot find what someone changed together with its hashes.
+It is a BagIt bag with the SHA-256 of every file. ``pack`` takes the results below a folder with
+their scores, tables, settings, executed notebooks and logs. ``verify`` finds what was lost,
+damaged, changed or added since; it cannot find what someone changed together with its hashes.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
-import platform
 import shutil
 import tarfile
 import tempfile
@@ -20,12 +17,11 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from ribnb.core.files import provenance, write_json, write_whole
+from ribnb.core.files import write_whole
 from ribnb.core.settings import Settings
 from ribnb.runs.results import RESULT, find_results
 from ribnb.scores.image_scores import FILE as IMAGE_SCORES
 
-ENVIRONMENT = "environment.json"
 PACKED = (RESULT, IMAGE_SCORES, "*.csv", "*.yml", "*.yaml", "*.log", "log.txt", "*.ipynb")
 
 
@@ -59,16 +55,12 @@ def pack(
     if not results:
         problems = [f"{name} {why}" for name, why in left_out.items()]
         raise FileNotFoundError("\n".join([*problems, f"no {RESULT} to pack below {folder}"]))
-    packages = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-    packages = dict(sorted(packages.items(), key=lambda each: each[0].lower()))
-    environment = {**provenance(), "platform": platform.platform(), "packages": packages}
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".pack_") as temporary:
         bag = Path(temporary).resolve() / folder.name  # a copy: bagit moves what it is given
         for path in paths:
             (bag / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / path, bag / path)
-        write_json(bag / ENVIRONMENT, environment)
         information = {"Source-Organization": "ribnb", "Left-Out": sorted(left_out)}
         bagit.make_bag(str(bag), information, checksums=["sha256"])
         archive = shutil.make_archive(temporary + "/archive", "gztar", temporary, folder.name)

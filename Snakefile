@@ -58,7 +58,7 @@ def gpus(wildcards):
 
 onstart:
     global lock
-    lock = jobs.prepare(BATCH, local=workflow.local_exec)  # held until this process ends
+    lock = jobs.prepare(BATCH)  # held until this process ends
 
 
 onerror:

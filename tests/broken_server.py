@@ -1,4 +1,4 @@
-"""A server on this machine that breaks lines, stalls, ignores ranges and serves wrong bytes."""
+"""A server on this machine that breaks lines, ignores ranges and serves wrong bytes."""
 
 import http.server
 import re
@@ -11,15 +11,15 @@ CONTENT = bytes(range(256)) * 40
 class Server(http.server.ThreadingHTTPServer):
     """Serves ``content`` at every path, None as 404; keeps the ``ranges`` that were asked for.
 
-    After ``sends`` bytes the line breaks or, if it ``stalls``, goes silent.
+    After ``sends`` bytes the line breaks.
     """
 
-    content, knows_ranges, sends, stalls = CONTENT, True, None, False
+    content, knows_ranges, sends = CONTENT, True, None
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.ranges, self.closing = [], threading.Event()
+        self.ranges = []
         self.url = f"http://127.0.0.1:{self.server_port}/file"
 
     def handle_error(self, *_):
@@ -45,9 +45,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         self.wfile.write(rest[: server.sends])
-        if server.stalls:
-            self.wfile.flush()
-            server.closing.wait(5)  # a client that waits longer sees the line break
 
     def log_message(self, *_):
         """Say nothing."""
@@ -63,5 +60,4 @@ def serving(**settings):
         try:
             yield server
         finally:
-            server.closing.set()
             server.shutdown()

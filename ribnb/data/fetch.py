@@ -15,7 +15,7 @@ from ribnb.core.runner import progress
 _CHUNK = 1 << 20
 
 
-def download_file(urls: Sequence[str], path: Path, sha256: str, timeout: float = 60.0) -> Path:
+def download_file(urls: Sequence[str], path: Path, sha256: str) -> Path:
     """Fetch a file from the first address that serves it whole.
 
     What a broken download left behind (``<name>.part``) is continued, from whichever address;
@@ -23,8 +23,7 @@ def download_file(urls: Sequence[str], path: Path, sha256: str, timeout: float =
     again. The file gets its name only once its sum is right. A file that is there already is
     neither fetched again nor checked.
 
-    ``sha256`` has 64 hexadecimal digits; after ``timeout`` seconds without a byte an address is
-    given up.
+    ``sha256`` has 64 hexadecimal digits; after a minute without a byte an address is given up.
 
     Raises:
         OSError: no address works; the message names each with its fault and what to do by hand.
@@ -38,7 +37,7 @@ def download_file(urls: Sequence[str], path: Path, sha256: str, timeout: float =
         before, faults = _size(part), []
         for url in urls:
             try:
-                _fetch(url, part, sha256, timeout)
+                _fetch(url, part, sha256)
             except (OSError, http.client.HTTPException) as error:
                 faults.append(f"{url}: {error}")
             else:
@@ -63,12 +62,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _fetch(url: str, part: Path, sha256: str, timeout: float) -> None:
+def _fetch(url: str, part: Path, sha256: str) -> None:
     """Fetch what ``part`` lacks; OSError, and no ``part``, if that gives another file."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             _receive(response, part, have if response.status == 206 else 0)
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:  # 416: nothing left to send, the part is whole
@@ -77,7 +76,7 @@ def _fetch(url: str, part: Path, sha256: str, timeout: float) -> None:
         part.unlink()  # what is wrong cannot be continued
         if not have:
             raise OSError(f"sent another file: SHA-256 is {digest}, expected {sha256}")
-        _fetch(url, part, sha256, timeout)  # perhaps only its beginning was of another file
+        _fetch(url, part, sha256)  # perhaps only its beginning was of another file
 
 
 def _receive(response: http.client.HTTPResponse, part: Path, have: int) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -259,10 +258,7 @@ class VOCImages:
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             wanted = " or ".join(map(str, paths[:: len(MASK_SUFFIXES)]))
-            raise FileNotFoundError(
-                f"image {image_id} has no mask: there is no file {wanted}"
-                f"{_in_place(image_id, *folders)}"
-            )
+            raise FileNotFoundError(f"image {image_id} has no mask: there is no file {wanted}")
         mask = self._values[read_mask(path, len(self._all))]
         turn, (width, height) = self._opened(  # of the header: faster
             index, lambda image: (orientation(image), upright_size(image))
@@ -287,7 +283,6 @@ class VOCImages:
         if path is None:
             raise FileNotFoundError(
                 f"image {image_id} is missing: there is no file {folder / image_id}.jpg"
-                f"{_in_place(image_id, folder)}"
             )
         return path
 
@@ -312,20 +307,3 @@ class DataSettings(Settings):
     @classmethod
     def _between_commas(cls, value: Any) -> Any:
         return tuple(re.split(", *", value.strip("[ ]"))) if isinstance(value, str) else value
-
-
-def _in_place(image_id: str, *folders: Path) -> str:
-    """What there is in place of an image's file, such as another ending, for a message."""
-    found = [
-        name
-        for folder in filter(Path.is_dir, folders)
-        for name in _names(folder, folder.stat().st_mtime_ns)
-        if name.startswith(image_id) and not name[len(image_id) :][:1].isalnum()
-    ]
-    return f", but {', '.join(found[:3])}" if found else ""
-
-
-@lru_cache(8)
-def _names(folder: Path, changed: int) -> list[str]:
-    """The names in a folder, listed once as long as it does not change."""
-    return sorted(os.listdir(folder))

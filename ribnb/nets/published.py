@@ -30,7 +30,7 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
     """The state dict in a file, or a published one: downloaded once, its checksum compared.
 
     Raises:
-        ValueError: weights of another architecture; a file that holds no whole state dict.
+        ValueError: a net that ImageNet has no weights of; a file that holds no whole state dict.
         OSError: no file, or published weights that are neither here nor to be downloaded.
     """
     refuse_weights(arch, weights)
@@ -56,18 +56,11 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
 
 
 def refuse_weights(arch: str, weights: WeightsEnum | str | Path | None) -> None:
-    """ValueError for published weights of another architecture; nothing is read."""
-    unpublished = arch == "scenes" or "@" in arch  # the book's, or a reader's own
-    if weights == IMAGENET and unpublished:
+    """ValueError for ImageNet's weights of the book's net, or a reader's; nothing is read."""
+    if weights == IMAGENET and (arch == "scenes" or "@" in arch):
         raise ValueError(
             f"ImageNet has no weights of the net {arch}; give a classifier.safetensors"
         )
-    if weights is not None and not isinstance(weights, str | Path):
-        from torchvision.models import get_model_weights
-
-        known = () if unpublished or arch.startswith(TIMM) else get_model_weights(arch)
-        if weights not in known:
-            raise ValueError(f"{weights} are not weights of {arch}: {list(known)}")
 
 
 def _in_package() -> dict[str, Tensor]:

@@ -49,20 +49,11 @@ def set_broken_aside(batch: Batch) -> list[str]:
     return said
 
 
-def prepare(batch: Batch, local: bool) -> FileLock:
+def prepare(batch: Batch) -> FileLock:
     """Write what each job needs; the lock of the batch's folder, which ends with this process.
 
-    Raises:
-        ValueError: jobs that ask for a GPU and are to run locally, on a machine without one;
-            another call at work on the same folder.
+    ValueError if another call is at work on the same folder.
     """
-    asked = [job for job in batch.jobs.values() if job.device.startswith("cuda")]
-    waiting = [job for job in asked if not (batch.folder / job.done).is_file()]
-    if local and waiting and not visible_gpus():
-        raise ValueError(
-            f"{len(waiting)} jobs ask for device = 'cuda', but PyTorch sees no CUDA GPU on this "
-            "machine. Run them where there is one, or take device: auto"
-        )
     batch.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(batch.folder / "lock")
     if not _taken(lock):

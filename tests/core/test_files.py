@@ -71,17 +71,6 @@ def test_a_full_disk_leaves_the_old_file_or_none(tmp_path):
     assert only_files(tmp_path) == ["one.npz"]
 
 
-def test_ctrl_c_while_writing_leaves_no_half_file(tmp_path, monkeypatch):
-    def half(file, **arrays):
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(np, "savez", half)
-    with pytest.raises(KeyboardInterrupt):
-        write_maps(tmp_path / "one.npz", some_maps())
-    assert only_files(tmp_path) == []
-
-
 def test_until_it_is_whole_the_file_has_another_name(tmp_path, monkeypatch):
     """Which kill -9 leaves behind, and nobody takes for a map file."""
     names = []

@@ -1,4 +1,4 @@
-"""Downloads from a server of our own that breaks lines, stalls, and serves wrong bytes."""
+"""Downloads from a server of our own that breaks lines and serves wrong bytes."""
 
 import hashlib
 import sys

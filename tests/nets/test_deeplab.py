@@ -1,12 +1,10 @@
-"""DeepLab-v2's network: resolution, dilations, branches, and what it starts from."""
+"""DeepLab-v2's network: resolution, dilations and branches."""
 
 import pytest
 import torch
 from small_masks import small_net
 from torch import nn
 
-from ribnb.core.devices import seeded
-from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.deeplab import ATROUS_RATES, DeepLabV2
 from ribnb.nets.published import IN_PACKAGE
 from ribnb.segmentation.training import SegmentationSettings
@@ -94,18 +92,3 @@ def test_the_branches_add_up_and_start_small_without_bias():
         assert branch.weight.std().item() == pytest.approx(0.01, rel=0.1)
         assert not branch.bias.any()
     assert not torch.equal(net.branches[0].weight, net.branches[1].weight)
-
-
-# The start --------------------------------------------------------------------------------
-
-
-def test_a_classifiers_backbone_is_taken(tmp_path):
-    with seeded(1):
-        classifier = CAMNet("scenes", 6)
-    path = tmp_path / "classifier.safetensors"
-    classifier.save(path, {"class_names": list("abcdef")})
-    net = small_net(weights=path)  # of another number of classes
-    wanted = classifier.backbone.state_dict()
-    assert all(torch.equal(value, wanted[key]) for key, value in net.backbone.state_dict().items())
-    with pytest.raises(ValueError, match="do not fit resnet18"):
-        DeepLabV2("resnet18", weights=path)

@@ -66,14 +66,13 @@ def test_jobs_on_a_gpu_are_counted(gpus, monkeypatch):
 # Before and after -------------------------------------------------------------------------
 
 
-def batch_of(tmp_path, iterations, device=None):
+def batch_of(tmp_path, iterations):
     (tmp_path / "mini.yml").write_text(
         "name: mini\nchapter: voc_rib\nparameters: {num_images: 4}\n"
         f"grid: {{rib.iterations: {iterations}}}\nseeds: [3]\n"
     )
     (tmp_path / "s.yml").write_text(
-        (f"device: {device}\n" if device else "")
-        + f"batch: {{ablations: [{tmp_path}/mini.yml], folder: {tmp_path}/runs}}\n"
+        f"batch: {{ablations: [{tmp_path}/mini.yml], folder: {tmp_path}/runs}}\n"
     )
     return read_batch(tmp_path / "s.yml", CHAPTERS)
 
@@ -81,28 +80,19 @@ def batch_of(tmp_path, iterations, device=None):
 def test_every_job_has_what_it_needs_and_what_is_not_done_is_named(tmp_path):
     batch = batch_of(tmp_path, [1, 2, 3])
     first, second, _ = (batch.folder / name for name in batch.jobs)
-    lock = prepare(batch, local=True)
+    lock = prepare(batch)
     given = read_settings_file(first / "parameters.yml")
     rib = {"iterations": 1}
     assert given == {"num_images": 4, "rib": rib, "seed": 3, "output_dir": str(first)}
     with pytest.raises(ValueError, match="another call is running the jobs"):
-        prepare(batch, local=True)
+        prepare(batch)
     lock.release()
-    prepare(batch, local=True).release()
+    prepare(batch).release()
     for folder in (first, second):
         (folder / "log.txt").write_text("FAILED: once\nbegun\nFAILED: oh dear\n")
     put(first, made_up(iterations=1, num_images=4))
     label = "mini: iterations = 2, seed 3"
     assert not_done(batch) == [f"not done: {label}\n  oh dear\n  log: {second}/log.txt"]
-
-
-def test_jobs_that_ask_for_a_gpu_are_refused_here_where_there_is_none(tmp_path, gpus):
-    gpus("")
-    batch = batch_of(tmp_path, [1, 2, 3], device="cuda")
-    put(batch.folder / next(iter(batch.jobs)), made_up(iterations=1, num_images=4))
-    with pytest.raises(ValueError, match="2 jobs ask for device = 'cuda'"):
-        prepare(batch, local=True)
-    prepare(batch, local=False).release()
 
 
 def test_broken_results_are_set_aside(tmp_path):

@@ -288,7 +288,8 @@ def processes(on: Machine) -> dict[str, Any]:
 @part
 def ddp(on: Machine) -> dict[str, Any]:
     """One process of torchrun trains DeepLab-v2 for five steps on the true masks."""
-    words = "--split train --arch resnet18 --weights random -p steps=5 -p crop_size=161".split()
+    words = ["--split=train", "--arch=resnet18", "--weights=random"]
+    words += ["-psteps=5", "-pcrop_size=161"]
     root = on.given.animals
     with tempfile.TemporaryDirectory() as place:
         command = ["-m", "torch.distributed.run", "--nproc_per_node", "1", "-m", "ribnb", "segment"]

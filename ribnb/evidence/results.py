@@ -55,9 +55,13 @@ class AblationResults:
         return first and f"{self.ablation.name} lacks {first}{more}"
 
     def points(self, **label: Any) -> list[int]:
-        """The numbers of the points with this label; KeyError if there is none."""
-        points = enumerate(self.ablation.points)
-        numbers = [number for number, each in points if label.items() <= each.label.items()]
+        """The numbers of the points with this label, or one of a set; KeyError if there is none."""
+        wanted = {k: v if isinstance(v, set) else [v] for k, v in label.items()}
+        numbers = [
+            number
+            for number, point in enumerate(self.ablation.points)
+            if all(k in point.label and point.label[k] in v for k, v in wanted.items())
+        ]
         if not numbers:
             raise KeyError(f"{self.ablation.name} has no point with {label}")
         return numbers
@@ -138,7 +142,7 @@ def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
 def whats_there(results: Mapping[str, AblationResults], published: Published) -> str:
     """In words: runs planned and there by ablation, what is missing or does not count."""
     lacking = [each.lacks() for each in results.values() if each.lacks()]
-    lines = [f"{name:16} {len(r.scores)} of {len(r.frame)} runs" for name, r in results.items()]
+    lines = [f"{name:29} {len(r.scores)} of {len(r.frame)} runs" for name, r in results.items()]
     lines += lacking
     if published.problems:
         lines.append(f"Of what lies there, {len(published.problems)} do not count:")

@@ -82,6 +82,7 @@ def test_each_run_has_its_row_and_what_is_missing_is_named(ablation, folder):
     assert found.frame["seed_miou"].isna().tolist() == [*[False] * 4, True, *[False] * 4]
     assert found.missing() == found.missing(1) == ["iterations = 2, seed 4"]
     assert not found.missing(0) and found.points(iterations=2) == [1]
+    assert found.points(iterations={1, 2, 7}) == [0, 1]
     assert [scores.miou() for scores in found.of(0)] == pytest.approx(found.frame["seed_miou"][:3])
 
 

@@ -304,8 +304,8 @@ class _Walk:
         """A scalar with a gradient."""
         loss = self.measure(logits, labels.float(), self.settings)
         what = f"the loss {self.settings.loss} at step {step} must"
-        scalar = isinstance(loss, Tensor) and loss.ndim == 0
-        _require(scalar, f"{what} be one number, a tensor of shape ()", loss)
+        scalar = isinstance(loss, Tensor) and loss.ndim == 0 and not loss.is_complex()
+        _require(scalar, f"{what} be one real number, a tensor of shape ()", loss)
         way = f"{what} have a gradient: from the class maps through pooling and loss"
         _require(loss.requires_grad, f"{way} nothing may be detached or counted", loss)
         return loss
@@ -313,7 +313,7 @@ class _Walk:
 
 def _require(right: bool, what: str, made: object) -> None:
     if not right:
-        shape = f" of shape {tuple(made.shape)}" if isinstance(made, Tensor) else ""
+        shape = f" of shape {tuple(made.shape)}, {made.dtype}" if isinstance(made, Tensor) else ""
         raise ValueError(f"{what}; it is a {type(made).__name__}{shape}")
 
 

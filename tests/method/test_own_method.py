@@ -34,6 +34,10 @@ def detached(logits, labels, settings):
     return -(labels * logits).detach().sum()
 
 
+def with_phase(logits, labels, settings):
+    return torch.view_as_complex(-(labels * logits)[..., :2]).sum()
+
+
 def number(logits, labels, settings):
     return 1.0
 
@@ -53,8 +57,9 @@ def not_summed(class_maps, settings):
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"loss": rows}, ValueError, r"at step 0 must be one number, .* of shape \(2,\)"),
-        ({"loss": number}, ValueError, "at step 0 must be one number, .* it is a float"),
+        ({"loss": rows}, ValueError, r"at step 0 must be one real number, .* of shape \(2,\)"),
+        ({"loss": number}, ValueError, "at step 0 must be one real number, .* it is a float"),
+        ({"loss": with_phase}, ValueError, r"must be one real number, .* torch.complex64"),
         ({"loss": detached}, ValueError, "detached@.* at step 0 must have a gradient"),
         ({"loss": logarithm}, FloatingPointError, "the loss at step 0 is nan"),
         ({"pooling": of_one_class}, ValueError, r"\(B, C\) = \(2, 5\) of .* shape \(2, 4\)"),

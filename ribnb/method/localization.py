@@ -18,8 +18,7 @@ from ribnb.core.files import Maps, digest, weights_digest, write_json
 from ribnb.core.runner import MAPS, RecordedFolder, Report, over_images, read_record, shard_of
 from ribnb.core.voc import ImageSet, images_digest
 from ribnb.method.adaptation import Adaptation, Course, adapt
-from ribnb.method.inputs import AdaptationInputs, Feed
-from ribnb.method.pool import Pool
+from ribnb.method.inputs import AdaptationInputs, Feed, Pool
 from ribnb.method.settings import RIBSettings
 from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import check_labels

@@ -13,7 +13,7 @@ from ribnb.book.chapters import in_force
 from ribnb.book.scenes import TRAINED
 from ribnb.book.splits import IMAGENET
 from ribnb.core.parameters import flat, nested
-from ribnb.core.settings import SHARED, SettingsError
+from ribnb.core.settings import SettingsError
 from ribnb.masks.crf import CRFSettings, crf_available
 from ribnb.masks.irn import IRNSettings
 from ribnb.method.settings import RIBSettings
@@ -185,15 +185,6 @@ def test_some_classes_are_another_run():
     for text in ("cat,dog", "[cat, dog]"):
         assert on_voc("voc_rib", **{"data.classes": text}) == some
     assert some.hash() != on_voc("voc_rib").hash()
-
-
-def test_a_group_has_what_its_chapter_has():
-    groups = {"voc_rib": "rib", "voc_masks": "irn", "voc_segmentation": "segment"}
-    for chapter, name in groups.items():
-        settings = on_voc(chapter, seed=7, precision="bfloat16")
-        group = getattr(settings, name)
-        assert (group.seed, group.precision) == (7, "bfloat16")
-        assert not settings.as_dict()[name].keys() & {*SHARED}
 
 
 # What comes along with the package --------------------------------------------------------

@@ -1,6 +1,5 @@
 """Stages and shards through Snakemake, with the book's own chapters on few scenes."""
 
-import json
 import os
 import subprocess
 import sys
@@ -63,11 +62,3 @@ def test_every_stage_works_on_what_the_one_before_has_left(batch):
     assert not scores_fault(results["voc_rib"], stages["voc_rib"])
     given = read_settings_file(stages["voc_rib"] / "parameters.yml")
     assert given["classifier"] == str(stages["voc_classifier"] / "classifier.safetensors")
-
-
-def test_executed_notebooks_end_with_the_result(batch):
-    for job in batch.jobs.values():
-        path = batch.folder / job.name / f"{job.chapter}.ipynb"
-        cells = json.loads(path.read_text())["cells"]
-        assert "result" in cells[-1]["metadata"]["tags"]
-        assert not path.with_name(f"{job.chapter}.unfinished.ipynb").exists()

@@ -12,9 +12,9 @@ from small_split import net
 from split_runs import arrays_of, result_of, run_chapter, without_time
 
 from ribnb.book import CHAPTERS
-from ribnb.core.files import weights_digest
+from ribnb.core.files import read_maps, weights_digest
 from ribnb.core.settings import for_chapter, read_settings_file
-from ribnb.core.voc import CLASS_NAMES, write_mask
+from ribnb.core.voc import CLASS_NAMES, read_mask, write_mask
 from ribnb.data.scenes.images import write_scenes
 from ribnb.data.voc import read_split
 from ribnb.masks.crf import crf_available
@@ -22,6 +22,7 @@ from ribnb.nets.cam_net import CAMNet
 from ribnb.nets.classifier import load_classifier
 from ribnb.nets.published import IN_PACKAGE
 from ribnb.scores.image_scores import scores_fault
+from ribnb.scores.iou import RELEASED_RANGE, THRESHOLDS, seed_miou
 
 ALL = {"split": "train_aug", "num_images": 0, "iterations": 3}
 # As for VOC, at sizes for a CPU.
@@ -68,48 +69,21 @@ def whole(faulty, tmp_path_factory):
     return folder, run_chapter("voc_rib", folder, to_its_end=True, **given)["printed"]
 
 
-RELEASED_RANGE = [round(0.2 + k / 100, 2) for k in range(30)]
-RANGE = sorted({*RELEASED_RANGE, *(round(0.02 * k, 2) for k in range(1, 41))})
-
-
-def plain_score(maps, masks, ids, num_classes, thresholds=RANGE):
-    """Best mIoU in %, its threshold and its IoUs, from the definition: a class where its map is
-    the highest and above the threshold; over classes that are true or predicted anywhere."""
-    best = (-1.0, 0.0, [])
-    for threshold in thresholds:
-        hits, true, predicted = np.zeros((3, num_classes + 1))
-        for image_id in ids:
-            arrays = np.load(maps / f"{image_id}.npz")
-            mask = np.asarray(Image.open(masks / f"{image_id}.png"))
-            scores = np.concatenate([np.full((1, *mask.shape), threshold), arrays["high_res"]])
-            seed = np.concatenate([[0], arrays["class_ids"] + 1])[scores.argmax(axis=0)]
-            for value in range(num_classes + 1):
-                hits[value] += ((seed == value) & (mask == value)).sum()
-                true[value] += (mask == value).sum()
-                predicted[value] += ((seed == value) & (mask != 255)).sum()
-        union = true + predicted - hits
-        iou = [100 * h / u for h, u in zip(hits, union, strict=True) if u]
-        if np.mean(iou) > best[0]:
-            best = (float(np.mean(iou)), threshold, iou)
-    return best
-
-
-def test_images_that_fail_are_named_and_the_others_scored_as_by_a_plain_scorer(whole, faulty):
+def test_images_that_fail_are_named_and_the_others_scored(whole, faulty):
     folder, printed = whole
-    result, masks = result_of(folder), faulty / "SegmentationClass"
+    result = result_of(folder)
     assert result["failures"].keys() == FAULTS.keys()
     for image_id, said in FAULTS.items():
         assert result["failures"][image_id].startswith(said)
         assert f"left out: {image_id}: {said}" in printed
     metrics, ids = result["metrics"], sorted({*read_split(faulty, "train_aug")} - FAULTS.keys())
+    masks = [read_mask(faulty / "SegmentationClass" / f"{name}.png") for name in ids]
     for maps, prefix in (("maps", ""), ("cam/maps", "cam_")):
-        for name, thresholds in ((prefix, RANGE), (f"released_range_{prefix}", RELEASED_RANGE)):
-            miou, threshold, iou = plain_score(folder / maps, masks, ids, 6, thresholds)
-            assert metrics[f"{name}seed_miou"] == pytest.approx(miou, abs=1e-9)
-            assert metrics[f"{name}seed_threshold"] == threshold
-            if name == "":
-                found = list(metrics["seed_iou_per_class"].values())
-                assert found == pytest.approx(iou, abs=1e-9)
+        read = [read_maps(folder / maps / f"{name}.npz") for name in ids]
+        for name, cuts in ((prefix, THRESHOLDS), (f"released_range_{prefix}", RELEASED_RANGE)):
+            score = seed_miou(read, masks, cuts, 6)
+            assert metrics[f"{name}seed_miou"] == score.best_miou
+            assert metrics[f"{name}seed_threshold"] == score.best_threshold
     assert (metrics["images"], metrics["failed"]) == (7, 4)  # a grey image is one of the 7
     steps = [json.loads((folder / "steps" / f"{name}.json").read_text()) for name in ids]
     grown = [step["gap_logits"][-1] - step["gap_logits"][0] for step in steps]

@@ -7,9 +7,8 @@ from small_split import LABELS, Noise, few_steps, maps_in, net
 
 from ribnb.core.files import read_maps
 from ribnb.method.adaptation import adapt
-from ribnb.method.inputs import VIEWS, AdaptationInputs, Feed
+from ribnb.method.inputs import VIEWS, AdaptationInputs, Feed, Pool
 from ribnb.method.localization import localization_maps
-from ribnb.method.pool import Pool
 
 POOL = {"others": "pool", "pool_size": 20}  # of 9 images: each twice, two of them three times
 

@@ -16,7 +16,7 @@ from ribnb.masks.irn_net import IRN, boundary_map
 from ribnb.masks.irn_training import train_irn
 from ribnb.method.localization import localization_maps
 from ribnb.nets.cam_net import CAMNet
-from ribnb.nets.classifier import mean_average_precision, train_classifier
+from ribnb.nets.classifier import train_classifier
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.prediction import predict
 from ribnb.segmentation.training import SegmentationSettings, train_segmentation
@@ -45,49 +45,18 @@ def of_these(kind, *arguments):
     return net
 
 
-def train_a_classifier(folder):
-    train_classifier(of_these(CAMNet, "scenes", 3), IMAGES, SMALL.model_copy(update={"epochs": 1}))
-
-
-def score_a_classifier(folder):
-    mean_average_precision(of_these(CAMNet, "scenes", 3), IMAGES)
-
-
-def make_maps(folder):
-    """With views of the image and of others."""
-    localization_maps(of_these(CAMNet, "scenes", 3), IMAGES, few_steps(), folder)
-
-
-def adapt_to_one(folder):
-    adapt_one(of_these(CAMNet, "scenes", 3), IMAGES, 0, few_steps())
-
-
-def learn_boundaries(folder):
-    write_labels_of(IMAGES, folder)
-    irn = IRN(of_these(CAMNet, "scenes", 3))
-    train_irn(irn, IMAGES, folder, IRNSettings(crop_size=24, batch_size=3, epochs=1, radius=3))
+def test_each_view_is_in_the_nets_own_colours(seen, tmp_path):
+    """Of a classifier, of maps with others in their batches, of IRN and of DeepLab."""
+    net = of_these(CAMNet, "scenes", 3)
+    train_classifier(net, IMAGES, SMALL.replace(epochs=1), validation=IMAGES)
+    localization_maps(net, IMAGES, few_steps(), tmp_path / "run")
+    adapt_one(net, IMAGES, 0, few_steps())
+    irn, labels = IRN(net), write_labels_of(IMAGES, tmp_path / "labels")
+    train_irn(irn, IMAGES, labels, IRNSettings(crop_size=24, batch_size=3, epochs=1, radius=3))
     boundary_map(irn.eval(), IMAGES.image(0))
-
-
-def learn_and_predict_masks(folder):
     net, settings = of_these(DeepLabV2.scenes, "scenes", 3), SegmentationSettings.scenes(steps=1)
     train_segmentation(net, IMAGES, None, settings)
     predict(net, IMAGES.image(0), settings)
-
-
-@pytest.mark.parametrize(
-    "run",
-    [
-        train_a_classifier,
-        score_a_classifier,
-        make_maps,
-        adapt_to_one,
-        learn_boundaries,
-        learn_and_predict_masks,
-    ],
-)
-def test_each_view_is_in_the_nets_own_colours(run, seen, tmp_path):
-    run(tmp_path)
     assert set(seen) == {OWN}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import statistics
 import time
 import warnings
@@ -88,7 +89,7 @@ def localization_maps(
         ValueError: a shard that does not exist, a model of another number of classes than the
             split, a folder of other settings, net or images, other images of different sizes
             without a ``crop_size``.
-        OSError: a map file cannot be written.
+        OSError: a map file cannot be written, or there is no room for all of them.
     """
     mine = shard_of(images.ids, shard)
     check_labels(model, images)
@@ -111,6 +112,12 @@ def localization_maps(
     area = 0
     with suppress(OSError, ValueError):  # an image that cannot be read is named in the report
         area = math.prod(images.image(labelled[0]).size) if labelled else 0
+    needed = int(images.labels[labelled].sum()) * area * 4.25  # float32, and a sixteenth of it
+    if needed > (free := shutil.disk_usage(files.folder).free):
+        raise OSError(
+            f"the maps need about {needed / 1e6:.1f} MB in {files.folder}, and {free / 1e6:.1f} MB "
+            "are free; free some, or take another output folder"
+        )
     if area > LARGE:
         text = f"an image has {area / 1e6:.0f} million pixels, and takes minutes and gigabytes; "
         text += "ribnb.data.photos.read_photo(path, 500) makes copies of 500 pixels, which will do"

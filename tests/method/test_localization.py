@@ -8,6 +8,7 @@ import random
 import signal
 import statistics
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -312,7 +313,12 @@ def test_the_digest_of_maps_tells_how_they_were_made_and_refuses_those_of_other_
         maps_digest(tmp_path / "one" / "maps", Noise([[1, 1, 0], LABELS[1]]))
 
 
-def test_large_images_are_warned_of(tmp_path, monkeypatch):
+def test_a_disk_without_room_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"maps need about .* MB in .*maps, and 0\.0 MB are free"):
+        localization_maps(net(), Noise(), few_steps(), tmp_path)
+    assert not maps_in(tmp_path)
+    monkeypatch.undo()
     monkeypatch.setattr(localization, "LARGE", 0)
     with pytest.warns(UserWarning, match=r"million pixels, .*read_photo\(path, 500\) makes copies"):
         localization_maps(net(), Noise(), few_steps(), tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import warnings
 from collections import Counter
@@ -258,7 +259,10 @@ class VOCImages:
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             wanted = " or ".join(map(str, paths[:: len(MASK_SUFFIXES)]))
-            raise FileNotFoundError(f"image {image_id} has no mask: there is no file {wanted}")
+            raise FileNotFoundError(
+                f"image {image_id} has no mask: there is no file {wanted}"
+                f"{_in_place(image_id, *folders)}"
+            )
         mask = self._values[read_mask(path, len(self._all))]
         turn, (width, height) = self._opened(  # of the header: faster
             index, lambda image: (orientation(image), upright_size(image))
@@ -283,6 +287,7 @@ class VOCImages:
         if path is None:
             raise FileNotFoundError(
                 f"image {image_id} is missing: there is no file {folder / image_id}.jpg"
+                f"{_in_place(image_id, folder)}"
             )
         return path
 
@@ -307,3 +312,10 @@ class DataSettings(Settings):
     @classmethod
     def _between_commas(cls, value: Any) -> Any:
         return tuple(re.split(", *", value.strip("[ ]"))) if isinstance(value, str) else value
+
+
+def _in_place(image_id: str, *folders: Path) -> str:
+    """What there is in place of an image's file, such as another ending, for a message."""
+    files = glob.escape(image_id) + "[!0-9A-Za-z]*"
+    found = [path.name for folder in folders for path in sorted(folder.glob(files))]
+    return f", but {', '.join(found[:3])}" if found else ""

@@ -149,6 +149,17 @@ def test_images_of_other_endings_are_found(voc, suffix):
     assert images.mask(0).shape == (2, 4)
 
 
+def test_what_is_there_in_place_of_a_file_is_named(voc):
+    image, mask = (voc / f"{folder}/{TRAIN[0]}" for folder in ("JPEGImages", "SegmentationClass"))
+    mask.with_suffix(".png").rename(mask.with_name(f"{TRAIN[0]}_mask.png"))
+    images = VOCImages(voc, "train")
+    with pytest.raises(FileNotFoundError, match=rf"has no mask: .*, but {TRAIN[0]}_mask\.png$"):
+        images.mask(0)
+    image.with_suffix(".jpg").rename(image.with_suffix(".heic"))
+    with pytest.raises(FileNotFoundError, match=rf"is missing: .*, but {TRAIN[0]}\.heic$"):
+        images.image(0)
+
+
 def test_ids_may_have_spaces_where_the_files_have(voc):
     for path in [*voc.rglob(f"{TRAIN[0]}.*")]:
         path.rename(path.with_stem("photo 1"))

@@ -39,6 +39,7 @@ def setting_curves(
     title: str,
     baseline: str | None = None,
     log: bool = False,
+    panels: str | None = None,
 ) -> Figure:
     """A line for each value of ``by``: the mean over seeds, ± std as a band, the seeds as dots.
 
@@ -49,32 +50,40 @@ def setting_curves(
         by: column of names, with a line for each; None: one line.
         baseline: column of the CAM's metric, dashed.
         log: a logarithmic x-axis.
+        panels: column of names, with axes for each that has a number; None: one for all.
     """
     import seaborn as sns  # takes a second
 
-    note = _over_seeds(frame, y, [x, by] if by else [x])
-    groups = frame[by] if by else pd.Series("RIB", frame.index)
-    known = looks(dict.fromkeys(groups))
-    figure, axis = plt.subplots(figsize=(6.6, 4))
-    if log:
-        axis.set_xscale("log")
-    for name, runs in frame.groupby(groups, sort=False):
-        drawn = {"x": x, "y": y, "ax": axis, "color": known[name].color, "legend": False}
-        sns.lineplot(runs, errorbar="sd", marker=known[name].marker, markeredgewidth=0, label=name,
-                     err_kws={"alpha": 0.15, "linewidth": 0}, **drawn)  # fmt: skip
-        sns.scatterplot(runs, alpha=0.5, s=14, linewidth=0, **drawn)
-    if baseline:
-        sns.lineplot(frame, x=x, y=baseline, errorbar=None, ax=axis, label="CAM", legend=False,
-                     color=METHODS["cam"].color, linestyle="--", zorder=1)  # fmt: skip
-    values = frame[x].unique()
-    if log and len(values) <= 8:
-        axis.set_xticks(values, [f"{value:g}" for value in values])
-        axis.xaxis.set_minor_locator(NullLocator())
-    elif not log:
-        whole_ticks(axis, values)
-    axis.set(xlabel=_name(x), ylabel=_name(y), title=title)
-    axis.margins(y=0.1)
-    legend_below(figure, axis, f"dots: seeds, line: mean, band: {note}")
+    note = _over_seeds(frame, y, [column for column in (panels, x, by) if column])
+    known = looks(dict.fromkeys(frame[by] if by else ["RIB"]))
+    there = frame if frame[y].isna().all() else frame[frame[y].notna()]
+    parts = dict(list(there.groupby(panels, sort=False))) if panels else {title: frame}
+    size = max(6.6, 3.7 * len(parts)), 4
+    figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False)
+    for axis, (part, runs_of_all) in zip(axes[0], parts.items(), strict=True):
+        if log:
+            axis.set_xscale("log")
+        lines = runs_of_all[by] if by else pd.Series("RIB", runs_of_all.index)
+        for name, runs in runs_of_all.groupby(lines, sort=False):
+            drawn = {"x": x, "y": y, "ax": axis, "color": known[name].color, "legend": False}
+            sns.lineplot(runs, errorbar="sd", marker=known[name].marker, markeredgewidth=0,
+                         label=name, err_kws={"alpha": 0.15, "linewidth": 0}, **drawn)  # fmt: skip
+            sns.scatterplot(runs, alpha=0.5, s=14, linewidth=0, **drawn)
+        if baseline:
+            sns.lineplot(runs_of_all, x=x, y=baseline, errorbar=None, ax=axis, label="CAM",
+                         legend=False, color=METHODS["cam"].color, linestyle="--",
+                         zorder=1)  # fmt: skip
+        values = runs_of_all[x].unique()
+        if log and len(values) <= 8:
+            axis.set_xticks(values, [f"{value:g}" for value in values])
+            axis.xaxis.set_minor_locator(NullLocator())
+        elif not log:
+            whole_ticks(axis, values)
+        axis.set(xlabel=_name(x), ylabel=_name(y), title=part)
+        axis.margins(y=0.1)
+    if panels:
+        figure.suptitle(title)
+    legend_below(figure, axes[0, 0], f"dots: seeds, line: mean, band: {note}")
     return figure
 
 

@@ -288,6 +288,16 @@ def test_what_has_no_result_is_said_and_two_runs_of_a_point_are_not_averaged():
             draw(name, pd.concat([runs(), runs((4,))]), *rest)
 
 
+def test_there_are_axes_for_each_kind_of_images_with_a_result():
+    lower, none = (runs().assign(seed_miou=value) for value in (runs()["seed_miou"] - 1, NAN))
+    kinds = {"photographs": runs(), "scenes": lower, "VOC": none}
+    frame = pd.concat([each.assign(images=kind) for kind, each in kinds.items()])
+    axes = draw("setting_curves", frame, *CURVE, False, "images").axes
+    assert [one.get_title() for one in axes] == ["photographs", "scenes"]
+    photographs, scenes = (line(one, "GAP")[:, 1] for one in axes)
+    np.testing.assert_allclose(photographs - scenes, 1)
+
+
 def test_cells_hold_mean_and_spread_and_missing_ones_are_hatched():
     frame = without(runs(), iterations=5, pooling="GAP")
     frame = without(frame, iterations=0, pooling="GAP", seed=3)

@@ -54,10 +54,13 @@ def setting_curves(
     """
     import seaborn as sns  # takes a second
 
-    note = _over_seeds(frame, y, [column for column in (panels, x, by) if column])
     known = looks(dict.fromkeys(frame[by] if by else ["RIB"]))
-    there = frame if frame[y].isna().all() else frame[frame[y].notna()]
-    parts = dict(list(there.groupby(panels, sort=False))) if panels else {title: frame}
+    parts = {title: frame}
+    if panels:
+        kinds = [(kind, runs) for kind, runs in frame.groupby(panels, sort=False)]
+        parts = {kind: runs for kind, runs in kinds if runs[y].notna().any()} or dict(kinds[:1])
+        frame = pd.concat(parts.values())
+    note = _over_seeds(frame, y, [column for column in (panels, x, by) if column])
     size = max(6.6, 3.7 * len(parts)), 4
     figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False)
     for axis, (part, runs_of_all) in zip(axes[0], parts.items(), strict=True):
@@ -166,4 +169,4 @@ def _over_seeds(frame: pd.DataFrame, value: str, keys: list[str]) -> str:
         raise ValueError(f"two runs have {point}: choose the runs of one setting first")
     gaps = len(frame) - len(runs)
     missing = f"; {gaps} of {len(frame)} runs have no result" if gaps else ""
-    return f"± std over {frame['seed'].nunique()} seeds{missing}"
+    return f"± std over {frame.groupby(keys)['seed'].nunique().max()} seeds{missing}"

@@ -335,7 +335,7 @@ def main() -> None:
             done = subprocess.run([sys.executable, __file__, *one], capture_output=True, text=True)
             failed = {"failed": done.stderr.strip().splitlines()[-1:]} if done.returncode else None
             made = failed or json.loads(done.stdout.splitlines()[-1])
-            found.setdefault(chosen, {})[precision] = made
+            found.setdefault(chosen, {})[precision] = made | {"git_commit": found["git_commit"]}
             write_json(out, found)
             taken = time.perf_counter() - start
             print(f"{chosen}, {precision}: {taken:.0f} s", failed or "", flush=True)

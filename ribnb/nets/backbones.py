@@ -112,10 +112,10 @@ class SceneBackbone(nn.Module):
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """A dilated depthwise convolution whose gradient takes half the time on a CPU.
+    """A dilated depthwise convolution whose gradient takes a quarter of the time on a CPU.
 
     torch has no fast kernel for it there. Without dilation it has, and the positions that a
-    dilation of d keeps apart can be channels of their own: the same products, d x d maps of them.
+    dilation of d keeps apart can be images of their own: the same products, d x d maps of them.
     """
 
     @staticmethod
@@ -137,11 +137,15 @@ class DilatedDepthwise(nn.Conv2d):
         """(B, C, h, w) from (B, C, h, w)."""
         if maps.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(maps)
-        (height, width), d = maps.shape[2:], self.dilation[0]
-        apart = F.pixel_unshuffle(F.pad(maps, (0, -width % d, 0, -height % d)), d)
-        weight = self.weight.repeat_interleave(d * d, dim=0)
-        made = F.conv2d(apart, weight, padding=self.kernel_size[0] // 2, groups=len(weight))
-        return F.pixel_shuffle(made, d)[:, :, :height, :width]
+        (batch, channels, height, width), d = maps.shape, self.dilation[0]
+        padded = F.pad(maps, (0, -width % d, 0, -height % d)).permute(0, 2, 3, 1)
+        rows, columns = padded.shape[1] // d, padded.shape[2] // d
+        apart = padded.reshape(batch, rows, d, columns, d, channels).permute(0, 2, 4, 1, 3, 5)
+        apart = apart.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)  # channels last
+        made = F.conv2d(apart, self.weight, padding=self.kernel_size[0] // 2, groups=channels)
+        made = made.permute(0, 2, 3, 1).reshape(batch, d, d, rows, columns, channels)
+        made = made.permute(0, 3, 1, 4, 2, 5).reshape(padded.shape)
+        return made[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def new_backbone(arch: Any, output_stride: int) -> Backbone:

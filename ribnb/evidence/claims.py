@@ -92,6 +92,19 @@ def best(results: AblationResults, by_others: bool = True, **label: Any) -> Side
     return Side(scores, chosen=tuple(str(results.ablation.points[number]) for number in chosen))
 
 
+def best_losses(results: AblationResults) -> list[Side]:
+    """L_RIB and L_BCE, each at the best of its rates, which the other seeds choose.
+
+    Points have a ``loss``, or are cases such as ``"L_BCE, 1e-3"``.
+    """
+    points, sides = results.ablation.points, []
+    for loss in ("rib", "bce"):
+        cases = {str(point.label.get("case")) for point in points}
+        cases = {case for case in cases if case.startswith(f"L_{loss.upper()},")}
+        sides.append(best(results, **({"case": cases} if cases else {"loss": loss})))
+    return sides
+
+
 @dataclass(frozen=True)
 class Claim:
     """Two sides held against each other.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ribnb.core.parameters import flat
 from ribnb.core.runner import WHOLE
 from ribnb.core.settings import Settings, for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES, LIST_COUNTS
-from ribnb.evidence.claims import Claim, Side, best, compare, side
+from ribnb.evidence.claims import Claim, Side, best_losses, compare, side
 from ribnb.evidence.differences import Difference
 from ribnb.evidence.results import AblationResults, Published
 from ribnb.evidence.stages import NONE, ROWS, Source
@@ -181,10 +181,15 @@ ON_DIGITS = (
 )  # fmt: skip
 
 
-def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Claim]:
+def board_claims(
+    board: Board,
+    found: Mapping[str, AblationResults],
+    photographs: Mapping[str, AblationResults],
+) -> list[Claim]:
     """Every claim of the list, in the order of the book, by the one rule of all chapters.
 
-    ``found`` is what is there for the book's ablations, by name.
+    ``found`` is what is there for the book's ablations by name, ``photographs`` for those on
+    photographs, of which claims without a result are left out.
     """
     claims = []
     for asked, paper, chapter, first, second in ON_DIGITS:
@@ -199,30 +204,41 @@ def board_claims(board: Board, found: Mapping[str, AblationResults]) -> list[Cla
         scores = " against ".join(reported[source].split()[0] for source in sources)
         paper = "higher" if NONE in scores else f"higher: {scores}"
         pairs = [(f"{asked}: RIB against the CAM", [board.scenes(source) for source in sources])]
-        photographs = [board.photographs(source) for source in sources]
-        if any(cell.results for cell in photographs):
-            pairs.insert(0, (f"{asked}: RIB against the CAM on photographs", photographs))
+        photos = [board.photographs(source) for source in sources]
+        if any(cell.results for cell in photos):
+            pairs.insert(0, (f"{asked}: RIB against the CAM on photographs", photos))
         for cells in zip(*map(board.voc, sources), strict=True):
             label = f", {cells[0].label}" if cells[0].label else ""
             pairs.append((f"{asked}: RIB against the CAM on VOC{label}", cells))
         for words, cells in pairs:
             sides = (cell.side(each) for cell, each in zip(cells, maps, strict=True))
             claims.append(compare(words, *sides, paper))
-    steps = {
-        pooling: [side(found["k_and_pooling"], pooling=pooling, iterations=k) for k in (20, 5)]
-        for pooling in ("gndrp", "gap")
-    }
-    for words, sides, paper in (
-        ("L_RIB against as many steps of L_BCE, each at its best rate",
-         [best(found["loss"], loss=loss) for loss in ("rib", "bce")], "higher"),
-        ("GNDRP against GAP", [side(found["tau"], threshold=tau) for tau in (0.4, 1.0)], "higher"),
-        ("K = 20 against K = 5, GNDRP", steps["gndrp"], "not lower"),
-        ("K = 20 against K = 5, GAP", steps["gap"], "lower"),
-        ("a third stage moves, against the last two",
-         [side(found["cost"], case=case) for case in ("3 stages move", "the default")], ""),
-    ):  # fmt: skip
+    for words, sides, paper in _of_ablations(photographs):
+        claim = compare(f"seeds: {words} on photographs", *sides, paper)
+        claims += [claim] if claim.difference else []
+    for words, sides, paper in _of_ablations(found):
         claims.append(compare(f"seeds: {words}", *sides, paper))
     return claims
+
+
+def _of_ablations(found: Mapping[str, AblationResults]) -> Iterator[tuple[str, list[Side], str]]:
+    """What is compared, the two sides, and what the paper says, for those that are found."""
+    if seeds := found.get("seeds"):
+        gndrp, gap, bce = (side(seeds, case=case) for case in ("RIB, GNDRP", "RIB, GAP", "L_BCE"))
+        yield "L_RIB against as many steps of L_BCE, same rate", [gap, bce], "higher"
+        yield "GNDRP against GAP", [gndrp, gap], "higher"
+    if losses := found.get("loss"):
+        words = "L_RIB against as many steps of L_BCE, each at its best rate"
+        yield words, best_losses(losses), "higher"
+    if not seeds and (taus := found.get("tau")):
+        yield "GNDRP against GAP", [side(taus, threshold=tau) for tau in (0.4, 1.0)], "higher"
+    for pooling, paper in (("gndrp", "not lower"), ("gap", "lower")):
+        if steps := found.get("k_and_pooling"):
+            sides = [side(steps, pooling=pooling, iterations=k) for k in (20, 5)]
+            yield f"K = 20 against K = 5, {pooling.upper()}", sides, paper
+    if not seeds and (cost := found.get("cost")):
+        sides = [side(cost, case=case) for case in ("3 stages move", "the default")]
+        yield "a third stage moves, against the last two", sides, ""
 
 
 def _on_digits(result: Result, first: tuple[str, int], second: tuple[str, int]) -> Difference:

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from small_results import CHAPTERS, made_up, put
 
+from ribnb.book import book_ablations
 from ribnb.core.parameters import merged
 from ribnb.core.settings import for_chapter, read_settings_file
 from ribnb.core.voc import CLASS_NAMES
@@ -27,6 +28,7 @@ RIB, REFINED = ROWS[1], ROWS[3]  # its seeds, without and with a CRF
 MASKS = {"cam": 50.0, "cam_crf": 50.0, "cam_irn": 60.0, "rib": 54.0}
 VOC = {"dataset": "voc", "data_root": "data", "num_images": 0, "classifier": "theta_0"}
 BY_CLASS = dict.fromkeys(("background", *CLASS_NAMES), 50.0)
+BATCH = "ablations_photographs"
 
 
 def read(folder) -> Board:
@@ -51,7 +53,7 @@ def claims(folder, *asked):
     """The claims of the list that begin with these words."""
     board = read(folder)
     found = {name: board.published.of(ablation) for name, ablation in ABLATIONS.items()}
-    return [one for one in board_claims(board, found) if one.asked.startswith(asked)]
+    return [one for one in board_claims(board, found, {}) if one.asked.startswith(asked)]
 
 
 def claim(folder, asked):
@@ -169,6 +171,20 @@ def test_photographs_have_a_column_of_their_own_once_somebody_ran_them(tmp_path)
         assert str(read(tmp_path).photographs((chapter, "rib_irn"))) == "62.0 ± 1.0, n = 3"
     for asked in ("masks after IRN", "networks on val, without CRF"):
         assert "on photographs" in claims(tmp_path, asked)[0].asked
+
+
+def test_claims_on_photographs_are_those_that_have_a_result():
+    published, photos = book_ablations(book_folder("results") / "voc_animals", BATCH)
+    made = {one.asked: one for one in board_claims(Board(published, CHAPTERS), {}, photos)}
+    losses = made["seeds: L_RIB against as many steps of L_BCE, same rate on photographs"]
+    pairs = zip(*(photos["seeds"].of(number) for number in (1, 2)), strict=True)
+    gaps = [rib.miou() - bce.miou() for rib, bce in pairs]
+    assert losses.difference.by_seed == pytest.approx(gaps) and losses.paper == "higher"
+    none, _ = book_ablations(book_folder("results") / "mnist_5_seeds", BATCH)
+    empty = {name: none.of(each.ablation) for name, each in photos.items()}
+    assert not [
+        one for one in board_claims(Board(none, CHAPTERS), {}, empty) if "photo" in one.asked
+    ]
 
 
 def test_voc_with_other_settings_is_a_line_of_its_own(tmp_path):

@@ -7,7 +7,6 @@ that fails leaves the others; what was found is written after each. On a CPU ste
 fewer, and are counted.
 
     python tests/benchmarks/gpu_report.py --animals data/voc_animals
-    python tests/benchmarks/gpu_report.py --device cpu --only products rib crf walk
 """
 
 from __future__ import annotations
@@ -143,9 +142,9 @@ def rib(on: Machine) -> dict[str, Any]:
         maps["plain_seconds"] = made.cpu()
 
     taken["seconds"].append(on.seconds(ours, 1))
-    found = {"steps": settings.iterations, "peak_gb": on.peak()}
     flops = rib_flops(net, VOC_SIZE, settings)
-    found["tflop"] = sum(flops.values()) / 1e12
+    tflop = sum(flops.values()) / 1e12
+    found = {"steps": settings.iterations, "peak_gb": on.peak(), "tflop": tflop}
     found["parts"] = rib_parts(on, copy.deepcopy(net), views, batches[0][0], settings, flops)
     try:
         for _ in range(2):  # in turn
@@ -162,17 +161,17 @@ def rib_parts(on, net, views, batch, settings, flops) -> dict[str, dict[str, flo
     frozen, moving = on.net(net).split(settings.moving_stages)
     features = frozen_pass(frozen.eval(), on.device, settings.precision)
     looks, updates = settings.iterations + settings.last_map, settings.num_updates
-    optimizer = torch.optim.SGD([*moving.parameters(), *net.class_layer.parameters()], 1e-9)
-    *targets, others = (features(view) for view in (*views, batch))
+    targets = [features(view) for view in views]
+    others = [features(batch)] if settings.num_others else []
     scales = zip(targets, settings.scales, strict=True)
-    learning = [*(maps for maps, scale in scales if scale in settings.loss_scales), others]
+    learning = [*(maps for maps, scale in scales if scale in settings.loss_scales), *others]
 
     def forward(several: list[torch.Tensor]) -> list[torch.Tensor]:
         with autocast(settings.precision, on.device):
             return [net.class_layer(moving(maps)).float() for maps in several]
 
     def sums() -> None:
-        total = MapSum(VOC_SIZE, settings)
+        total = MapSum(views[0].shape[2:], settings)
         for _ in range(looks):
             total.add(cams)
         total.finish()
@@ -183,13 +182,15 @@ def rib_parts(on, net, views, batch, settings, flops) -> dict[str, dict[str, flo
         found = {
             "frozen_target": on.seconds(lambda: [features(view) for view in views], 1),
             "moving_target": looks * on.seconds(lambda: forward(targets), 1),
-            "frozen_batch": updates * on.seconds(lambda: features(batch), 1),
-            "moving_batch": updates * on.seconds(lambda: forward([others]), 1),
             "maps": on.seconds(sums),
         }
+        if others:
+            found["frozen_batch"] = updates * on.seconds(lambda: features(batch), 1)
+            found["moving_batch"] = updates * on.seconds(lambda: forward(others), 1)
     both = on.seconds(lambda: [forward([m])[0].mean().backward() for m in learning], 1)
     found["backward"] = updates * (both - once)
-    found["update"] = updates * on.seconds(optimizer.step)
+    sgd = torch.optim.SGD([*moving.parameters(), *net.class_layer.parameters()], 1e-9)
+    found["update"] = updates * on.seconds(sgd.step)
     return {name: {"seconds": s, "tflop": flops.get(name, 0) / 1e12} for name, s in found.items()}
 
 
@@ -239,10 +240,10 @@ def crf(on: Machine) -> dict[str, Any]:
 @part
 def walk(on: Machine) -> dict[str, Any]:
     """The random walk of one image with two classes."""
-    values, walls = (torch.rand(shape, device=on.device) for shape in ((2, 94, 125), (94, 125)))
-    settings = IRNSettings.rib()
-    how = {"radius": settings.walk_radius, "beta": settings.beta, "steps": settings.walk_steps}
-    return {"images": 1, "seconds": on.seconds(lambda: random_walk(values, walls, **how))}
+    values, walls = torch.rand(2, 94, 125, device=on.device), torch.rand(94, 125, device=on.device)
+    how = IRNSettings.rib()
+    given = values, walls, how.walk_radius, how.beta, how.walk_steps
+    return {"images": 1, "seconds": on.seconds(lambda: random_walk(*given))}
 
 
 @part
@@ -252,11 +253,15 @@ def animals(on: Machine) -> dict[str, Any]:
     images = VOCImages(on.given.animals, "train", labels_from="masks")
     images = spread_out(images, on.given.images)
     settings = RIBSettings.photographs(precision=on.precision)
+    views = [view.to(on.device) for view in some_views(settings, 240, 320)]
+    flops = rib_flops(net, (240, 320), settings)
+    parts = rib_parts(on, copy.deepcopy(net), views, None, settings, flops)
     with tempfile.TemporaryDirectory() as place:
         report = localization_maps(net, images, settings, place, workers=4 if on.gpu else 0)
         score = score_split(images, Path(place, "maps")).seeds()
     made = len(report.written)
-    return {"images": made, "seconds": report.seconds, "seed_miou": score.best_miou}
+    found = {"images": made, "seconds": report.seconds, "seed_miou": score.best_miou}
+    return {**found, "parts": parts, "tflop": sum(flops.values()) / 1e12}
 
 
 @part
@@ -289,15 +294,14 @@ def processes(on: Machine) -> dict[str, Any]:
 @part
 def ddp(on: Machine) -> dict[str, Any]:
     """One process of torchrun trains DeepLab-v2 for five steps on the true masks."""
-    words = ["--split=train", "--arch=resnet18", "--weights=random"]
-    words += ["-psteps=5", "-pcrop_size=161"]
+    words = ["--split=train", "--arch=resnet18", "--weights=random", "-psteps=5", "-pcrop_size=161"]
     root = on.given.animals
     with tempfile.TemporaryDirectory() as place:
         command = ["-m", "torch.distributed.run", "--nproc_per_node", "1", "-m", "ribnb", "segment"]
         command += [root, f"{root}/SegmentationClass", *words, "--output-dir", place]
         start = time.perf_counter()
         subprocess.run([sys.executable, *command], check=True, stdout=sys.stderr, cwd=ROOT)
-        return {"images": 0, "seconds": time.perf_counter() - start}
+    return {"images": 0, "seconds": time.perf_counter() - start}
 
 
 def main() -> None:
@@ -323,7 +327,6 @@ def main() -> None:
         return
     name = torch.cuda.get_device_name(on.device).replace(" ", "_") if on.gpu else on.device.type
     out = Path(given.out or ROOT / "book/results/speed" / f"{name}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
     found = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     found |= provenance() | {"device": device_name(on.device)}
     for chosen in given.only:
@@ -338,8 +341,8 @@ def main() -> None:
             made = failed or json.loads(done.stdout.splitlines()[-1])
             found.setdefault(chosen, {})[precision] = made | {"git_commit": found["git_commit"]}
             write_json(out, found)
-            taken = time.perf_counter() - start
-            print(f"{chosen}, {precision}: {taken:.0f} s", failed or "", flush=True)
+            seconds = f"{time.perf_counter() - start:.0f} s"
+            print(f"{chosen}, {precision}: {seconds}", failed or "", flush=True)
     print(out)
 
 

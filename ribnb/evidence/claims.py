@@ -192,8 +192,8 @@ def tally(claims: Sequence[Claim]) -> str:
     counts = Counter(claim.verdict for claim in claims)
     order = (HIGHER, LOWER, SAME, UNDECIDED, NO_RESULT)
     words = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
-    number = len(claims) - counts[NO_RESULT]
+    number = sum(bool(claim.difference and claim.difference.by_seed) for claim in claims)
     return (
-        f"{len(claims)} comparisons: {words}. Of {number} intervals at 95 %, were there no effect "
-        f"at all, about {number / 20:.1f} would lie clear of 0 by the choice of images."
+        f"{len(claims)} comparisons: {words}. Of {number} intervals over images at 95 %, were "
+        f"there no effect at all, about {number / 20:.1f} would lie clear of 0 by their choice."
     )

@@ -141,14 +141,19 @@ def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def whats_there(results: Mapping[str, AblationResults], published: Published) -> str:
     """In words: runs planned and there by ablation, what is missing or does not count."""
-    lacking = [each.lacks() for each in results.values() if each.lacks()]
+    lacking = [
+        each.lacks().replace(each.ablation.name, name, 1)
+        for name, each in results.items()
+        if each.lacks()
+    ]
     lines = [f"{name:29} {len(r.scores)} of {len(r.frame)} runs" for name, r in results.items()]
     lines += lacking
     if published.problems:
         lines.append(f"Of what lies there, {len(published.problems)} do not count:")
         lines += [f"    {path}: {why}" for path, why in published.problems.items()]
     if published.problems or lacking:
-        lines.append("To make what is missing: make ablations")
+        config = "CONFIG=book/settings/ablations_photographs.yml"
+        lines.append(f"To make what is missing: make ablations, on photographs with {config}")
     return "\n".join(lines)
 
 

@@ -141,12 +141,12 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
             xerr=[mean - shown["low"], shown["high"] - mean], linewidth=2, label=label,
         )  # fmt: skip
     seeds = found.explode("by_seed")
-    axis.plot(seeds["by_seed"], seeds.index + 0.27, ".", color="#555555", ms=5, label="a seed")
+    axis.plot(seeds["by_seed"], seeds.index + 0.27, ".", color="#555555", ms=5, label="a net")
     for place in frame.index[frame["difference"].isna()]:
         axis.text(0, place, " no result", va="center", fontsize=8, color="#666666")
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.45, -0.55)  # the first row on top
-    axis.set(xlabel="difference of seed mIoU (points)", title=title)
+    axis.set(xlabel="difference of mIoU (points)", title=title)
     axis.grid(False, axis="y")
     axis.margins(x=0.08)
     legend_below(figure, axis)

@@ -118,12 +118,12 @@ class Photographs:
         )
 
 
-def coverage(maps: Sequence[Any], level: float = 0.3) -> list[float]:
-    """Of each map in [0, 1] the share of its pixels above a level."""
-    return [float((torch.as_tensor(one) > level).float().mean()) for one in maps]
+def coverage(maps: Sequence[Any]) -> list[float]:
+    """Of each map in [0, 1] the share of its pixels above 0.3."""
+    return [float((torch.as_tensor(one) > 0.3).float().mean()) for one in maps]
 
 
-def coverage_by_step(walk: Adaptation, level: float = 0.3) -> list[float]:
+def coverage_by_step(walk: Adaptation) -> list[float]:
     """The same of the CAM at each step, at its own resolution, divided by its maximum."""
     cams = [step.cams[0][0] for step in walk.steps]
-    return coverage([cam / cam.max().clamp_min(1e-12) for cam in cams], level)
+    return coverage([cam / cam.max().clamp_min(1e-12) for cam in cams])

@@ -7,13 +7,14 @@ import platform
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 PRECISIONS = get_args(Precision)
@@ -116,9 +117,11 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def worker_init() -> Callable[[int], None]:
-    """A ``worker_init_fn`` for a ``DataLoader``: its workers end with this process."""
-    return partial(_start_worker, os.getpid())
+def data_loader(data: Any, workers: int, **options: Any) -> DataLoader:
+    """torch's, whose workers end with this process, and which draws from no global generator."""
+    start = partial(_start_worker, os.getpid())
+    private = {"worker_init_fn": start, "generator": torch.Generator()}
+    return DataLoader(data, num_workers=workers, **private, **options)
 
 
 def _start_worker(parent: int, _: int) -> None:

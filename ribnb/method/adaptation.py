@@ -19,8 +19,8 @@ from ribnb.method.settings import RIBSettings
 from ribnb.nets.backbones import frozen_pass
 from ribnb.nets.cam_net import CAMNet
 
-# The other images, or their frozen features (b, D, h, w), and their labels.
 COLOURS = 3  # channels of an image
+# The other images, or their frozen features (b, D, h, w), and their labels.
 Batch = tuple[Num[Tensor, "b 3 H W"], Num[Tensor, "b C"]]
 
 

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from ribnb.core.devices import evaluation, float32_mode, seeded, worker_init
+from ribnb.core.devices import data_loader, evaluation, float32_mode, seeded
 from ribnb.core.voc import ImageSet
 from ribnb.data.views import IMAGENET_COLOURS, Normalization, RandomView, multi_scale_views, stack
 from ribnb.method.adaptation import Batch
@@ -124,16 +124,8 @@ class Feed:
         self.inputs, self.targets, self.asked = inputs, targets, 0
         self.steps = 0 if inputs.settings.pooled else inputs.settings.num_updates
         self.unreadable: dict[str, str] = {}
-        loader = DataLoader(
-            inputs,
-            sampler=self,
-            batch_size=None,
-            num_workers=workers,
-            pin_memory=pin_memory,
-            prefetch_factor=2 if workers else None,
-            worker_init_fn=worker_init(),
-            generator=torch.Generator(),  # else it draws from the global one
-        )
+        ahead = {"pin_memory": pin_memory, "prefetch_factor": 2 if workers else None}
+        loader = data_loader(inputs, workers, sampler=self, batch_size=None, **ahead)
         self.stream = iter(loader)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -194,14 +186,8 @@ class Pool:
         order = np.random.default_rng(settings.seed).permutation(len(ids))
         order = np.resize(order, settings.pool_size)
         chunks = np.split(order, range(CHUNK, len(order), CHUNK))
-        loader = DataLoader(
-            [(number, chunk.tolist()) for number, chunk in enumerate(chunks)],
-            batch_size=None,
-            num_workers=workers,
-            collate_fn=self._crops,
-            worker_init_fn=worker_init(),
-            generator=torch.Generator(),  # else it draws from the global one
-        )
+        numbered = [(number, chunk.tolist()) for number, chunk in enumerate(chunks)]
+        loader = data_loader(numbered, workers, batch_size=None, collate_fn=self._crops)
         kept, filled = [], 0
         with evaluation(model), float32_mode(settings.precision):
             features = frozen_pass(

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from pydantic import model_validator
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 
 from ribnb.core.devices import (
     Precision,
     autocast,
+    data_loader,
     evaluation,
     float32_mode,
     resolve_device,
-    worker_init,
 )
 from ribnb.core.parameters import differences
 from ribnb.core.runner import progress
@@ -264,15 +263,10 @@ def mean_average_precision(
 
     check_labels(model, images)
     device = resolve_device(device)
-    loader = DataLoader(
-        Views(images, partial(to_tensor, normalization=model.normalization)),
-        batch_size,
-        sampler=[(0, index) for index in range(len(images))],
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=worker_init(),
-        generator=torch.Generator(),  # else it draws from the global one
-    )
+    views = Views(images, partial(to_tensor, normalization=model.normalization))
+    keys = [(0, index) for index in range(len(images))]
+    how = {"batch_size": batch_size, "sampler": keys, "collate_fn": list}
+    loader = data_loader(views, workers, **how)
     scores = []
     model.to(device)
     with evaluation(model), float32_mode(precision), autocast(precision, device):

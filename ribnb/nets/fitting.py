@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ribnb.core.devices import autocast, device_name, float32_mode, resolve_device, worker_init
+from ribnb.core.devices import autocast, data_loader, device_name, float32_mode, resolve_device
 from ribnb.core.runner import progress
 from ribnb.data.views import ShuffledBatches, stack
 from ribnb.nets.weights import TrainingFolder
@@ -187,15 +187,8 @@ def shuffled(
 
     ``workers`` are processes that make them ahead, for training on ``device``.
     """
-    loader = DataLoader(
-        dataset,
-        batch_sampler=keys,
-        collate_fn=stack,
-        num_workers=workers,
-        worker_init_fn=worker_init(),
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
-    )
+    pinned = {"pin_memory": device.type == "cuda"}
+    loader = data_loader(dataset, workers, batch_sampler=keys, collate_fn=stack, **pinned)
 
     def batches(first: int) -> DataLoader:
         keys.first = first

@@ -17,10 +17,10 @@ ROSE, BLUSH = (0.88, 0.36, 0.46), (0.96, 0.50, 0.50)
 _SIDES = (-1, 1)
 
 
-def _pair(draw, x, *rest, turn=0.0, **style):
+def _pair(draw, x, *rest, **style):
     """The same shape on the left and on the right."""
     for side in _SIDES:
-        draw(side * x, *rest, **style, **({"turn": side * turn} if turn else {}))
+        draw(side * x, *rest, **style)
 
 
 def _eyes(sketch, apart, y, radius):

@@ -76,9 +76,9 @@ def setting_curves(
             sns.lineplot(runs_of_all, x=x, y=baseline, errorbar=None, ax=axis, label="CAM",
                          legend=False, color=METHODS["cam"].color, linestyle="--",
                          zorder=1)  # fmt: skip
-        values = runs_of_all[x].unique()
+        values = runs_of_all[x].dropna().unique()
         if log and len(values) <= 8:
-            axis.set_xticks(values, [f"{value:g}" for value in values])
+            axis.set_xticks(values, [f"{value:.3g}" for value in values])
             axis.xaxis.set_minor_locator(NullLocator())
         elif not log:
             whole_ticks(axis, values)

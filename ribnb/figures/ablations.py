@@ -61,7 +61,7 @@ def setting_curves(
         parts = {kind: runs for kind, runs in kinds if runs[y].notna().any()} or dict(kinds[:1])
         frame = pd.concat(parts.values())
     note = _over_seeds(frame, y, [column for column in (panels, x, by) if column])
-    size = max(6.6, 3.7 * len(parts)), 4
+    size = max(6.6, 3.7 * len(parts)), 4 if len(parts) == 1 else 3.5
     figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False)
     for axis, (part, runs_of_all) in zip(axes[0], parts.items(), strict=True):
         if log:
@@ -127,7 +127,7 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     """
     frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
     labels = [textwrap.fill(label, 38) for label in frame["label"]]
-    height = sum(0.33 + 0.16 * label.count("\n") for label in labels) + 1.5
+    height = sum(0.3 + 0.15 * label.count("\n") for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
     axis.axvspan(-MARGIN, MARGIN, color="#EEEEEE", zorder=0)

@@ -40,13 +40,16 @@ def answer(results: Path) -> list[str]:
         [claim for claim in claims if claim.asked.endswith(end)]
         for end in (", MNIST", asked, f"{asked} on photographs")
     )
-    lines = [_digits(board, digits), _differences("drawn scenes", scenes)]
-    lines.append(_differences("photographs", photographs))
-    for claim in claims:
-        if claim.asked.endswith("same rate on photographs"):
-            loss = replace(claim, asked="its loss minus as many steps of the usual one, same rate")
-            lines[-1] = f"{lines[-1][:-1]}; {in_words(loss)}."
-    return lines
+    losses = [
+        replace(claim, asked="its loss minus as many steps of the usual one, same rate")
+        for claim in claims
+        if claim.asked.endswith("same rate on photographs")
+    ]
+    return [
+        _digits(board, digits),
+        _differences("drawn scenes", scenes),
+        _differences("photographs", photographs, losses),
+    ]
 
 
 def _digits(board, claims):
@@ -67,11 +70,12 @@ def _digits(board, claims):
     )
 
 
-def _differences(where, claims):
+def _differences(where, claims, others=()):
     """RIB held against the CAM, at every second stage: the others are the same before a CRF."""
     if not claims:
         return f"**On {where}: no result yet.**"
     stages = [in_words(replace(claim, asked=claim.asked.split(":")[0])) for claim in claims[::2]]
+    stages += map(in_words, others)
     return f"**On {where}**, RIB minus the CAM, points of mIoU: {'; '.join(stages)}."
 
 

@@ -279,7 +279,7 @@ def for_chapter(
         owner = f"the book (a chapter's section stands below {SECTIONS})"
         refuse_unknown(groups, sorted(known), owner)
         common = {k: v for k, v in common.items() if k not in groups or k in kind.model_fields}
-        groups = {name: [group for group, of in _grouped(kind) if of == name] for name in own}
-        alone = {k: g[0] for k, g in groups.items() if k not in kind.model_fields and len(g) == 1}
-        own = {f"{alone[k]}.{k}" if k in alone else k: value for k, value in own.items()}
+        within = {name: [group for group, of in _grouped(kind) if of == name] for name in own}
+        moved = {k: g[0] for k, g in within.items() if k not in kind.model_fields and len(g) == 1}
+        own = {f"{moved[k]}.{k}" if k in moved else k: value for k, value in own.items()}
     return merged(common, nested(own))

@@ -63,7 +63,7 @@ def side(results: AblationResults, **label: Any) -> Side:
     if others:
         raise KeyError(f"{results.ablation.name} has {len(others) + 1} points with {label}")
     if missing := results.lacks(number):
-        return Side(missing=missing)
+        return Side(missing=f"{results.ablation.name} {missing}")
     return Side(tuple(results.of(number)))
 
 
@@ -84,7 +84,7 @@ def best(results: AblationResults, by_others: bool = True, **label: Any) -> Side
     if by_others and len(seeds) < 2:
         raise ValueError(f"{results.ablation.name} has one seed: no other one can choose")
     if missing := results.lacks(*numbers):
-        return Side(missing=missing)
+        return Side(missing=f"{results.ablation.name} {missing}")
     table = np.array([[scores.miou() for scores in results.of(number)] for number in numbers])
     columns = [np.delete(table, i, axis=1) if by_others else table for i in range(len(seeds))]
     chosen = [numbers[int(column.mean(axis=1).argmax())] for column in columns]

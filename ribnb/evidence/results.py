@@ -49,10 +49,10 @@ class AblationResults:
         ]
 
     def lacks(self, *points: int) -> str:
-        """``missing`` in a sentence: the first of them and how many more; empty without any."""
+        """``missing`` in words: "lacks" the first and how many more; empty without any."""
         first, *others = self.missing(*points) or [""]
         more = f" and {len(others)} more" if others else ""
-        return first and f"{self.ablation.name} lacks {first}{more}"
+        return first and f"lacks {first}{more}"
 
     def points(self, **label: Any) -> list[int]:
         """The numbers of the points with this label, or one of a set; KeyError if there is none."""
@@ -141,11 +141,7 @@ def _measured(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def whats_there(results: Mapping[str, AblationResults], published: Published) -> str:
     """In words: runs planned and there by ablation, what is missing or does not count."""
-    lacking = [
-        each.lacks().replace(each.ablation.name, name, 1)
-        for name, each in results.items()
-        if each.lacks()
-    ]
+    lacking = [f"{name} {each.lacks()}" for name, each in results.items() if each.lacks()]
     lines = [f"{name:29} {len(r.scores)} of {len(r.frame)} runs" for name, r in results.items()]
     lines += lacking
     if published.problems:

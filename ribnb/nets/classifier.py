@@ -265,8 +265,7 @@ def mean_average_precision(
     device = resolve_device(device)
     views = Views(images, partial(to_tensor, normalization=model.normalization))
     keys = [(0, index) for index in range(len(images))]
-    how = {"batch_size": batch_size, "sampler": keys, "collate_fn": list}
-    loader = data_loader(views, workers, **how)
+    loader = data_loader(views, workers, batch_size=batch_size, sampler=keys, collate_fn=list)
     scores = []
     model.to(device)
     with evaluation(model), float32_mode(precision), autocast(precision, device):

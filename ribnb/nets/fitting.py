@@ -187,8 +187,8 @@ def shuffled(
 
     ``workers`` are processes that make them ahead, for training on ``device``.
     """
-    pinned = {"pin_memory": device.type == "cuda"}
-    loader = data_loader(dataset, workers, batch_sampler=keys, collate_fn=stack, **pinned)
+    pin = device.type == "cuda"
+    loader = data_loader(dataset, workers, batch_sampler=keys, collate_fn=stack, pin_memory=pin)
 
     def batches(first: int) -> DataLoader:
         keys.first = first

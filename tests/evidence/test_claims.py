@@ -92,7 +92,7 @@ def test_what_is_there_names_what_is_missing_stale_broken_or_edited(folder, abla
     assert not problems(folder)
     add(folder / "again", 1, 3, 51)
     assert problems(folder).keys() == {"1_3", "again"}  # either may be right
-    assert found_in(folder, ablation).lacks() == "mini lacks iterations = 1, seed 3"
+    assert found_in(folder, ablation).lacks() == "lacks iterations = 1, seed 3"
     put(folder / "again", made_up(metrics={"seed_miou": 51.0}, **COMMON, iterations=1, seed=3))
     assert "they are not of one run" in problems(folder)["again"]
     shutil.rmtree(folder / "again")

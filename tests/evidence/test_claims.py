@@ -106,8 +106,8 @@ def test_what_is_there_names_what_is_missing_stale_broken_or_edited(folder, abla
     put(folder / "1_5", stale).with_name("image_scores.npz").unlink()
     (folder / "2_5" / "image_scores.npz").unlink()
     published = Published.read(folder, CHAPTERS)
-    said = whats_there({"mini": published.of(ablation)}, published)
-    assert "5 of 9 runs\nmini lacks iterations = 1, seed 3 and 3 more\n" in said
+    said = whats_there({"ours": published.of(ablation)}, published)
+    assert "5 of 9 runs\nours lacks iterations = 1, seed 3 and 3 more\n" in said
     assert "4 do not count" in said and "make ablations" in said
     for words in ("1_3/result.json: is not whole JSON", "1_4/result.json: was edited", "2_5:"):
         assert words in said

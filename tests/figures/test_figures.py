@@ -291,8 +291,11 @@ def test_what_has_no_result_is_said_and_two_runs_of_a_point_are_not_averaged():
 def test_there_are_axes_for_each_kind_of_images_with_a_result():
     lower, none = (runs().assign(seed_miou=value) for value in (runs()["seed_miou"] - 1, NAN))
     kinds = {"photographs": runs(), "scenes": lower, "VOC": none}
+    kinds["scenes"] = lower.assign(seed=lower["seed"] + 10)
     frame = pd.concat([each.assign(images=kind) for kind, each in kinds.items()])
-    axes = draw("setting_curves", frame, *CURVE, False, "images").axes
+    figure = draw("setting_curves", frame, *CURVE, False, "images")
+    axes = figure.axes
+    assert small_print(figure).endswith("over 3 seeds")
     assert [one.get_title() for one in axes] == ["photographs", "scenes"]
     photographs, scenes = (line(one, "GAP")[:, 1] for one in axes)
     np.testing.assert_allclose(photographs - scenes, 1)

@@ -1,7 +1,6 @@
 """Maps and masks on disk: whole or not there, and what is damaged is seen."""
 
 import os
-import platform
 import resource
 from contextlib import contextmanager
 
@@ -68,20 +67,6 @@ def test_a_full_disk_leaves_the_old_file_or_none(tmp_path):
     with pytest.raises(OSError, match="cannot write"), full_disk():
         write_maps(tmp_path / "one.npz", some_maps(2))
     assert same(read_maps(tmp_path / "one.npz"), some_maps(1))
-    assert only_files(tmp_path) == ["one.npz"]
-
-
-def test_until_it_is_whole_the_file_has_another_name(tmp_path, monkeypatch):
-    """Which kill -9 leaves behind, and nobody takes for a map file."""
-    names = []
-
-    def look(source, target):
-        names.append((only_files(tmp_path), list(tmp_path.glob("*.npz"))))
-        os.rename(source, target)
-
-    monkeypatch.setattr(os, "replace", look)
-    write_maps(tmp_path / "one.npz", some_maps())
-    assert names == [([f".one.npz.{platform.node()}.{os.getpid()}"], [])]
     assert only_files(tmp_path) == ["one.npz"]
 
 

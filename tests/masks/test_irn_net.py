@@ -79,10 +79,3 @@ def test_another_trunk_is_refused(net, tmp_path):
         load_irn(path, classifier(seed=1))
     with pytest.raises(ValueError, match=r"arch is 'scenes' there, 'resnet18' here"):
         load_irn(path, CAMNet("resnet18", 3))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
-def test_boundaries_on_a_gpu_are_the_cpu_s(net):
-    here = boundary_map(net, NOISE)
-    there = boundary_map(IRN(classifier()).eval().cuda(), NOISE)
-    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-3)

@@ -5,9 +5,7 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from plain_adaptation import (
-    LABELS,
     VARIANT,
     run,
     settings_of,
@@ -15,8 +13,6 @@ from plain_adaptation import (
     some_batches,
     some_views,
 )
-
-from ribnb.method.pooling import normalize
 
 
 class Counted:
@@ -55,7 +51,7 @@ def test_takes_no_batch_whose_update_is_never_looked_at(variant, trace, iteratio
 
 
 def test_the_released_code_stops_after_the_step_whose_logits_exceed_the_margin():
-    """That step's maps count; its batch is not taken."""
+    """Its batch is not taken."""
     quick = {"scales": (1,), "learning_rate": 2e-3}
     free = run(settings_of("released", **quick), trace=True)
     assert abs(free.target_losses[0]) < abs(free.target_losses[1])
@@ -65,12 +61,6 @@ def test_the_released_code_stops_after_the_step_whose_logits_exceed_the_margin()
     assert (found.stopped_at, found.stop_reason) == (1, "margin")
     assert found.target_losses == free.target_losses[:2]
     assert batches.taken == len(found.losses) == 1
-    total = (free.steps[0].cams[0] + free.steps[1].cams[0])[None]
-    expected = F.interpolate(total, (48, 16), mode="bilinear")[0]
-    torch.testing.assert_close(found.high_res, normalize(expected), rtol=0, atol=1e-4)
-    traced = run(stopping, trace=True)
-    assert len(traced.losses) == len(traced.steps) == 2
-    assert torch.equal(traced.high_res, found.high_res)
 
 
 def test_the_released_code_caps_no_logit():
@@ -179,18 +169,6 @@ def test_the_net_is_as_it_was_whatever_happens(failure):
     with raised:
         run(settings_of("released", momentum=0.9), net, **options)
     assert snapshot(net) == before
-
-
-def test_one_image_leaves_no_trace_in_the_next():
-    """Nor does the global random state play a part, or change."""
-    settings, net = settings_of("released", momentum=0.9), small_net()
-    torch.manual_seed(1)
-    first = run(settings, net)
-    drawn = torch.rand(3)
-    run(settings, net, views=some_views(settings, seed=7), labels=1 - LABELS)
-    torch.manual_seed(1)
-    assert torch.equal(torch.rand(3), drawn)
-    assert torch.equal(run(settings, net).high_res, first.high_res)
 
 
 # Numbers that are none --------------------------------------------------------------------

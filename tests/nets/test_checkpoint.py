@@ -43,17 +43,6 @@ def test_a_net_comes_back_as_it_was_saved(tmp_path, build):
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others can read it
 
 
-def test_half_precision_halves_the_file(tmp_path):
-    net, images = fresh(), torch.randn(2, 3, 24, 24)
-    full, half = tmp_path / "full.safetensors", tmp_path / "half.safetensors"
-    net.save(full, NAMED)
-    net.save(half, NAMED, torch.float16)
-    assert half.stat().st_size < 0.55 * full.stat().st_size
-    back = load_classifier(half)
-    assert back.class_layer.weight.dtype == torch.float32
-    torch.testing.assert_close(back(images), net.eval()(images), rtol=0.02, atol=0.02)
-
-
 def test_another_net_than_asked_for_is_refused(tmp_path):
     path = tmp_path / "net.safetensors"
     fresh().save(path, NAMED)

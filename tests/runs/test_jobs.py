@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import nbformat
 import pytest
 from small_results import made_up, put, put_scores
 
@@ -12,7 +11,6 @@ from ribnb.book import CHAPTERS
 from ribnb.core.settings import read_settings_file
 from ribnb.runs import jobs
 from ribnb.runs.batch import Job, read_batch, visible_gpus
-from ribnb.runs.execution import execute_chapter
 from ribnb.runs.jobs import not_done, prepare, set_broken_aside
 from ribnb.scores.image_scores import FILE
 
@@ -115,26 +113,6 @@ def test_broken_results_are_set_aside(tmp_path):
 
 
 # Running ----------------------------------------------------------------------------------
-
-
-def test_only_what_leads_to_the_result_is_run(tmp_path):
-    cells = [
-        nbformat.v4.new_code_cell("number: int = 1", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("print(number)", metadata={"tags": ["result"]}),
-        nbformat.v4.new_code_cell("raise SystemError"),
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    path = tmp_path / "chapter.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    done = execute_chapter(path, tmp_path / "out.ipynb", {"number": 7}, result_only=True)
-    run = nbformat.read(done, 4).cells
-    assert [cell.outputs[0].text for cell in run if cell.outputs] == ["7\n"]
-    assert len(run) == 3  # with the cell that papermill adds
-    for cell in cells:
-        cell.metadata = {}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    with pytest.raises(ValueError, match=r"chapter\.ipynb has no cell tagged 'result'"):
-        execute_chapter(path, tmp_path / "out.ipynb", result_only=True)
 
 
 def test_neither_runs_nor_a_job_loads_torch():

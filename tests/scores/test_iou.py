@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ribnb.scores.confusion import image_confusions, seed_mask
+from ribnb.scores.confusion import seed_mask
 from ribnb.scores.iou import (
     ORACLE,
     RELEASED_RANGE,
@@ -15,7 +15,6 @@ from ribnb.scores.iou import (
     by_part,
     cross_fitted,
     mask_miou,
-    mean_iou,
     seed_miou,
 )
 
@@ -173,15 +172,6 @@ def test_halves_are_cut_at_the_best_threshold_of_the_other():
     assert bright.best_miou == faint.best_miou == 100
     # at 0.1 the bright half has one pixel too many, at 0.5 the faint one has none: 3 of 6, 2 of 5
     assert cross_fitted(bright, faint) == pytest.approx((100 * 3 / 6 + 100 * 2 / 5) / 2)
-
-
-def test_confusions_of_images_add_up_to_the_sets():
-    maps, masks = random_case(4)
-    confusions = image_confusions(maps, masks, 0.3, 4)
-    assert confusions.shape == (5, 5, 5)
-    assert mean_iou(confusions.sum(axis=0)) == seed_miou(maps, masks, (0.3,), 4).best_miou
-    alone = seed_miou(maps[2:3], masks[2:3], (0.3,), 4)
-    assert np.array_equal(confusions[2], alone.confusion[0])
 
 
 # What is refused --------------------------------------------------------------------------

@@ -49,6 +49,8 @@ def make_animals(root: str | Path, output: str | Path) -> Report:
         OSError: a file cannot be written.
     """
     voc, output = voc_folder(root), Path(output)
+    if output.resolve() == voc.resolve():
+        raise ValueError(f"{output} is VOC's own folder: OUT must be another")
     splits = [VOCImages(voc, IDS / f"{name}.txt") for name in SPLITS]
     places = {name: (images, index) for images in splits for index, name in enumerate(images.ids)}
     masks = set().union(*(names_in(voc / folder, ".png") for folder in MASK_FOLDERS))

@@ -110,12 +110,16 @@ class Photographs:
         return self._images[index]
 
     def said(self, index: int, count: int = 3) -> str:
-        """In words, what the net says it sees, with its softmax in percent."""
-        shares, classes = self.shares[index].topk(count)
-        return ", ".join(
-            f"{self.class_names[c]} {100 * share:.0f} %"
-            for share, c in zip(shares.tolist(), classes.tolist(), strict=True)
+        """In words, what the net says it sees, and what is looked for: its softmax in percent."""
+        classes = dict.fromkeys(
+            [*self.shares[index].topk(count).indices.tolist(), self.classes[index]]
         )
+        words = []
+        for c in classes:
+            share = 100 * float(self.shares[index, c])
+            hardly = ", so it hardly sees it" if c == self.classes[index] and share < 1 else ""
+            words.append(f"{self.class_names[c]} {share:.{0 if share >= 1 else 3}f} %{hardly}")
+        return ", ".join(words)
 
 
 def coverage(maps: Sequence[Any]) -> list[float]:

@@ -36,9 +36,9 @@ def read_photo(path: str | Path, long_side: int = LONG_SIDE) -> Image.Image:
         ValueError: it is no picture, is damaged, larger than 179 million pixels, or so small or
             narrow that its shorter side would have fewer than 32 pixels.
     """
-    path = Path(path).expanduser()
+    given, path = path, Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"there is no photo {path}")
+        raise FileNotFoundError(f"{given} is no file: give the path of a picture on this machine")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # half of the limit
@@ -46,7 +46,9 @@ def read_photo(path: str | Path, long_side: int = LONG_SIDE) -> Image.Image:
                 file.draft("RGB", (2 * long_side, 2 * long_side))  # a JPEG is decoded smaller
                 image = upright_rgb(file)
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is no picture that can be read, such as JPEG or PNG") from error
+        raise ValueError(
+            f"{path} is no picture that can be read; save it as JPEG or PNG"
+        ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as a picture: {error}") from error
     return _fitted(image, long_side, f"{path}")

@@ -40,8 +40,9 @@ def known_architecture(arch: Any) -> str:
     if not isinstance(arch, str) or not arch.startswith(TIMM):
         return BACKBONES.text(arch)
     timm, name = timm_library(), arch.removeprefix(TIMM)
-    if not timm.is_model(name):
-        hint = nearest(arch, [TIMM + each for each in timm.list_models()])
+    tagged = "." in name  # a tag says which of a net's weights
+    if not timm.is_model(name) or (tagged and not timm.is_model_pretrained(name)):
+        hint = nearest(arch, [TIMM + each for each in timm.list_models(pretrained=tagged)])
         raise ValueError(f"timm {timm.__version__} has no net {name!r}{hint}")
     return arch
 

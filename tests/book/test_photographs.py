@@ -1,5 +1,7 @@
 """The chapter on photographs: what the net says, what is asked for, what is refused."""
 
+import re
+
 import pytest
 import torch
 from PIL import Image
@@ -31,6 +33,11 @@ def test_a_class_may_be_asked_for(net):
     asked_for = SETTINGS(shows="cup").class_asked_for()
     photos = Photographs(SETTINGS().photographs(), net, asked_for)
     assert photos.classes == [968] * 3
+    assert photos.said(1, 1).startswith("espresso 6") and ", cup 5 %" in photos.said(1, 1)
+    shark = Photographs(
+        SETTINGS().photographs(), net, photos.class_names.index("great white shark")
+    )
+    assert re.search(r"great white shark 0\.\d{3} %, so it hardly sees it$", shark.said(1))
     with pytest.raises(SettingsError, match=r"'cat' is none of .* near: tiger cat, Persian cat"):
         SETTINGS(shows="cat").class_asked_for()
 

@@ -144,7 +144,7 @@ def test_what_voc_lacks_is_named_before_anything_is_written(voc, tmp_path, monke
 
 def test_voc_itself_is_not_written_into_nor_is_a_folder_of_other_images(voc, tmp_path, monkeypatch):
     before = times(voc)
-    with pytest.raises(FileNotFoundError, match="no folder of images of five animals"):
+    with pytest.raises(ValueError, match="VOC's own folder"):
         script.make_animals(voc, voc)
     assert times(voc) == before
     script.make_animals(voc, tmp_path / "out")

@@ -70,5 +70,5 @@ def test_what_is_no_photo_is_refused_in_words(tmp_path):
         with pytest.raises(ValueError, match=message):
             read_photo(tmp_path / name)
     for missing in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(FileNotFoundError, match="there is no photo"):
+        with pytest.raises(FileNotFoundError, match="give the path of a picture"):
             read_photo(missing)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+import ribnb.nets.cam_net
 import ribnb.nets.published
 from ribnb.data.views import to_tensor
 from ribnb.method.adaptation import adapt
@@ -100,6 +101,10 @@ def test_a_dilated_depthwise_convolution_has_the_plain_ones_gradients(kernel, di
         ("timm/vit_tiny_patch16_224", "vit_tiny_patch16_224 has no output stride"),
         ("timm/mobilenetv3_small_100", "mobilenetv3_small_100 has no output stride"),
         ("mobilenetv2_100", "'mobilenetv2_100' is none of the backbones scenes"),
+        (
+            "timm/resnet18.a1_in2k",
+            "no net 'resnet18.a1_in2k'; did you mean 'timm/resnet18.a1_in1k'",
+        ),
     ],
 )
 def test_other_nets_are_refused_in_words(arch, message):
@@ -118,6 +123,14 @@ def test_a_net_that_is_no_chain_is_refused(monkeypatch):
 
 
 # ImageNet's weights and classifier --------------------------------------------------------
+
+
+def test_a_classifier_with_more_than_an_average_before_its_layer_is_refused(monkeypatch):
+    """ConvNeXt normalises the averaged features; without that its logits would be others."""
+    state = timm.create_model("convnext_atto").state_dict()
+    monkeypatch.setattr(ribnb.nets.cam_net, "starting_weights", lambda arch, weights: state)
+    with pytest.raises(ValueError, match="does not classify by one layer after an average"):
+        CAMNet.imagenet("timm/convnext_atto")
 
 
 def test_imagenets_classifier_names_what_photographs_show(lite0):
@@ -213,3 +226,16 @@ def test_a_missing_or_other_package_is_named(monkeypatch, tmp_path):
             path.write_bytes(content)
         with pytest.raises(OSError, match=f"{path.name} is not the file of weights"):
             CAMNet(IN_PACKAGE, 5, weights="imagenet")
+
+
+def test_weights_of_another_length_or_shape_are_refused(tmp_path):
+    state = starting_weights(IN_PACKAGE, "imagenet")
+    short = dict(list(state.items())[:-20])
+    torch.save(short, tmp_path / "short.pth")
+    state["conv_stem.weight"] = torch.zeros(32, 3, 5, 5)
+    torch.save(state, tmp_path / "other.pth")
+    torch.save(state | {"bn1.bias": torch.full((32,), torch.nan)}, tmp_path / "nan.pth")
+    words = {"short": "do not fit", "other": "do not fit", "nan": "are not all finite"}
+    for name, said in words.items():
+        with pytest.raises(ValueError, match=f"{name}.pth {said}"):
+            CAMNet(IN_PACKAGE, 5, weights=Path(tmp_path / f"{name}.pth"))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make sure that what pip cannot install is there: system.sh venv|chromium|compiler ...
+# Make sure that what pip cannot install is there: system.sh venv|chromium|compiler|slurm ...
 # Installs Debian packages when run as root, otherwise says which ones to install.
 set -eu
 PYTHON=${PYTHON:-python3}
@@ -9,7 +9,8 @@ present() {
         venv) "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ;;
         chromium) command -v chromium >/dev/null || command -v google-chrome >/dev/null ;;
         compiler) compiles ;;
-        *) echo "system.sh knows venv, chromium and compiler, not $1" >&2; exit 2 ;;
+        slurm) command -v slurmctld >/dev/null && command -v munged >/dev/null ;;
+        *) echo "system.sh knows venv, chromium, compiler and slurm, not $1" >&2; exit 2 ;;
     esac
 }
 
@@ -23,6 +24,7 @@ packages() {
     case $1 in
         venv) echo python3-venv ;;
         compiler) echo g++ python3-dev ;;
+        slurm) echo slurm-wlm munge ;;
         chromium) echo chromium fonts-dejavu-core ;; # a page without a font shows no letters
     esac
 }

@@ -87,6 +87,28 @@ def test_a_page_reads_from_disk_and_fits_a_phone(browser, html, name):
     tab.close()
 
 
+def test_the_sidebar_leads_to_every_page(reader):
+    links = reader.open(PAGES[0]).locator(".bd-sidebar-primary nav a")
+    found = [link.get_attribute("href") for link in links.all()]
+    assert found == ["#", *(f"{name}.html" for name in PAGES[1:])]
+    links.last.click()
+    reader.tab.wait_for_url(f"**/{PAGES[-1]}.html")
+    assert reader.problems == []
+
+
+def test_search_finds_the_bottleneck(reader):
+    tab = reader.open(PAGES[0])
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("bottleneck")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html?q=bottleneck*")
+    found = tab.locator('#search-results li a[href*="toy_bottleneck"]')
+    found.first.wait_for(timeout=10_000)
+    found.first.click()
+    tab.wait_for_url("**/toy_bottleneck.html*")
+    assert reader.problems == []
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapter_downloads_and_opens_on_colab(html, name):
     page = BeautifulSoup((html / f"{name}.html").read_text(encoding="utf-8"), "html.parser")

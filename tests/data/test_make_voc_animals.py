@@ -103,6 +103,21 @@ def test_images_and_masks_follow_the_rule(voc, tmp_path):
         assert np.asarray(image).std() < 30  # pixels are averaged, not picked
 
 
+def test_a_second_call_does_nothing_and_only_what_is_missing_is_made_again(voc, tmp_path):
+    out = tmp_path / "out"
+    script.make_animals(voc, out)
+    before = times(out)
+    report = script.make_animals(voc, out)
+    assert (report.written, report.kept, times(out)) == ([], len(IDS), before)
+    lost = out / "SegmentationClass" / f"{IDS[0]}.png"
+    kept = lost.read_bytes()
+    lost.unlink()
+    (out / "ImageSets" / "Segmentation" / "val.txt").unlink()
+    assert script.make_animals(voc, out).written == IDS[:1]
+    assert times(out).keys() == before.keys()
+    assert lost.read_bytes() == kept
+
+
 WRONG = {  # words that name it -> what is done to the mask and the image of one
     r"shows no cat, cow, dog, horse or sheep: .* holds other masks than VOC 2012's": (
         lambda mask, image: write_mask(mask, np.full((338, 500), 15, np.uint8))

@@ -38,6 +38,15 @@ def test_a_huge_photo_is_read_without_a_warning(tmp_path):
     assert image.size == (320, 304) and image.getpixel((100, 100))[0] > 240
 
 
+def test_the_cameras_rotation_is_followed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    path = saved(tmp_path, Image.fromarray(RED_LEFT), exif=exif)
+    turned = np.asarray(read_photo(path))
+    assert turned.shape == (100, 60, 3)
+    assert (turned[:50, :, 0] == 255).all() and (turned[50:] == 0).all()
+
+
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK", "I;16", "I", "F"])
 def test_any_mode_becomes_rgb_with_its_brightness(tmp_path, mode):
     half = np.full((40, 80), 0 if mode == "1" else 64, np.uint8)

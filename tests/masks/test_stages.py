@@ -141,6 +141,20 @@ def test_every_image_gets_the_mask_of_its_maps(tmp_path, images, maps_dir, stage
     assert {"stage", "maps", "images"} < record.keys()
 
 
+@IN_ALL
+def test_a_stopped_stage_goes_on_and_damage_is_repaired(tmp_path, images, maps_dir, stage):
+    out = tmp_path / "out"
+    stage.run(images, maps_dir, output_dir=out)
+    whole = files_in(out)
+    (out / "n002.png").unlink()
+    (out / "n005.png").write_bytes(whole["n005.png"][:-20])
+    images.shown.clear()
+    report = stage.run(images, maps_dir, output_dir=out)
+    assert report.written == ["n002", "n005"] and report.kept == 7
+    assert set(images.shown) <= {2, 5}
+    assert files_in(out) == whole
+
+
 SPOILS = {
     # one that a mask's 8 bits would make another class of
     "of a class too large": (lambda m: {"class_ids": m.class_ids * 0 + 256}, r"in 0 ... 2; got"),

@@ -23,6 +23,13 @@ def as_set(positions):
     return {tuple(one) for one in positions.tolist()}
 
 
+def test_offsets_by_hand():
+    assert pair_offsets(1.5).tolist() == [[0, 1], [1, -1], [1, 0], [1, 1]]
+    # a radius of 2 excludes positions that are exactly 2 away
+    assert pair_offsets(2).tolist() == pair_offsets(1.5).tolist()
+    assert as_set(pair_offsets(2.1)) == as_set(pair_offsets(2)) | {(0, 2), (2, 0)}
+
+
 @pytest.mark.parametrize("radius", [1.5, 3, 10])
 def test_each_pair_of_near_positions_comes_once(radius):
     reach = range(-10, 11)
@@ -44,6 +51,20 @@ def test_paths_by_hand():
     assert as_set(path(2, -2)) == {(0, 0), (0, -1), (1, 0), (1, -1), (1, -2), (2, -1), (2, -2)}
 
 
+def test_an_affinity_by_hand():
+    boundary = torch.zeros(1, 5, 5)
+    boundary[0, 1, 2], boundary[0, 3, 2] = 0.75, 0.25
+    found = affinities(boundary, 3)[0]
+    number = {tuple(offset): index for index, offset in enumerate(pair_offsets(3).tolist())}
+    assert found[number[0, 2], 1, 1] == 0.25  # over (1, 2)
+    assert found[number[0, 2], 0, 1] == 1  # past it
+    assert found[number[1, 0], 0, 2] == 0.25  # its own boundary counts
+    assert found[number[2, -2], 1, 3] == 0.25  # diagonally, over (1, 2), (2, 2) and (3, 2)
+    assert found[number[2, -2], 1, 4] == 0.75  # a column further, over (3, 2) alone
+    assert found[number[2, 2], 2, 0] == 0.75  # the other way round
+    assert found[number[0, 1], 1, 4] == 0  # nobody there
+
+
 def test_the_gradient_reaches_the_largest_boundary_of_each_path():
     boundary = torch.rand(1, 5, 5, generator=torch.Generator().manual_seed(0)).double()
     boundary.requires_grad_(True)
@@ -51,9 +72,7 @@ def test_the_gradient_reaches_the_largest_boundary_of_each_path():
     alone = torch.zeros(1, 1, 3)
     alone[0, 0, 1] = 0.5
     alone.requires_grad_(True)
-    found = affinities(alone, 3)[0, 1, 0]  # of each with the second after it
-    assert found.tolist() == [0.5, 0, 0], "nobody is there"
-    found[0].backward()
+    affinities(alone, 3)[0, 1, 0, 0].backward()  # from the first to the third
     assert alone.grad.tolist() == [[[0, -1, 0]]]
 
 
@@ -130,6 +149,27 @@ def test_tensors_walk_where_they_are_as_arrays_do(device):
     assert walked.device.type == device
     expected = random_walk(values, boundary, 4, 5, 32)
     assert walked.cpu().numpy() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def walls():
+    straight, diagonal, thin = (np.zeros((9, 9), np.float32) for _ in range(3))
+    straight[:, 4] = 1
+    diagonal[np.arange(9), np.arange(9)] = 1  # corner to corner: no edge is shared
+    thin[2:7, [2, 6]] = thin[[2, 6], 2:7] = 1
+    return {"straight": straight, "diagonal": diagonal, "a box": thin}
+
+
+@pytest.mark.parametrize("wall", walls())
+@pytest.mark.parametrize("radius", [1.5, 3, 5])
+def test_a_walk_does_not_cross_a_wall(wall, radius):
+    boundary = walls()[wall]
+    start = {"straight": (4, 1), "diagonal": (1, 6), "a box": (4, 4)}[wall]
+    other = {"straight": np.s_[:, 4:], "diagonal": np.tril_indices(9), "a box": np.s_[:2]}[wall]
+    values = np.zeros((1, 9, 9), np.float32)
+    values[0][start] = 1
+    walked = random_walk(values, boundary, radius, 10, 256)[0]
+    assert (walked[other] == 0).all()
+    assert (walked > 0).sum() > 8  # but on its own side it spreads
 
 
 def test_no_maps_give_no_maps_and_sizes_that_do_not_fit_are_named():

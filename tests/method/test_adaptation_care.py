@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from plain_adaptation import (
+    LABELS,
     VARIANT,
     run,
     settings_of,
@@ -169,6 +170,18 @@ def test_the_net_is_as_it_was_whatever_happens(failure):
     with raised:
         run(settings_of("released", momentum=0.9), net, **options)
     assert snapshot(net) == before
+
+
+def test_one_image_leaves_no_trace_in_the_next():
+    """Nor does the global random state play a part, or change."""
+    settings, net = settings_of("released", momentum=0.9), small_net()
+    torch.manual_seed(1)
+    first = run(settings, net)
+    drawn = torch.rand(3)
+    run(settings, net, views=some_views(settings, seed=7), labels=1 - LABELS)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), drawn)
+    assert torch.equal(run(settings, net).high_res, first.high_res)
 
 
 # Numbers that are none --------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """CAMNet: its shape, what of it stands still, and the weights it takes or refuses."""
 
+import pickle
+
 import pytest
 import torch
 import torchvision
@@ -154,6 +156,19 @@ def test_a_file_cut_short_is_refused_by_name(scenes, tmp_path, suffix):
     for length in (0, 1000, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=rf"cut\.{suffix} is no whole file"):
+            CAMNet("scenes", 5, weights=path)
+
+
+class Malicious:
+    def __reduce__(self):
+        return (pytest.fail, ("code from a file of weights was run",))
+
+
+def test_code_in_a_file_of_weights_is_not_run(tmp_path):
+    path, evil = tmp_path / "evil.pth", {"backbone.conv1.weight": Malicious()}
+    for write_it in (torch.save, lambda it, path: path.write_bytes(pickle.dumps(it, protocol=2))):
+        write_it(evil, path)
+        with pytest.raises(ValueError, match=r"evil\.pth is no"):
             CAMNet("scenes", 5, weights=path)
 
 

@@ -6,7 +6,7 @@ import ast
 import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -39,8 +39,6 @@ from ribnb.runs.results import RESULT, Run, book_folder, read_result
 class ReadingSettings(Settings):
     """The one parameter of a chapter that reads results; each of them has a digest of its own."""
 
-    below: ClassVar[str] = ""  # the folder of the book's results that is read by default
-
     results: str = setting("", "folder of results; none: those of the book", identity=False)
 
     @model_validator(mode="after")
@@ -54,7 +52,7 @@ class ReadingSettings(Settings):
     @property
     def folder(self) -> Path:
         """Where the results lie; without the parameter, it need not be there."""
-        return Path(self.results) if self.results else book_folder("results") / self.below
+        return Path(self.results) if self.results else book_folder("results")
 
 
 class AblationsSettings(ReadingSettings):
@@ -66,8 +64,6 @@ class AblationsSettings(ReadingSettings):
 
 class PaperAndCodeSettings(ReadingSettings):
     """Parameters of the chapter ``paper_and_code``, which reads results and trains nothing."""
-
-    below: ClassVar[str] = "ablations/cpu"
 
     seed: Literal[TRAINED] = setting(TRAINED[0], "of the net, the scenes looked at, and the draws")
     resamples: int = setting(1000, "draws of images behind each interval", ge=1)

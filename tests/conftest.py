@@ -20,6 +20,18 @@ TOOLS = ROOT / "book" / "tools"
 sys.path[:0] = str(TOOLS), str(ROOT / "data_scripts")  # scripts, which their tests import
 os.environ["RIBNB_PROGRESS"] = "off"
 
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path from there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def times(folder: Path) -> dict[Path, int]:
+    """When each file and folder below one was changed."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
 # No sandbox (it does not work as root, the way containers run), and a browser that asks for
 # nothing of its own accord.
 BROWSER_FLAGS = [

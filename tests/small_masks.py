@@ -14,11 +14,11 @@ from ribnb.nets.deeplab import DeepLabV2
 from ribnb.segmentation.training import SegmentationSettings, Training, train_segmentation
 
 
-def made_up_maps(images, index) -> Maps:
+def made_up_maps(images, index, seed=7) -> Maps:
     """Smooth blobs, one for each class of the image, divided by their maximum."""
     width, height = images.image(index).size
     classes = images.labels[index].numpy().nonzero()[0]
-    rng = np.random.default_rng([7, index])
+    rng = np.random.default_rng([seed, index])
     high_res = gaussian_filter(rng.random((len(classes), height, width)), (0, 3, 3))
     high_res = high_res.astype(np.float32)
     if len(classes):
@@ -27,11 +27,11 @@ def made_up_maps(images, index) -> Maps:
     return Maps(classes, high_res, high_res[:, ::4, ::4])
 
 
-def write_maps_of(images, folder):
+def write_maps_of(images, folder, seed=7):
     """`folder/maps`, with its record beside it, as `localization_maps` would write them."""
     (folder / "maps").mkdir(parents=True)
     for index, name in enumerate(images.ids):
-        write_maps(folder / "maps" / f"{name}.npz", made_up_maps(images, index))
+        write_maps(folder / "maps" / f"{name}.npz", made_up_maps(images, index, seed))
     (folder / MAPS.record).write_text(json.dumps({"images": images_digest(images), "settings": {}}))
     return folder / "maps"
 

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 import repository
 from broken_server import serving
+from conftest import contents
 from kept import KERNEL
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -191,10 +192,6 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
-def contents(project: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-
-
 def test_a_change_of_address_reaches_every_place_and_can_be_undone(project):
     before = contents(project)
     repository.main([NEW], project)
@@ -261,8 +258,7 @@ def test_the_package_is_fetched_once_and_only_its_parts_unpacked(tmp_path, ways)
     file = mathjax.package(vendor, ways, expected)
     assert mathjax.package(vendor, (), expected) == file
     mathjax.unpack(file, tmp_path / "html")
-    unpacked = {p.relative_to(tmp_path / "html").as_posix() for p in contents(tmp_path / "html")}
-    assert unpacked == {"tex-mml-chtml.js", "input/tex/extensions/ams.js"}
+    assert contents(tmp_path / "html").keys() == {"tex-mml-chtml.js", "input/tex/extensions/ams.js"}
 
 
 def test_a_package_that_is_not_mathjax_or_not_there_is_refused(tmp_path, registry, ways):

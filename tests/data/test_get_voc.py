@@ -9,7 +9,7 @@ import made_up_voc as made_up
 import numpy as np
 import pytest
 from broken_server import serving
-from conftest import ROOT
+from conftest import ROOT, times
 from made_up_voc import NO_LIST, OTHERS, OWN, THEIRS, TRAIN, TRAIN_AUG, VAL, voc_get
 from PIL import Image
 
@@ -42,11 +42,6 @@ def root(tmp_path):
 @pytest.fixture
 def voc(root):
     return root / "VOCdevkit" / "VOC2012"
-
-
-def times(folder) -> dict:
-    """When each file and folder was changed."""
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def indices(path) -> np.ndarray:

@@ -6,7 +6,7 @@ import made_up_voc as made_up
 import make_voc_animals as script
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, times
 from made_up_voc import run_script
 from PIL import Image
 
@@ -27,10 +27,6 @@ BLOCKS = np.array(list(NUMBERS), np.uint8)  # a mask's values, from left to righ
 
 def lists_of(folder) -> dict[str, list[str]]:
     return {path.stem: path.read_text().split() for path in folder.glob("*.txt")}
-
-
-def times(folder) -> dict:
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def image_of(voc, name):

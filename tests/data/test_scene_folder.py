@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, contents
 from made_up_voc import run_script
 from PIL import Image
 from torchvision.datasets import VOCDetection, VOCSegmentation
@@ -32,11 +32,6 @@ def devkit(tmp_path_factory) -> Path:
 @pytest.fixture
 def root(devkit) -> Path:
     return devkit / "VOCdevkit" / "VOC2012"
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_torchvision_reads_it(devkit):

@@ -64,14 +64,9 @@ def test_a_file_holds_what_irn_expects_and_what_irn_does_with_it_works(run, tmp_
         assert (found["keys"].dtype, found["keys"].tolist()) == (np.int64, KEYS[name])
         assert np.array_equal(found["high_res"], maps.high_res)
         assert np.array_equal(found["cam"].numpy(), maps.strided)
-        padded = np.pad(found["keys"] + 1, (1, 0), mode="constant")  # its evaluation
-        background = np.pad(found["high_res"], ((1, 0), (0, 0), (0, 0)), constant_values=0.3)
-        assert set(padded[background.argmax(axis=0)].ravel()) <= {*padded}
         height, width = found["cam"].shape[-2:]
         flat = found["cam"].view(-1, height * width)  # the random walk: refuses strange strides
         assert (flat @ torch.eye(height * width)).equal(flat)
-        found["cam"] += 1  # the caller's own, to be changed in place
-        found["high_res"] += 1
 
 
 def test_greys_hold_the_labels(labels, tmp_path):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import contents
 from small_masks import made_up_maps, write_maps_of
 from small_split import Noise
 from small_split import net as classifier
@@ -122,10 +123,6 @@ def maps_dir(tmp_path, images):
     return write_maps_of(images, tmp_path / "run")
 
 
-def files_in(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 @IN_ALL
 def test_every_image_gets_the_mask_of_its_maps(tmp_path, images, maps_dir, stage):
     report = stage.run(images, maps_dir, output_dir=tmp_path / "out")
@@ -145,14 +142,14 @@ def test_every_image_gets_the_mask_of_its_maps(tmp_path, images, maps_dir, stage
 def test_a_stopped_stage_goes_on_and_damage_is_repaired(tmp_path, images, maps_dir, stage):
     out = tmp_path / "out"
     stage.run(images, maps_dir, output_dir=out)
-    whole = files_in(out)
+    whole = contents(out)
     (out / "n002.png").unlink()
     (out / "n005.png").write_bytes(whole["n005.png"][:-20])
     images.shown.clear()
     report = stage.run(images, maps_dir, output_dir=out)
     assert report.written == ["n002", "n005"] and report.kept == 7
     assert set(images.shown) <= {2, 5}
-    assert files_in(out) == whole
+    assert contents(out) == whole
 
 
 SPOILS = {
@@ -202,14 +199,14 @@ def test_maps_and_masks_of_something_else_are_refused(tmp_path, images, maps_dir
         stage.run(Part(images, range(5)), maps_dir, output_dir=out)
     assert not out.exists()
     stage.run(images, maps_dir, output_dir=out)
-    before = files_in(out)
+    before = contents(out)
     with pytest.raises(ValueError, match=stage.refused):
         stage.run(images, maps_dir, output_dir=out, **stage.other)
     record = maps_dir.parent / "maps.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "settings": {"k": 2}}))
     with pytest.raises(ValueError, match=r"maps is '.*' there, '.*' here"):
         stage.run(images, maps_dir, output_dir=out)
-    assert files_in(out) == before
+    assert contents(out) == before
 
 
 def test_masks_of_another_net_are_refused_and_the_net_s_mode_is_left_as_it_was(
@@ -235,7 +232,7 @@ def test_what_cannot_be_done_makes_nothing(tmp_path, images, maps_dir, monkeypat
 def test_several_threads_give_the_same_files(tmp_path, images, maps_dir):
     for workers in (1, 2):
         ALL["IRN"].run(images, maps_dir, output_dir=tmp_path / str(workers), workers=workers)
-    assert files_in(tmp_path / "1") == files_in(tmp_path / "2")
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 @pytest.mark.parametrize("name", ["seeds", "labels", "saliency"])

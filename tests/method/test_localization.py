@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import times
 from small_split import LABELS, Noise, few_steps, maps_in, net
 
 from ribnb.core.files import read_maps
@@ -29,10 +30,6 @@ def run(folder, images=None, model=None, settings=None, **options) -> MapsReport
     """`localization_maps`, with what is not given made up."""
     images, settings = Noise() if images is None else images, settings or few_steps()
     return localization_maps(model or net(), images, settings, folder, **options)
-
-
-def times(folder) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (folder / "maps").iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +143,11 @@ def test_shards_together_are_the_run_as_a_whole(tmp_path, undisturbed):
     )
     assert last.pending == 0 and last.stopped == whole.stopped == {"margin": 8, "flood": 0}
     assert maps_in(tmp_path) == maps_in(tmp_path / "whole")
-    before, images = times(tmp_path), Noise()
+    before, images = times(tmp_path / "maps"), Noise()
     assert run(tmp_path, images, settings=settings, workers=2).kept == 9
-    assert times(tmp_path) == before and images.shown == [], "nothing is made or read again"
+    assert times(tmp_path / "maps") == before and images.shown == [], (
+        "nothing is made or read again"
+    )
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -175,12 +174,13 @@ def test_a_file_that_is_not_whole_is_made_anew_and_the_others_left(tmp_path, und
     (tmp_path / "steps" / "n005.json").unlink()
     for name, damage in {"n006": "{", "n007": '{"losses": []}'}.items():
         (tmp_path / "steps" / f"{name}.json").write_text(damage)
-    before = times(tmp_path)["n008.npz"]
+    last = tmp_path / "maps" / "n008.npz"
+    before = last.stat().st_mtime_ns
     report = run(tmp_path)
     assert report.written == Noise().ids[:8]
     assert report.kept == 1
     assert maps_in(tmp_path) == undisturbed
-    assert times(tmp_path)["n008.npz"] == before
+    assert last.stat().st_mtime_ns == before
 
 
 def slowly(file, **arrays):
@@ -264,7 +264,7 @@ def test_a_loss_that_is_not_a_number_stops_its_image_alone(tmp_path, undisturbed
 
 def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path):
     run(tmp_path, shard=(0, 3))
-    before = times(tmp_path)
+    before = times(tmp_path / "maps")
     weight, statistics, stride, label, order = net(), net(), net(), Noise(), Noise()
     weight.class_layer.weight.data[0] += 1e-6
     statistics.backbone.layer3[0].bn1.running_mean += 1e-6
@@ -281,7 +281,7 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"holds maps that were made otherwise \\({words}"):
             run(tmp_path, **changes)
-    assert times(tmp_path) == before
+    assert times(tmp_path / "maps") == before
     assert run(tmp_path, shard=(0, 3)).kept == 3
 
 

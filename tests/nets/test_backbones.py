@@ -118,7 +118,7 @@ def test_a_net_that_is_no_chain_is_refused(monkeypatch):
     monkeypatch.setattr(
         timm.models.EfficientNet, "forward_features", lambda net, x: forward(net, x) + 1
     )
-    with pytest.raises(ValueError, match="does not make its map by one module after the other"):
+    with pytest.raises(ValueError, match="must make its map by one module after the other"):
         CAMNet(IN_PACKAGE, 3)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bagit
 import pytest
+from conftest import contents
 from small_results import CHAPTERS, made_up, put, put_scores
 
 from ribnb.__main__ import main
@@ -60,9 +61,7 @@ def unpacked(path, folder) -> Path:
 
 def content(path, folder) -> dict[str, bytes]:
     """What a bag holds beside its own lists."""
-    data = unpacked(path, folder) / "data"
-    files = [path for path in data.rglob("*") if path.is_file()]
-    return {path.relative_to(data).as_posix(): path.read_bytes() for path in files}
+    return contents(unpacked(path, folder) / "data")
 
 
 def command(capsys, *words) -> tuple[int, list[str], list[str]]:
@@ -76,13 +75,13 @@ def command(capsys, *words) -> tuple[int, list[str], list[str]]:
 
 
 def test_results_and_what_belongs_to_them_are_packed(runs, tmp_path):
-    before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    before = contents(runs)
     path, results, left_out = pack(runs, tmp_path / "a.tar.gz", CHAPTERS)
     found = content(path, tmp_path / "unpacked")
     assert found.keys() == PACKED
-    assert all(found[name] == (runs / name).read_bytes() for name in PACKED)
+    assert all(found[name] == before[name] for name in PACKED)
     assert (results, left_out) == (2, {})
-    assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == before
+    assert contents(runs) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tar.gz", "runs", "unpacked"]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from small_masks import made_up_maps, write_maps_of
 from small_split import CLASSES, Noise
 
 from ribnb.core.files import Maps, read_maps, write_maps
@@ -53,22 +54,12 @@ def mask_folders(tmp_path):
     return found
 
 
-def maps_of(images, index, seed=0) -> Maps:
-    classes = images.labels[index].numpy().nonzero()[0]
-    rng = np.random.default_rng([seed, index])
-    high_res = rng.random((len(classes), *SIZE), np.float32)
-    return Maps(classes, high_res, rng.random((len(classes), 6, 8), np.float32))
-
-
-@pytest.fixture(name="maps")
-def map_folders(tmp_path):
-    images, found = Truth(), {}
-    for seed, name in enumerate(("seeds", "cam")):
-        found[name] = tmp_path / name
-        found[name].mkdir()
-        for index, image_id in enumerate(images.ids):
-            write_maps(found[name] / f"{image_id}.npz", maps_of(images, index, seed))
-    return found
+@pytest.fixture
+def maps(tmp_path):
+    return {
+        name: write_maps_of(Truth(), tmp_path / name, seed)
+        for seed, name in enumerate(("seeds", "cam"))
+    }
 
 
 # Maps -------------------------------------------------------------------------------------
@@ -78,7 +69,7 @@ def test_scores_are_those_of_the_maps_and_masks(maps):
     images = Truth()
     score = score_split(images, maps)
     for seed, name in enumerate(("seeds", "cam")):
-        own = (maps_of(images, index, seed) for index in range(9))
+        own = (made_up_maps(images, index, seed) for index in range(9))
         plain = seed_miou(own, map(images.mask, range(9)), THRESHOLDS, 3)
         assert (score.seeds(name).confusion == plain.confusion).all()
         assert score.seeds(name).class_names == ("background", *CLASSES)

@@ -8,11 +8,9 @@ from small_training import same
 from torch import nn
 
 from ribnb.core.voc import read_mask, write_mask
-from ribnb.data.scenes.images import SceneImages
-from ribnb.data.views import LabelledViews, Part, ShuffledBatches
+from ribnb.data.views import LabelledViews, ShuffledBatches
 from ribnb.nets.deeplab import DeepLabV2
 from ribnb.nets.weights import checkpoint_metadata
-from ribnb.segmentation.prediction import predict
 from ribnb.segmentation.training import SegmentationSettings, parameter_groups
 
 
@@ -104,19 +102,6 @@ def test_a_batch_norm_moves_unless_it_is_frozen(frozen):
     train(net=net, settings=few(frozen_batch_norm=frozen))
     moved = [key for key, value in batch_norms(net).items() if not torch.equal(value, before[key])]
     assert sorted(moved) == ([] if frozen else sorted(before))
-
-
-def test_one_image_is_learnt_by_heart():
-    images = Part(SceneImages(4, seed=10), [1])
-    settings = few(
-        steps=60, batch_size=2, crop_size=96, learning_rate=2e-3, scale_min=1.0, scale_max=1.0,
-        flip=False, frozen_batch_norm=False, test_scales=(1.0,), test_flip=False,
-    )  # fmt: skip
-    trained = train(images, settings=settings, net=small_net(num_classes=6))
-    assert trained.history[-1] < 0.1 * trained.history[0]
-    mask = images.mask(0)
-    predicted = predict(trained.net, images.image(0), settings).argmax(0)
-    assert (predicted == mask)[mask != 255].mean() > 0.97
 
 
 # The masks that it learns from -------------------------------------------------------------

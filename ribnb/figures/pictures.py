@@ -21,6 +21,12 @@ from ribnb.figures.style import REGION_NAMES, REGIONS, styled_figure
 OUTLINE = "#56B4E9"  # of the truth, on a map
 OUTLINED = ("discriminative", "non_discriminative")
 WIDTH = 5.1  # of a short row of images: as wide as its title
+KINDS: dict[str, dict[str, Any]] = {  # of picture -> how it is drawn
+    "image": {},
+    "mask": {"cmap": ListedColormap(voc_palette() / 255), "vmin": 0, "vmax": 255},
+    "map": {"cmap": "magma", "vmin": 0, "vmax": 1},
+    "grey": {"cmap": "gray", "vmin": 0},
+}
 
 
 def grid(
@@ -68,8 +74,8 @@ def images_with_masks(
     side = max(1.4, WIDTH / len(images))
     figure, axes = grid(len(names), len(images), side, title, titles, names)
     for i, image in enumerate(images):
-        show_image(axes[0, i], image)
-        _show_mask(axes[1, i], masks[i])
+        axes[0, i].imshow(image)
+        axes[1, i].imshow(masks[i], **KINDS["mask"])
     if parts:
         colors = ["white", REGIONS["head"].color, REGIONS["body"].color]
         for axis, part in zip(axes[2], parts, strict=True):
@@ -98,11 +104,11 @@ def map_grid(
     for row, image, truth, *maps in zip(
         axes, images, truths or [None] * len(images), *columns.values(), strict=True
     ):
-        show_image(row[0], image)
+        row[0].imshow(image)
         for axis, values in zip(row[1:], maps, strict=False):
             overlay(axis, image, values, truth, cut)
         if truth is not None:
-            _show_grey(row[-1], truth)
+            row[-1].imshow(truth, **KINDS["grey"])
     return figure
 
 
@@ -115,9 +121,9 @@ def mask_grid(
     """One row an image: the image, then one mask a column in VOC's colours, 255 cream."""
     figure, axes = grid(len(images), 1 + len(columns), 1.15, title, ("image", *columns))
     for row, image, *masks in zip(axes, images, *columns.values(), strict=True):
-        show_image(row[0], image)
+        row[0].imshow(image)
         for axis, mask in zip(row[1:], masks, strict=True):
-            _show_mask(axis, mask)
+            axis.imshow(mask, **KINDS["mask"])
     return figure
 
 
@@ -130,11 +136,10 @@ def panels(shown: Mapping[str, tuple[str, Any]], title: str) -> Figure:
             colours, 255 cream; ``"map"`` (H, W) in [0, 1] in colours of heat; ``"grey"`` (H, W)
             from 0, black, to its maximum, white.
     """
-    kinds = {"image": show_image, "mask": _show_mask, "map": _show_heat, "grey": _show_grey}
     width = min(6, len(shown))
     figure, axes = grid(-(-len(shown) // width), width, 1.35, title)
     for axis, (name, (kind, picture)) in zip(axes.flat, shown.items(), strict=False):
-        kinds[kind](axis, picture)
+        axis.imshow(picture, **KINDS[kind])
         axis.set_title(name, fontsize=9)
     return figure
 
@@ -203,23 +208,6 @@ def _legend(figure: Figure, names: Sequence[str], **style: Any) -> None:
 
 
 # What draws a panel ------------------------------------------------------------------------------
-
-
-def show_image(axis: Axes, picture: Image.Image) -> None:
-    """An image as it is."""
-    axis.imshow(picture)
-
-
-def _show_mask(axis: Axes, picture: UInt8[ndarray, "H W"]) -> None:
-    axis.imshow(picture, cmap=ListedColormap(voc_palette() / 255), vmin=0, vmax=255)
-
-
-def _show_heat(axis: Axes, picture: Float[ndarray, "H W"]) -> None:
-    axis.imshow(picture, cmap="magma", vmin=0, vmax=1)
-
-
-def _show_grey(axis: Axes, picture: ndarray) -> None:
-    axis.imshow(picture, cmap="gray", vmin=0)
 
 
 def overlay(

@@ -102,8 +102,9 @@ class _BoundaryBranch(nn.Module):
         self.weigh = nn.Conv2d(width * len(channels), 1, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Float[Tensor, "B 1 h w"]:
-        reduced = [block(one) for block, one in zip(self.reduce, features, strict=True)]
-        return self.weigh(torch.cat([_resized(one, features[0]) for one in reduced], dim=1))
+        size, pairs = features[0].shape[2:], zip(self.reduce, features, strict=True)
+        reduced = [F.interpolate(block(one), size, mode="bilinear") for block, one in pairs]
+        return self.weigh(torch.cat(reduced, dim=1))
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -113,10 +114,6 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
         nn.GroupNorm(max(1, outputs // 8), outputs),
         nn.ReLU(inplace=True),
     )
-
-
-def _resized(features: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(features, like.shape[2:], mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()

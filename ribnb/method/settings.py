@@ -22,6 +22,15 @@ BY_VARIANT = {
     "pooling_variant": VARIANTS,
     "image_in_batch": (True, False),
 }
+_SMALL = {  # what the presets for small nets have in common: one scale, B = 1, others whole
+    "class_layer_factor": 10.0,
+    "power": 0.9,
+    "batch_size": 1,
+    "long_side_min": 0,
+    "long_side_max": 0,
+    "scales": (1.0,),
+    "loss_scales": (1.0,),
+}
 
 
 class RIBSettings(Settings):
@@ -201,19 +210,9 @@ class RIBSettings(Settings):
         In the variant ``paper`` B is 1, the image alone; ``released`` always has others, here 1.
         Its GNDRP divides by all positions, so that a step of the same rate does less.
         """
-        small = {
-            "learning_rate": 1.5e-4 if variant == "paper" else 3e-4,
-            "class_layer_factor": 10.0,
-            "power": 0.9,
-            "margin": 60.0,
-            "batch_size": 1,
-            "crop_size": 0,
-            "long_side_min": 0,
-            "long_side_max": 0,
-            "scales": (1.0,),
-            "loss_scales": (1.0,),
-        }
-        return getattr(cls, variant)(**{**small, "variant": variant, **changes})
+        own = {"margin": 60.0, "crop_size": 0}
+        own["learning_rate"] = 1.5e-4 if variant == "paper" else 3e-4
+        return getattr(cls, variant)(**{**_SMALL, **own, "variant": variant, **changes})
 
     @classmethod
     def photographs(cls, variant: str = "paper", **changes) -> RIBSettings:
@@ -223,19 +222,9 @@ class RIBSettings(Settings):
         blocks 5 and 6 and the head's convolution. The rate was chosen on nets and images that are
         used for nothing else (book/settings/ablations_photographs/choice.yml); m is out of reach.
         """
-        small = {
-            "learning_rate": 2e-4 if variant == "fast" else 1e-4,
-            "class_layer_factor": 10.0,
-            "power": 0.9,
-            "batch_size": 1,
-            "crop_size": 320,
-            "long_side_min": 0,
-            "long_side_max": 0,
-            "scales": (1.0,),
-            "loss_scales": (1.0,),
-            "moving_stages": 1,
-        }
-        return getattr(cls, variant)(**{**small, "variant": variant, **changes})
+        own = {"moving_stages": 1, "crop_size": 320}
+        own["learning_rate"] = 2e-4 if variant == "fast" else 1e-4
+        return getattr(cls, variant)(**{**_SMALL, **own, "variant": variant, **changes})
 
     @property
     def num_others(self) -> int:

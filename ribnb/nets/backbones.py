@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -180,15 +180,7 @@ def _checked(face: Any, name: str) -> Backbone:
         raise ValueError(f"{name} must return a Backbone; it is a {type(face).__name__}")
     device = next((each.device for each in face.module.parameters()), None)
     maps = torch.zeros(1, 3, 64, 64, device=device)
-    with evaluation(face.module):
-        for part in (part for stage in face.stages for part in stage):
-            try:
-                maps = face.module.get_submodule(part)(maps)
-            except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
-                raise ValueError(
-                    f"the backbone {name} must make its map by one module of its stages after the "
-                    f"other; at {part!r}: {error}"
-                ) from error
+    maps = _chained(face.module, chain.from_iterable(face.stages), maps, f"the backbone {name}")
     stride, shape = face.output_stride, tuple(maps.shape)
     if stride > 16 or shape != (1, face.channels, *(-(-64 // stride),) * 2):
         raise ValueError(
@@ -239,46 +231,48 @@ def _of_timm(name: str, output_stride: int) -> Backbone:
     for head in HEADS:
         if hasattr(net, head):
             setattr(net, head, nn.Identity())
-    chain = []
+    parts = []
     for child, module in net.named_children():
         inner = [f"{child}.{part}" for part, _ in module.named_children()]
-        chain += inner if child in _CHAINS else [child] if child not in HEADS else []
-    _require_chain(net, chain, name)
+        parts += inner if child in _CHAINS else [child] if child not in HEADS else []
+    image, whose = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64), f"timm's {name}"
+    found = _chained(net, parts, image, whose)
+    with torch.no_grad(), evaluation(net):
+        if found.ndim != 4 or not torch.equal(found, net.forward_features(image)):
+            raise ValueError(f"{whose} must make its map by one module after the other")
     for module in net.modules():
         if type(module) is nn.Conv2d and DilatedDepthwise.can_replace(module):
             module.__class__ = DilatedDepthwise  # its weights and its name stay
     # Its stages end where timm says that a resolution does; what follows belongs to the last.
-    ends = [_place(info["module"], chain) for info in net.feature_info]
-    cuts = [0, *(end + 1 for end in ([0, *ends] if len(ends) < 5 else ends)[-5:-1]), len(chain)]
+    ends = [_place(info["module"], parts) for info in net.feature_info]
+    cuts = [0, *(end + 1 for end in ([0, *ends] if len(ends) < 5 else ends)[-5:-1]), len(parts)]
     return Backbone(
         net,
-        tuple(tuple(chain[begin:end]) for begin, end in pairwise(cuts)),
+        tuple(tuple(parts[begin:end]) for begin, end in pairwise(cuts)),
         net.num_features,
         output_stride,
         Normalization(net.default_cfg["mean"], net.default_cfg["std"]),
     )
 
 
-def _place(module: str, chain: list[str]) -> int:
-    """Which module of the chain it is, or lies in."""
-    return next(i for i, one in enumerate(chain) if f"{module}.".startswith(f"{one}."))
+def _place(module: str, parts: list[str]) -> int:
+    """Which of the parts it is, or lies in."""
+    return next(i for i, one in enumerate(parts) if f"{module}.".startswith(f"{one}."))
 
 
 @torch.no_grad()
-def _require_chain(net: nn.Module, chain: list[str], name: str) -> None:
-    """Else stages cannot be told apart, and moved or left alone."""
-    image = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
-    net.eval()
-    expected, found = net.forward_features(image), image
-    try:
-        for part in chain:
-            found = net.get_submodule(part)(found)
-        same = found.ndim == 4 and torch.equal(found, expected)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError):
-        same = False
-    net.train()
-    if not same:
-        raise ValueError(f"timm's {name} does not make its map by one module after the other")
+def _chained(net: nn.Module, parts: Iterable[str], maps: Tensor, whose: str) -> Tensor:
+    """What these modules, one after the other, make of an image."""
+    with evaluation(net):
+        for part in parts:
+            try:
+                maps = net.get_submodule(part)(maps)
+            except (AttributeError, RuntimeError, TypeError, NotImplementedError) as error:
+                raise ValueError(
+                    f"{whose} must make its map by one module of its stages after the other; at "
+                    f"{part!r}: {error}"
+                ) from error
+    return maps
 
 
 def folded(module: nn.Module) -> nn.Module:

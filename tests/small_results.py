@@ -15,6 +15,11 @@ NAMES = """format chapter metrics spread per_class_iou split images threshold th
 post_processing inputs failures settings settings_hash seed git_commit versions device seconds date
 digest"""
 FIELDS = {*NAMES.split()}
+NEEDED = {  # on VOC: what an earlier chapter left, which no file of settings can know
+    "voc_rib": {"classifier": "net.safetensors"},
+    "voc_masks": {"maps_run": "runs/rib"},
+    "voc_segmentation": {"masks": "runs/masks"},
+}
 
 
 def in_groups(chapter: str, parameters: dict) -> dict:

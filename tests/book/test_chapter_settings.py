@@ -7,6 +7,7 @@ import torch
 from chapters import Book
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from small_results import NEEDED
 
 from ribnb.book import CHAPTERS, finish, start
 from ribnb.book.chapters import in_force
@@ -21,11 +22,6 @@ from ribnb.nets.classifier import ClassifierSettings
 from ribnb.segmentation.training import SegmentationSettings
 
 VOC = {"dataset": "voc", "data_root": "data"}
-NEEDED = {  # on VOC: what an earlier chapter left
-    "voc_rib": {"classifier": "net.safetensors"},
-    "voc_masks": {"maps_run": "runs/rib"},
-    "voc_segmentation": {"masks": "runs/masks"},
-}
 
 
 def of(chapter, **parameters):

@@ -10,6 +10,7 @@ import torch
 import yaml
 from chapters import Book
 from conftest import ROOT
+from small_results import NEEDED
 from split_runs import code_cells, run_chapter
 
 from ribnb.book.chapters import CHAPTERS as SETTINGS
@@ -28,12 +29,6 @@ REAL = ROOT.parent / "shared" / "data"
 
 # Settings files ---------------------------------------------------------------------------
 
-NEEDED_ON_VOC = {  # no file of settings can know where an earlier chapter left its files
-    "voc_rib": {"classifier": "classifier.safetensors"},
-    "voc_masks": {"maps_run": "runs/rib"},
-    "voc_segmentation": {"masks": "runs/masks"},
-}
-
 
 @pytest.mark.parametrize("file", sorted((ROOT / "book" / "settings").glob("*.yml")), ids=str)
 def test_a_settings_file_is_for_some_chapter(file):
@@ -48,7 +43,7 @@ def test_a_settings_file_is_for_some_chapter(file):
     assert served and sections <= served
     assert {"voc_classifier", "voc_rib"} <= served or content.get("dataset") != "voc"
     for name in served:
-        needed = {**NEEDED_ON_VOC.get(name, {})}
+        needed = {**NEEDED.get(name, {})}
         if given[name].get("net", {}).get("weights") == "theta_0":
             needed["net.classifier"] = "classifier.safetensors"
         settings = flat(SETTINGS[name](**merged(nested(needed), given[name])).as_dict())

@@ -214,11 +214,15 @@ def test_the_home_folder_is_put_for_its_sign(monkeypatch):
         ("a: !!python/name:os.system\n", "not YAML: could not determine a constructor"),
         ("- a\n", "must be a mapping"),
         ("a: \xff\n", "not YAML"),
+        ("chapters: {toi: {seed: 3}}", "'toi'; did you mean 'toy'"),
+        ("methd: {steps: 3}", "'methd'; did you mean 'method'"),
+        ("chapters: [rib]", r"\['rib'\] is no mapping of parameters"),
+        ("chapters: {rib: 3}", "3 is no mapping of parameters to values"),
     ],
 )
-def test_what_is_no_settings_file_is_refused(read, text, message):
+def test_a_file_that_makes_no_sense_is_refused(read, text, message):
     with pytest.raises(SettingsError, match=message):
-        read(text)
+        for_chapter(read(text), "rib", CHAPTERS)
 
 
 def test_a_chapter_gets_what_is_for_all_its_groups_and_over_them_its_section(read):
@@ -239,17 +243,3 @@ def test_a_chapter_gets_what_is_for_all_its_groups_and_over_them_its_section(rea
     assert for_chapter(values, "toy", CHAPTERS) == {"seed": 5}
     mine = for_chapter(values, "mine", {"mine": None, **CHAPTERS})
     assert mine["method"] == {"rate": 0.5, "steps": 2, "loss": "bce"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("chapters: {toi: {seed: 3}}", "'toi'; did you mean 'toy'"),
-        ("methd: {steps: 3}", "'methd'; did you mean 'method'"),
-        ("chapters: [rib]", r"\['rib'\] is no mapping of parameters"),
-        ("chapters: {rib: 3}", "3 is no mapping of parameters to values"),
-    ],
-)
-def test_a_section_or_a_group_that_nothing_has_is_refused(read, text, message):
-    with pytest.raises(SettingsError, match=message):
-        for_chapter(read(text), "rib", CHAPTERS)

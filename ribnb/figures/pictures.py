@@ -21,12 +21,6 @@ from ribnb.figures.style import REGION_NAMES, REGIONS, styled_figure
 OUTLINE = "#56B4E9"  # of the truth, on a map
 OUTLINED = ("discriminative", "non_discriminative")
 WIDTH = 5.1  # of a short row of images: as wide as its title
-KINDS: dict[str, dict[str, Any]] = {  # of picture -> how it is drawn
-    "image": {},
-    "mask": {"cmap": ListedColormap(voc_palette() / 255), "vmin": 0, "vmax": 255},
-    "map": {"cmap": "magma", "vmin": 0, "vmax": 1},
-    "grey": {"cmap": "gray", "vmin": 0},
-}
 
 
 def grid(
@@ -75,7 +69,7 @@ def images_with_masks(
     figure, axes = grid(len(names), len(images), side, title, titles, names)
     for i, image in enumerate(images):
         axes[0, i].imshow(image)
-        axes[1, i].imshow(masks[i], **KINDS["mask"])
+        _show(axes[1, i], "mask", masks[i])
     if parts:
         colors = ["white", REGIONS["head"].color, REGIONS["body"].color]
         for axis, part in zip(axes[2], parts, strict=True):
@@ -108,7 +102,7 @@ def map_grid(
         for axis, values in zip(row[1:], maps, strict=False):
             overlay(axis, image, values, truth, cut)
         if truth is not None:
-            row[-1].imshow(truth, **KINDS["grey"])
+            _show(row[-1], "grey", truth)
     return figure
 
 
@@ -123,7 +117,7 @@ def mask_grid(
     for row, image, *masks in zip(axes, images, *columns.values(), strict=True):
         row[0].imshow(image)
         for axis, mask in zip(row[1:], masks, strict=True):
-            axis.imshow(mask, **KINDS["mask"])
+            _show(axis, "mask", mask)
     return figure
 
 
@@ -139,7 +133,7 @@ def panels(shown: Mapping[str, tuple[str, Any]], title: str) -> Figure:
     width = min(6, len(shown))
     figure, axes = grid(-(-len(shown) // width), width, 1.35, title)
     for axis, (name, (kind, picture)) in zip(axes.flat, shown.items(), strict=False):
-        axis.imshow(picture, **KINDS[kind])
+        _show(axis, kind, picture)
         axis.set_title(name, fontsize=9)
     return figure
 
@@ -208,6 +202,17 @@ def _legend(figure: Figure, names: Sequence[str], **style: Any) -> None:
 
 
 # What draws a panel ------------------------------------------------------------------------------
+
+
+def _show(axis: Axes, kind: str, picture: Any) -> None:
+    """A picture of one of the kinds of ``panels``."""
+    colours = {
+        "image": {},
+        "mask": {"cmap": ListedColormap(voc_palette() / 255), "vmin": 0, "vmax": 255},
+        "map": {"cmap": "magma", "vmin": 0, "vmax": 1},
+        "grey": {"cmap": "gray", "vmin": 0},
+    }
+    axis.imshow(picture, **colours[kind])
 
 
 def overlay(

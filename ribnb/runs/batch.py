@@ -122,14 +122,10 @@ class Job:
         return [f"{self.name}/shard_{index}_of_{count}.done" for index in range(count)]
 
     @property
-    def device(self) -> str:
-        """Where it is to run."""
-        return str(self.given.get("device", "auto"))
-
-    @property
     def wants_gpu(self) -> bool:
         """Whether it takes a GPU: ``cuda`` does, and ``auto`` where there is one."""
-        return self.device.startswith("cuda") or (self.device == "auto" and bool(visible_gpus()))
+        device = str(self.given.get("device", "auto"))
+        return device.startswith("cuda") or (device == "auto" and bool(visible_gpus()))
 
     def write(self, folder: Path) -> None:
         """Leave its parameters, with the paths of what other jobs make, below a batch's folder.

@@ -45,9 +45,6 @@ class _Scored:
             raise ValueError(f"no image was scored{why}")
         return "background", *self.class_names
 
-    def _numbers(self) -> dict[str, int]:
-        return {"images": len(self.scored), "failed": len(self.failed)}
-
 
 @dataclass(frozen=True, eq=False)
 class SplitScore(_Scored):
@@ -73,7 +70,8 @@ class SplitScore(_Scored):
         return {
             **metrics,
             "seed_iou_per_class": self.seeds().best.known_iou,
-            **self._numbers(),
+            "images": len(self.scored),
+            "failed": len(self.failed),
         }
 
     def seeds(self, name: str = "seeds", thresholds: Sequence[float] | None = None) -> SeedScore:
@@ -156,7 +154,8 @@ class MaskScores(_Scored):
         """The scores that go into a ``result.json``, in %, by name of the masks."""
         return {
             "mask_miou": {name: self.score(name).miou for name in self.confusions},
-            **self._numbers(),
+            "images": len(self.scored),
+            "failed": len(self.failed),
         }
 
     def of_images(self) -> ImageScores:

@@ -96,8 +96,9 @@ def _mask_of(image: Path) -> Path:
 
 
 def _look(image: Path) -> None:
-    """OSError if the image or its mask is missing."""
-    image.stat(), _mask_of(image).stat()
+    """OSError if the image or its mask is missing or no picture."""
+    for path in (image, _mask_of(image)):
+        Image.open(path).close()
 
 
 def _write(path: Path, pair: tuple[Image.Image, UInt8[ndarray, "h w"]]) -> None:

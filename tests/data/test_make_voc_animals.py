@@ -108,8 +108,9 @@ def test_a_second_call_does_nothing_and_only_what_is_missing_is_made_again(voc, 
     lost = out / "SegmentationClass" / f"{IDS[0]}.png"
     kept = lost.read_bytes()
     lost.unlink()
+    (out / "JPEGImages" / f"{IDS[1]}.jpg").write_bytes(b"")
     (out / "ImageSets" / "Segmentation" / "val.txt").unlink()
-    assert script.make_animals(voc, out).written == IDS[:1]
+    assert script.make_animals(voc, out).written == IDS[:2]
     assert times(out).keys() == before.keys()
     assert lost.read_bytes() == kept
 

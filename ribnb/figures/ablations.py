@@ -80,6 +80,7 @@ def setting_curves(
         if log and len(values) <= 8:
             axis.set_xticks(values, [f"{value:.3g}" for value in values])
             axis.xaxis.set_minor_locator(NullLocator())
+            axis.tick_params("x", rotation=45 if len(parts) > 1 else 0)
         elif not log:
             whole_ticks(axis, values)
         axis.set(xlabel=_name(x), ylabel=_name(y), title=part)
@@ -127,7 +128,7 @@ def differences(rows: Iterable[Mapping[str, Any]], title: str) -> Figure:
     """
     frame = pd.DataFrame(list(rows), columns=["label", "difference", "low", "high", "by_seed"])
     labels = [textwrap.fill(label, 38) for label in frame["label"]]
-    height = sum(0.3 + 0.15 * label.count("\n") for label in labels) + 1.5
+    height = sum(0.27 + 0.15 * label.count("\n") for label in labels) + 1.5
     figure, axis = plt.subplots(figsize=(7, max(2.6, height)))
     axis.axvline(0, color="#444444", linewidth=1, zorder=1)
     axis.axvspan(-MARGIN, MARGIN, color="#EEEEEE", zorder=0)

@@ -102,11 +102,12 @@ class Board:
         return _cell({seed: self.run(source[0], {**given, "seed": seed}) for seed in NETS}, source)
 
     def photographs(self, source: Source) -> Cell:
-        """Ours on VOC 2012's five animals at 320 px, of the runs of its settings file."""
+        """Ours on VOC 2012's five animals at 320 px, of those of its nets that ran."""
         values = read_settings_file(book_folder("settings") / PHOTOGRAPHS)
         given = for_chapter(values, source[0], self.chapters)
-        found = {seed: self.run(source[0], {**given, "seed": seed}) for seed in PHOTO_NETS}
-        return _cell(found, source) if any(found.values()) else Cell((), (), NOT_RUN)
+        runs = {seed: self.run(source[0], {**given, "seed": seed}) for seed in PHOTO_NETS}
+        found = {seed: result for seed, result in runs.items() if result}
+        return _cell(found, source) if found else Cell((), (), NOT_RUN)
 
     def voc(self, source: Source) -> list[Cell]:
         """Ours on VOC, a cell for each setting that somebody ran."""

@@ -152,9 +152,7 @@ def test_photographs_have_a_column_of_their_own_once_somebody_ran_them(tmp_path)
     assert {*scores_table(read(tmp_path))[column]} == {"not run yet", "–"}
     assert "on photographs" not in "".join(one.asked for one in claims(tmp_path, asked))
     animals(tmp_path / "0", 0)
-    assert str(read(tmp_path).photographs(RIB.voc)) == (
-        "voc_rib of seed 1 is missing; voc_rib of seed 2 is missing"
-    )
+    assert str(read(tmp_path).photographs(RIB.voc)) == "52.0, n = 1"
     animals(tmp_path / "1", 1, rib=54.0)
     animals(tmp_path / "2", 2, rib=56.0)
     animals(tmp_path / "other", 2, rib=70.0, variant="released")

@@ -225,9 +225,8 @@ def board_claims(
 def _of_ablations(found: Mapping[str, AblationResults]) -> Iterator[tuple[str, list[Side], str]]:
     """What is compared, the two sides, and what the paper says, for those that are found."""
     if seeds := found.get("seeds"):
-        gndrp, gap, bce = (side(seeds, case=case) for case in ("RIB, GNDRP", "RIB, GAP", "L_BCE"))
-        yield "L_RIB against as many steps of L_BCE, same rate", [gap, bce], "higher"
-        yield "GNDRP against GAP", [gndrp, gap], "higher"
+        sides = [side(seeds, case=case) for case in ("RIB, GNDRP", "RIB, GAP")]
+        yield "GNDRP against GAP", sides, "higher"
     if losses := found.get("loss"):
         words = "L_RIB against as many steps of L_BCE, each at its best rate"
         yield words, best_losses(losses), "higher"
